@@ -1,0 +1,59 @@
+# The only task list. `make` alone prints it.
+PYTHON := python3.13
+BIN := .venv/bin
+SOURCE ?=
+EVENTS ?=
+REPORT ?= report.json
+
+.PHONY: help
+help: ## print this list
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /\1\t/' | expand -t 14
+
+.PHONY: demo
+demo: setup ## run the whole system once: SOURCE=folder EVENTS=n REPORT=file
+	$(BIN)/pipeline demo $(if $(SOURCE),--source '$(SOURCE)') $(if $(EVENTS),--events $(EVENTS)) --report '$(REPORT)'
+
+.PHONY: test
+test: setup-dev ## every check and every test that needs no Docker
+	$(BIN)/python tests/tiers.py
+
+.PHONY: setup
+setup: ## make .venv and fetch everything the system needs
+	@$(PYTHON) local/bootstrap.py
+	@$(BIN)/python -m pipeline_local.toolchain
+
+.PHONY: setup-dev
+setup-dev: ## the same, with the test tools, and .venv-3.12 for code that goes to Databricks
+	@$(PYTHON) local/bootstrap.py --dev
+	@$(PYTHON) local/bootstrap.py --databricks
+	@$(BIN)/python -m pipeline_local.toolchain
+
+.PHONY: lint
+lint: ## style, types, import rules, templates
+	$(BIN)/python tests/tiers.py lint
+
+.PHONY: unit
+unit: ## unit tests alone (seconds)
+	$(BIN)/python tests/tiers.py unit
+
+.PHONY: format
+format: ## rewrite the code in the one format
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+.PHONY: bench
+bench: setup-dev ## measure everything that docs/performance.md states
+	$(BIN)/python benchmarks/run.py
+
+.PHONY: pins
+pins: ## compile requirements/*.txt from pyproject.toml (needs uv)
+	requirements/compile.sh requirements
+
+.PHONY: wheel
+wheel: setup ## build the wheel that Databricks takes, into dist/
+	$(BIN)/python -m hatchling build -t wheel
+
+.PHONY: clean
+clean: ## delete downloads, environments and state
+	-$(BIN)/pipeline down
+	rm -rf .venv .venv-3.12 .pipeline dist

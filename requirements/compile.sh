@@ -1,0 +1,25 @@
+#!/usr/bin/env bash
+# Compiles every requirements file from pyproject.toml. `make pins` writes them; `make pins-check` compares.
+# Usage: requirements/compile.sh OUTPUT_FOLDER   (uses the pins already there, so nothing moves unasked)
+set -euo pipefail
+cd "$(dirname "$0")/.."
+out=${1:?usage: requirements/compile.sh OUTPUT_FOLDER}
+uv=${UV:-uv}
+compile() { # file, python version, further arguments
+  local file=$1 python=$2
+  shift 2
+  "$uv" pip compile --quiet --generate-hashes --no-header --no-annotate --no-emit-index-url --no-emit-find-links \
+    --universal --python-version "$python" "$@" --output-file "$out/$file" >/dev/null
+}
+compile local.txt 3.13 pyproject.toml --extra local
+for extra in emitter proxy s3-sink mirror analyser; do
+  compile "$extra.txt" 3.13 pyproject.toml --extra "$extra" --constraint "$out/local.txt"
+done
+compile dev.txt 3.13 --group pyproject.toml:dev --constraint "$out/local.txt"
+# What Databricks and MWAA run: the analyser's libraries and the tests, on 3.12.
+compile databricks.txt 3.12 pyproject.toml --extra analyser --constraint "$out/local.txt"
+compile databricks-dev.txt 3.12 --group pyproject.toml:databricks-dev --constraint "$out/local.txt" --constraint "$out/dev.txt"
+# LocalStack does not resolve for Python 3.14, so this one is for 3.13 alone.
+"$uv" pip compile --quiet --generate-hashes --no-header --no-annotate --no-emit-index-url --no-emit-find-links \
+  --python-version 3.13 requirements/localstack.in --constraint requirements/localstack-constraints.txt \
+  --output-file "$out/localstack.txt" >/dev/null
