@@ -1,0 +1,38 @@
+"""Settings come from the environment once, at the composition root, and are passed down."""
+
+import sys
+from typing import Self
+
+from pydantic import ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class ServiceSettings(BaseSettings):
+    """Base of a service's settings: frozen, from environment variables only, empty ones count as unset.
+
+    Subclasses set ``model_config = SettingsConfigDict(env_prefix="PROXY_")`` and name units in field names.
+    Fields shared by services give their variable by ``validation_alias="KAFKA_BOOTSTRAP_SERVERS"``.
+    Secrets are ``SecretStr``.
+    """
+
+    model_config = SettingsConfigDict(frozen=True, env_ignore_empty=True, extra="ignore")
+
+    @classmethod
+    def load(cls) -> Self:
+        """Read the environment; on a bad or missing value, say each one on stderr and exit with 2."""
+        try:
+            return cls()
+        except ValidationError as error:
+            for problem in error.errors():
+                sys.stderr.write(f"{cls._variable(problem['loc'])}: {problem['msg']}\n")
+            raise SystemExit(2) from error
+
+    def described(self) -> dict[str, object]:
+        """All values, fit for a log line: secrets are stars."""
+        return self.model_dump(mode="json")
+
+    @classmethod
+    def _variable(cls, location: tuple[int | str, ...]) -> str:
+        name = str(location[0]) if location else cls.__name__
+        field = cls.model_fields.get(name)
+        return name if field is None else f"{cls.model_config.get('env_prefix', '')}{name}".upper()

@@ -1,0 +1,37 @@
+import pytest
+from pydantic import Field, SecretStr
+from pydantic_settings import SettingsConfigDict
+from service_kit.settings import ServiceSettings
+
+
+class Example(ServiceSettings):
+    model_config = SettingsConfigDict(env_prefix="EXAMPLE_")
+
+    port: int = Field(8082, ge=1, le=65535)
+    token: SecretStr = SecretStr("t")
+    bootstrap: str = Field("localhost:9092", validation_alias="KAFKA_BOOTSTRAP_SERVERS")
+
+
+def test_values_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EXAMPLE_PORT", "1")
+    monkeypatch.setenv("KAFKA_BOOTSTRAP_SERVERS", "k:1")
+    assert (Example.load().port, Example.load().bootstrap) == (1, "k:1")
+
+
+def test_an_empty_variable_is_unset(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EXAMPLE_PORT", "")
+    assert Example.load().port == 8082
+
+
+def test_a_bad_value_names_its_variable(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setenv("EXAMPLE_PORT", "99999")
+    with pytest.raises(SystemExit) as stop:
+        Example.load()
+    assert stop.value.code == 2
+    assert "EXAMPLE_PORT: Input should be less than or equal to 65535" in capsys.readouterr().err
+
+
+def test_secrets_are_not_described(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EXAMPLE_TOKEN", "hunter2")
+    assert "hunter2" not in str(Example.load().described())
+    assert "hunter2" not in repr(Example.load())
