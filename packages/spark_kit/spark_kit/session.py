@@ -1,0 +1,192 @@
+"""The only place that builds a Spark session: UTC, ANSI mode, Delta, loopback, few partitions."""
+
+import atexit
+import logging
+import os
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pyspark import SparkConf, SparkContext
+from pyspark.java_gateway import launch_gateway
+from pyspark.sql import SparkSession
+
+from spark_kit.jvm import STOP_DEADLINE_S, Jvm, JvmConfig, JvmError, start_jvm
+
+logger = logging.getLogger(__name__)
+
+_running: list[Jvm] = []
+"""The JVM of this process, at most one: Spark keeps its gateway in a global, too."""
+
+
+@dataclass(frozen=True)
+class SessionConfig:
+    """What a session depends on; nothing else is read from the environment, except by Databricks.
+
+    ``scratch_dir`` takes shuffle files and uploads (default: a new folder of the system's temporary folder).
+    ``s3_endpoint_url`` is set for an S3 that is not AWS; credentials are those of ``AWS_ACCESS_KEY_ID`` and
+    ``AWS_SECRET_ACCESS_KEY``, or of the machine's role. ``cores`` is the number of tasks that run at once.
+    ``conf`` is added last.
+    """
+
+    app_name: str
+    jvm: JvmConfig = field(default_factory=JvmConfig)
+    cores: int = 2
+    scratch_dir: Path | None = None
+    s3_endpoint_url: str | None = None
+    s3_region: str = "us-east-1"
+    conf: Mapping[str, str] = field(default_factory=dict)
+
+
+def build_session(
+    config: SessionConfig, *, inherit: Sequence[int] = (), record_archive: Path | None = None
+) -> SparkSession:
+    """The session of this process; blocks some seconds while the JVM starts.
+
+    On Databricks it is the platform's session with UTC and ANSI set. Elsewhere a JVM is started, which holds the
+    file descriptors ``inherit`` as long as it lives (see ``fence``). End it by ``stop_session``.
+    ``record_archive`` is for ``spark_kit.archive``.
+
+    Raises:
+        JvmError: the JVM cannot be started, or a session runs already.
+    """
+    if "DATABRICKS_RUNTIME_VERSION" in os.environ:
+        return _databricks_session()
+    if _running and _running[0].alive:
+        raise JvmError("this process has a Spark session already; stop it by stop_session() first")
+    _forget_gateway()
+    jvm = start_jvm(config.jvm, inherit=inherit, record_archive=record_archive)
+    _running[:] = [jvm]
+    try:
+        _connect(jvm)
+        # Spark Connect aside, PySpark reads the interpreter of its workers from the environment alone.
+        os.environ["PYSPARK_PYTHON"] = sys.executable
+        conf = SparkConf(loadDefaults=False).setAll(list(session_conf(config).items()))
+        return SparkSession.builder.config(conf=conf).getOrCreate()
+    except BaseException:
+        _stop_jvm()
+        raise
+
+
+def stop_session(spark: SparkSession, deadline_s: float = STOP_DEADLINE_S) -> None:
+    """End the session and its JVM (on Databricks: nothing).
+
+    Blocks until the process is gone; kills it when the deadline is over.
+    """
+    if "DATABRICKS_RUNTIME_VERSION" in os.environ:
+        return
+    if session_alive():
+        spark.stop()
+    _stop_jvm(deadline_s)
+
+
+def session_alive() -> bool:
+    """Whether the JVM of this process runs. After an out-of-memory error it does not."""
+    return bool(_running) and _running[0].alive
+
+
+def jvm_pid() -> int | None:
+    """Process id of the JVM, for memory metrics."""
+    return _running[0].pid if session_alive() else None
+
+
+def session_conf(config: SessionConfig) -> dict[str, str]:
+    """Spark's configuration for one laptop: a warehouse in the scratch folder, few partitions, nothing to look at.
+
+    The partition counts are what the sizes here need: with the defaults (200, 50, 10,000) the same work takes
+    several times as long.
+    """
+    scratch = config.scratch_dir or Path(tempfile.mkdtemp(prefix="spark-scratch-"))
+    scratch.mkdir(parents=True, exist_ok=True)
+    conf = {
+        "spark.app.name": config.app_name,
+        "spark.master": f"local[{config.cores}]",
+        "spark.driver.host": "127.0.0.1",
+        "spark.driver.bindAddress": "127.0.0.1",
+        "spark.ui.enabled": "false",
+        "spark.ui.showConsoleProgress": "false",
+        "spark.local.dir": str(scratch),
+        "spark.sql.session.timeZone": "UTC",
+        "spark.sql.ansi.enabled": "true",
+        "spark.sql.shuffle.partitions": str(config.cores),
+        "spark.sql.sources.parallelPartitionDiscovery.parallelism": str(config.cores),
+        "spark.sql.files.openCostInBytes": "65536",
+        "spark.sql.catalogImplementation": "in-memory",
+        "spark.sql.warehouse.dir": (scratch / "warehouse").resolve().as_uri(),
+        "spark.sql.execution.arrow.pyspark.enabled": "true",
+    }
+    if config.jvm.jars_dir is not None:
+        conf |= {
+            "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",
+            "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
+            "spark.databricks.delta.snapshotPartitions": "1",
+            "spark.databricks.delta.properties.defaults.enableDeletionVectors": "false",
+        }
+    if config.jvm.short_lived:
+        # Generated code is compiled twice before it is fast; work of some seconds ends before that.
+        conf |= {
+            "spark.sql.codegen.wholeStage": "false",
+            "spark.sql.codegen.factoryMode": "NO_CODEGEN",
+            "spark.sql.adaptive.enabled": "false",
+        }
+    conf |= _s3_conf(config, scratch)
+    return conf | dict(config.conf)
+
+
+def _s3_conf(config: SessionConfig, scratch: Path) -> dict[str, str]:
+    prefix = "spark.hadoop.fs.s3a."
+    conf = {
+        f"{prefix}endpoint.region": config.s3_region,
+        f"{prefix}input.stream.type": "classic",
+        f"{prefix}buffer.dir": str(scratch),
+    }
+    if config.s3_endpoint_url is not None:
+        conf |= {
+            f"{prefix}endpoint": config.s3_endpoint_url,
+            f"{prefix}path.style.access": "true",
+            f"{prefix}connection.ssl.enabled": str(config.s3_endpoint_url.startswith("https:")).lower(),
+        }
+    return conf
+
+
+def _connect(jvm: Jvm) -> None:
+    """Give PySpark the gateway. It takes port and secret from the environment, where they must not stay."""
+    os.environ.update(PYSPARK_GATEWAY_PORT=str(jvm.port), PYSPARK_GATEWAY_SECRET=jvm.secret)
+    try:
+        SparkContext._ensure_initialized(gateway=launch_gateway())  # type: ignore[no-untyped-call]
+    finally:
+        del os.environ["PYSPARK_GATEWAY_PORT"], os.environ["PYSPARK_GATEWAY_SECRET"]
+
+
+@atexit.register
+def _stop_at_exit() -> None:
+    """A process that forgot ``stop_session`` ends without stack traces, too."""
+    active = SparkSession.getActiveSession() if session_alive() else None
+    if active is not None:
+        active.stop()
+    _stop_jvm()
+
+
+def _stop_jvm(deadline_s: float = STOP_DEADLINE_S) -> None:
+    while _running:
+        _running.pop().stop(deadline_s)
+    _forget_gateway()
+
+
+def _forget_gateway() -> None:
+    """Let PySpark start anew after its JVM is gone."""
+    if SparkContext._gateway is not None:
+        SparkContext._gateway.shutdown()
+    SparkContext._gateway = None
+    SparkContext._jvm = None
+    SparkContext._active_spark_context = None
+    SparkSession._instantiatedSession = None
+
+
+def _databricks_session() -> SparkSession:
+    spark = SparkSession.builder.getOrCreate()
+    spark.conf.set("spark.sql.session.timeZone", "UTC")
+    spark.conf.set("spark.sql.ansi.enabled", "true")
+    return spark

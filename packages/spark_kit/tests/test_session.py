@@ -1,0 +1,114 @@
+"""A real JVM: it comes up, says why if it does not, and does not outlive its process."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+from spark_kit import session as session_module
+from spark_kit.jvm import JvmConfig, JvmError, archive_path, class_path, start_jvm
+from spark_kit.session import SessionConfig, build_session, jvm_pid, session_alive, session_conf, stop_session
+
+pytestmark = pytest.mark.spark
+JARS = Path(__file__).parents[3] / ".pipeline" / "tools" / "jars" / "spark"
+BUSY = """
+import sys
+from spark_kit.jvm import JvmConfig
+from spark_kit.session import SessionConfig, build_session, jvm_pid
+spark = build_session(SessionConfig("orphan", JvmConfig(short_lived=True), cores=1))
+print(jvm_pid(), flush=True)
+spark.range(10**13).selectExpr("sum(id * id % 7)").collect()
+"""
+
+
+def test_session_and_a_second_one_after_it() -> None:
+    for _ in range(2):
+        spark = build_session(SessionConfig("test", JvmConfig(short_lived=True), cores=1))
+        pid = jvm_pid()
+        assert pid is not None
+        row = spark.sql("SELECT current_timezone() AS zone, try_divide(1, 0) AS nothing").first()
+        assert row is not None
+        assert (row["zone"], row["nothing"]) == ("UTC", None)
+        assert spark.conf.get("spark.sql.ansi.enabled") == "true"
+        assert "PYSPARK_GATEWAY_SECRET" not in os.environ
+        with pytest.raises(JvmError, match="already"):
+            build_session(SessionConfig("second"))
+        listening = [c.laddr.ip for c in psutil.Process(pid).net_connections() if c.status == psutil.CONN_LISTEN]
+        assert listening
+        assert all(ip.removeprefix("::ffff:").startswith("127.") or ip == "::1" for ip in listening), listening
+        stop_session(spark)
+        assert not session_alive()
+        assert not psutil.pid_exists(pid)
+
+
+def test_jvm_dies_with_a_killed_process_in_the_middle_of_a_query() -> None:
+    process = subprocess.Popen([sys.executable, "-c", BUSY], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    assert process.stdout is not None
+    jvm = psutil.Process(int(process.stdout.readline()))
+    time.sleep(1)  # into the query
+    assert jvm.is_running()
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    process.stdout.close()
+    gone, _ = psutil.wait_procs([jvm], timeout=20)
+    assert gone, "the JVM outlived its process"
+
+
+def test_failed_start_shows_the_last_lines() -> None:
+    with pytest.raises(JvmError, match=r"exit code 1; its last lines:\n(?s:.*)heap"):
+        start_jvm(JvmConfig(heap="1x"))
+
+
+def test_deadline_is_kept() -> None:
+    with pytest.raises(JvmError, match="did not come up within 0 s"):
+        start_jvm(JvmConfig(), deadline_s=0.0)
+
+
+def test_missing_jars_are_named(tmp_path: Path) -> None:
+    with pytest.raises(JvmError, match=f"no jars in {tmp_path} .*SPARK_JARS_DIR"):
+        build_session(SessionConfig("test", JvmConfig(jars_dir=tmp_path)))
+
+
+def test_archive_is_named_after_the_jars(tmp_path: Path) -> None:
+    jar = tmp_path / "delta-4.4.0.jar"
+    jar.touch()
+    names = {archive_path(tmp_path, tmp_path / "java", jars).name for jars in ([], [jar], [jar.with_name("x.jar")])}
+    assert len(names) == 3
+    assert class_path(tmp_path)[0] == jar.resolve()
+
+
+def test_s3_options_come_with_an_endpoint(tmp_path: Path) -> None:
+    plain = session_conf(SessionConfig("test", scratch_dir=tmp_path))
+    local = session_conf(SessionConfig("test", scratch_dir=tmp_path, s3_endpoint_url="http://127.0.0.1:4566"))
+    added = {key.removeprefix("spark.hadoop.fs.s3a."): local[key] for key in local.keys() - plain.keys()}
+    assert added == {
+        "endpoint": "http://127.0.0.1:4566",
+        "path.style.access": "true",
+        "connection.ssl.enabled": "false",
+    }
+    assert not any("secret" in key or "access.key" in key for key in local)
+
+
+def test_databricks_session_is_the_platforms(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DATABRICKS_RUNTIME_VERSION", "17.3")
+    platform = object()
+    monkeypatch.setattr(session_module, "_databricks_session", lambda: platform)
+    monkeypatch.setattr(session_module, "start_jvm", pytest.fail)
+    assert build_session(SessionConfig("test")) is platform
+
+
+@pytest.mark.skipif(not JARS.is_dir(), reason="the Java libraries are not set up")
+def test_delta_is_there(tmp_path: Path) -> None:
+    spark = build_session(SessionConfig("test", JvmConfig(jars_dir=JARS, short_lived=True), cores=1))
+    try:
+        spark.range(3).write.format("delta").save(str(tmp_path / "table"))
+        assert spark.read.format("delta").load(str(tmp_path / "table")).count() == 3
+        properties = spark.sql(f"DESCRIBE DETAIL delta.`{tmp_path / 'table'}`").first()
+        assert properties is not None
+        assert "deletionVectors" not in properties["tableFeatures"]
+    finally:
+        stop_session(spark)

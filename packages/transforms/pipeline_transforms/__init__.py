@@ -1,0 +1,1 @@
+"""From stored records to answers: cleaning, versions, the eight questions. DataFrame in, DataFrame out."""
