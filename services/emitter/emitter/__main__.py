@@ -1,0 +1,6 @@
+"""``python -m emitter``."""
+
+from emitter.cli import main
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,259 @@
+"""The ledger's writing side: intents before the send, acknowledgements after it, in one SQLite file.
+
+A transaction survives ``kill -9`` once it is committed. After a power cut the last ones may be missing (write-ahead
+log, ``synchronous=NORMAL``): then rows are sent a second time, never lost.
+"""
+
+import fcntl
+import os
+import sqlite3
+import threading
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from importlib import resources
+from pathlib import Path
+from typing import Self
+
+import msgspec
+from pipeline_contracts.names import Kind
+from service_kit.clock import Clock
+
+from emitter.errors import LedgerError
+from emitter.rows import Event, PathName, Record, Rejection
+from emitter.sources.source import Taken
+from emitter.verdicts import Refused, Stored
+
+VERSION = 1
+_PAGE = 1_000
+
+
+class RunKey(msgspec.Struct, frozen=True):
+    """What makes two commands the same run."""
+
+    source: str
+    seed: int | None
+    events: int | None
+    pipeline_id: str
+    paths: tuple[PathName, ...]
+
+
+class Run(msgspec.Struct, frozen=True):
+    """A run that is being written; ``taken`` is how far it had read when it was opened."""
+
+    id: int
+    resumed: bool
+    taken: Taken
+
+
+class Ledger:
+    """One process holds it at a time. Methods may be called from any thread and block on the disk.
+
+    Raises:
+        LedgerError: another process holds it, the file is not a ledger of this version, or (each writing method)
+            it cannot be written to; then nothing of that call is in it.
+    """
+
+    def __init__(self, file: Path, clock: Clock) -> None:
+        self._clock = clock
+        self._file = file
+        self._lock = threading.Lock()
+        self._held = _hold(file)
+        try:
+            self._database = _open(file)
+        except LedgerError:
+            os.close(self._held)
+            raise
+        self._next_intent = self._one("SELECT coalesce(max(id), 0) + 1 FROM intents")
+        self._logs: dict[tuple[str, str, str], int] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._database.close()
+            os.close(self._held)
+
+    def begin(self, key: RunKey, *, fresh: bool) -> Run:
+        """Go on with the latest unfinished run of this key, or begin a new one.
+
+        With ``fresh``, unfinished runs of this key are marked abandoned and a new one begins.
+        """
+        same = (key.source, key.seed, key.events, key.pipeline_id, ",".join(key.paths))
+        unfinished = (
+            "source = ? AND seed IS ? AND events IS ? AND pipeline_id = ? AND paths = ?"
+            " AND finished IS NULL AND abandoned IS NULL"
+        )
+        with self._transaction() as database:
+            if fresh:
+                database.execute(f"UPDATE runs SET abandoned = ? WHERE {unfinished}", (self._now(), *same))  # noqa: S608
+            found = database.execute(
+                f"SELECT id, taken FROM runs WHERE {unfinished} ORDER BY id DESC LIMIT 1",  # noqa: S608
+                same,
+            ).fetchone()
+            if found is not None:
+                return Run(found[0], resumed=True, taken=msgspec.json.decode(found[1], type=Taken))
+            cursor = database.execute(
+                "INSERT INTO runs (source, seed, events, pipeline_id, paths, started, taken)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?)",
+                (*same, self._now(), _encode(Taken())),
+            )
+            return Run(cursor.lastrowid or 0, resumed=False, taken=Taken())
+
+    def intend(
+        self,
+        run: int,
+        destinations: Sequence[tuple[PathName, dict[Kind, str]]],
+        rows: Iterable[Event | Rejection],
+        taken: Taken,
+    ) -> list[tuple[PathName, Record]]:
+        """Commit what is about to be sent, and how far the source is read with it; returns it in order.
+
+        ``destinations`` gives each path's topic or stream per kind.
+        """
+        out: list[tuple[PathName, Record]] = []
+        intents = []
+        rejected = []
+        number = self._next_intent
+        for row in rows:
+            if isinstance(row, Rejection):
+                rejected.append((run, row.row.kind, row.row.position, row.reason, row.row.value))
+                continue
+            for path, names in destinations:
+                name = names[row.row.kind]
+                out.append((path, Record(number, name, row.key, row.content_hash, row.row.value)))
+                intents.append((number, run, path, name, row.key, row.content_hash, row.row.kind, row.row.position))
+                number += 1
+        with self._transaction() as database:
+            database.executemany("INSERT INTO intents VALUES (?, ?, ?, ?, ?, ?, ?, ?)", intents)
+            database.executemany("INSERT INTO pending VALUES (?, ?)", ((record.id, record.value) for _, record in out))
+            database.executemany(
+                "INSERT INTO rejected (run, kind, position, reason, value) VALUES (?, ?, ?, ?, ?)", rejected
+            )
+            database.execute("UPDATE runs SET taken = ? WHERE id = ?", (_encode(taken), run))
+        self._next_intent = number
+        return out
+
+    def resolve(
+        self, path: PathName, stored: Sequence[tuple[Record, Stored]], refused: Sequence[tuple[Record, Refused]]
+    ) -> None:
+        """Commit the fate of sent records. They are not sent again after this."""
+        with self._transaction() as database:
+            database.executemany(
+                "INSERT INTO acknowledgements VALUES (?, ?, ?, ?)",
+                (
+                    (record.id, self._log(path, record.name, at.log_id), at.partition, at.offset)
+                    for record, at in stored
+                ),
+            )
+            database.executemany(
+                "INSERT INTO refused VALUES (?, ?, ?)",
+                ((record.id, why.reason, record.value) for record, why in refused),
+            )
+            database.executemany(
+                "DELETE FROM pending WHERE intent = ?", ((record.id,) for record, _ in (*stored, *refused))
+            )
+
+    def pending(self, run: int) -> Iterator[tuple[PathName, Record]]:
+        """This run's records without a fate, in order, a page at a time. Only those there are when it is called."""
+        last = 0
+        end = self._next_intent
+        while True:
+            with self._lock:
+                page = self._database.execute(
+                    "SELECT i.path, i.id, i.name, i.key, i.content_hash, p.value FROM pending p JOIN intents i"
+                    " ON i.id = p.intent WHERE p.intent > ? AND p.intent < ? AND i.run = ? ORDER BY p.intent LIMIT ?",
+                    (last, end, run, _PAGE),
+                ).fetchall()
+            for path, *fields in page:
+                yield path, Record(*fields)
+            if len(page) < _PAGE:
+                return
+            last = page[-1][1]
+
+    def close_run(self, run: int, *, retried: int, seconds: float, complete: bool) -> None:
+        """Add this process' figures to the run; a complete one is never gone on with."""
+        with self._transaction() as database:
+            database.execute(
+                "UPDATE runs SET retried = retried + ?, seconds = seconds + ?, finished = ? WHERE id = ?",
+                (retried, seconds, self._now() if complete else None, run),
+            )
+
+    def _log(self, path: PathName, name: str, log_id: str) -> int:
+        """The short id of a log; called inside a transaction."""
+        known = self._logs.get((path, name, log_id))
+        if known is None:
+            self._database.execute(
+                "INSERT OR IGNORE INTO logs (path, name, log_id) VALUES (?, ?, ?)", (path, name, log_id)
+            )
+            known = self._one("SELECT id FROM logs WHERE path = ? AND name = ? AND log_id = ?", path, name, log_id)
+            self._logs[path, name, log_id] = known
+        return known
+
+    def _one(self, query: str, *values: str) -> int:
+        number: int = self._database.execute(query, values).fetchone()[0]
+        return number
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        with self._lock:
+            try:
+                self._database.execute("BEGIN IMMEDIATE")
+                yield self._database
+                self._database.execute("COMMIT")
+            except BaseException as error:
+                self._logs.clear()
+                if self._database.in_transaction:
+                    self._database.execute("ROLLBACK")
+                if isinstance(error, sqlite3.Error):
+                    msg = f"cannot write to the ledger {self._file}: {error}"
+                    raise LedgerError(msg) from error
+                raise
+
+    def _now(self) -> str:
+        return self._clock.now().isoformat(timespec="milliseconds")
+
+
+def _hold(ledger: Path) -> int:
+    """Keep other processes out until the descriptor is closed, be it by the process' end."""
+    try:
+        ledger.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(ledger.with_name(ledger.name + ".lock"), os.O_RDWR | os.O_CREAT, 0o600)
+    except OSError as error:
+        msg = f"cannot make the ledger {ledger}: {error.strerror}; set EMITTER_LEDGER to a file that can be written"
+        raise LedgerError(msg) from error
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        holder = os.read(descriptor, 32).decode(errors="replace").strip() or "unknown"
+        os.close(descriptor)
+        msg = f"the ledger {ledger} is in use by process {holder}: wait for it, or set EMITTER_LEDGER to another file"
+        raise LedgerError(msg) from error
+    os.truncate(descriptor, 0)
+    os.pwrite(descriptor, str(os.getpid()).encode(), 0)
+    return descriptor
+
+
+def _open(file: Path) -> sqlite3.Connection:
+    try:
+        # Autocommit: transactions are begun and ended by hand. All use is under one lock.
+        database = sqlite3.connect(file, isolation_level=None, check_same_thread=False, timeout=30)
+        database.execute("PRAGMA journal_mode = WAL")
+        database.execute("PRAGMA synchronous = NORMAL")
+        version = database.execute("PRAGMA user_version").fetchone()[0]
+        if version == 0:
+            schema = resources.files("emitter").joinpath("schema.sql").read_text("utf-8")
+            database.executescript(f"BEGIN;\n{schema}\nPRAGMA user_version = {VERSION};\nCOMMIT;")
+            version = VERSION
+    except sqlite3.Error as error:
+        msg = f"{file} cannot be used as a ledger: {error}; set EMITTER_LEDGER to another file"
+        raise LedgerError(msg) from error
+    if version != VERSION:
+        database.close()
+        msg = f"{file} is a ledger of version {version}, this program writes version {VERSION}; set EMITTER_LEDGER"
+        raise LedgerError(msg)
+    return database
+
+
+def _encode(taken: Taken) -> str:
+    return msgspec.json.encode(taken).decode()

@@ -1,0 +1,37 @@
+"""How fast rows are taken: so many a second, or as fast as they are accepted."""
+
+from collections.abc import Callable
+
+from service_kit.clock import Clock
+
+_BURST_S = 1.0
+_LEAST_WAIT_S = 0.02  # at high rates, rows go in small groups: one transaction and one request each
+
+
+class Pacer:
+    """Hands out permissions, evenly in time. What was not used within a second is forgotten, not caught up with."""
+
+    def __init__(self, per_second: float | None, clock: Clock, pause: Callable[[float], bool]) -> None:
+        self._per_second = per_second
+        self._clock = clock
+        self._pause = pause
+        self._last = clock.monotonic()
+        self._tokens = 1.0
+
+    def take(self, most: int) -> int:
+        """From 1 to ``most`` permissions, blocking for the first; 0 when asked to stop while waiting."""
+        if self._per_second is None:
+            return most
+        while True:
+            now = self._clock.monotonic()
+            self._tokens = min(
+                self._tokens + (now - self._last) * self._per_second, max(1.0, _BURST_S * self._per_second)
+            )
+            self._last = now
+            # A token short by rounding is a token: else the wait for the rest of it would be no time at all.
+            if self._tokens >= 1 - 1e-9:
+                taken = min(most, max(1, int(self._tokens)))
+                self._tokens -= taken
+                return taken
+            if self._pause(max((1 - self._tokens) / self._per_second, _LEAST_WAIT_S)):
+                return 0

@@ -1,0 +1,96 @@
+"""A run from its beginning to its summary. ``send`` is the programming interface; the command line uses it too."""
+
+from collections.abc import Sequence
+
+import msgspec
+from service_kit.clock import Clock, SystemClock
+from service_kit.retries import RetryPolicy
+from service_kit.shutdown import Shutdown
+
+from emitter.batch_path import BatchPath
+from emitter.delivery import DeliveryPath
+from emitter.ledger import Ledger, RunKey
+from emitter.pacing import Pacer
+from emitter.rows import PathName
+from emitter.sender import Sender
+from emitter.settings import EmitterSettings
+from emitter.sources.source import Source
+from emitter.stops import Stops
+from emitter.stream_path import StreamPath
+from emitter.summary import Summary, summarise
+from emitter.transport import HttpTransport, Transport
+from emitter.watchers import Spectator, Tally
+
+
+class Options(msgspec.Struct, frozen=True):
+    """What one run is asked to do. ``events`` None: all there are; ``rate`` None: as fast as accepted."""
+
+    paths: tuple[PathName, ...] = ("batch",)
+    events: int | None = None
+    rate: float | None = None
+    fresh: bool = False
+
+
+def send(
+    settings: EmitterSettings,
+    source: Source,
+    options: Options,
+    *,
+    spectators: Sequence[Spectator] = (),
+    shutdown: Shutdown | None = None,
+    transport: Transport | None = None,
+    clock: Clock | None = None,
+) -> Summary:
+    """Send the source's rows and block until each has a fate, or until the run cannot go on.
+
+    It cannot go on after a request to shut down, when nothing is accepted within the deadline, or when the source
+    or the ledger fails in the middle. The summary gives the reason, and nothing is lost: an unfinished run of the
+    same source, seed, number of events, pipeline and paths is gone on with by the next call.
+
+    Raises:
+        LedgerError: the ledger cannot be used; nothing was sent.
+    """
+    clock = clock or SystemClock()
+    own_transport = transport or _http(settings, options)
+    tally = Tally(*spectators)
+    stops = Stops(shutdown or Shutdown(), clock)
+    key = RunKey(source.identity, source.seed, options.events, settings.pipeline_id, options.paths)
+    with Ledger(settings.ledger, clock) as ledger:
+        run = ledger.begin(key, fresh=options.fresh)
+        tally.began(run, options.events)
+        sender = Sender(
+            source=source,
+            ledger=ledger,
+            run=run,
+            paths=[_path(name, own_transport, settings, clock) for name in options.paths],
+            lanes=settings.lanes,
+            pacer=Pacer(options.rate, clock, stops.pause),
+            policy=lambda: RetryPolicy(settings.deadline_s, clock=clock),
+            stops=stops,
+            watcher=tally,
+        )
+        started = clock.monotonic()
+        complete = False
+        try:
+            unfinished = sender.send(options.events)
+            complete = unfinished is None
+        finally:
+            ledger.close_run(run.id, retried=tally.retried, seconds=clock.monotonic() - started, complete=complete)
+    if isinstance(own_transport, HttpTransport):
+        own_transport.close()
+    return summarise(settings.ledger, run, unfinished)
+
+
+def _http(settings: EmitterSettings, options: Options) -> HttpTransport:
+    key = settings.gateway_api_key
+    return HttpTransport(
+        settings.entry_url,
+        None if key is None else key.get_secret_value(),
+        settings.timeout_s,
+        settings.lanes * len(options.paths),
+    )
+
+
+def _path(name: PathName, transport: Transport, settings: EmitterSettings, clock: Clock) -> DeliveryPath:
+    path = BatchPath if name == "batch" else StreamPath
+    return path(transport, settings.names, clock, settings.batch_size, settings.batch_bytes)

@@ -1,0 +1,1 @@
+"""Where rows come from: JSONL files, a SQL database, or a seeded generator."""

@@ -1,0 +1,129 @@
+import json
+from datetime import UTC, datetime
+
+import pytest
+from emitter.batch_path import BatchPath
+from emitter.errors import TransportError
+from emitter.rows import Record
+from emitter.transport import Answer
+from emitter.verdicts import Again, Refused, Reply, Stored
+from pipeline_contracts.names import Names
+from service_kit.clock import ManualClock
+
+RECORDS = [
+    Record(1, "pinterest.pin", "11", "a", b'{"index": 11,\t"title":"\xf0\x9f\x98\x8d"}'),
+    Record(2, "pinterest.pin", "12", "b", b'{"index":12}'),
+]
+
+
+class OneAnswer:
+    def __init__(self, answer: Answer | None) -> None:
+        self.answer = answer
+        self.sent: list[tuple[str, str, bytes, str]] = []
+
+    def request(self, method: str, path: str, body: bytes, content_type: str) -> Answer:
+        self.sent.append((method, path, body, content_type))
+        if self.answer is None:
+            raise TransportError("read timed out")
+        return self.answer
+
+
+def deliver(answer: Answer | None) -> Reply:
+    clock = ManualClock(datetime(2026, 11, 23, 12, 0, 0, tzinfo=UTC))
+    return BatchPath(OneAnswer(answer), Names(), clock, 500, 5_000_000).deliver("pinterest.pin", RECORDS)
+
+
+def answered(status: int, body: object, **headers: str) -> Reply:
+    return deliver(
+        Answer(status, {name.replace("_", "-"): value for name, value in headers.items()}, json.dumps(body).encode())
+    )
+
+
+def offsets(*entries: tuple[int | None, int | None, int | None, str | None]) -> dict[str, object]:
+    names = ("partition", "offset", "error_code", "error")
+    return {"offsets": [dict(zip(names, entry, strict=True)) for entry in entries], "key_schema_id": None}
+
+
+def test_the_body_holds_the_rows_own_bytes_and_bare_keys() -> None:
+    transport = OneAnswer(None)
+    BatchPath(transport, Names(), ManualClock(), 500, 5_000_000).deliver("pinterest.pin", RECORDS)
+    [(method, path, body, content_type)] = transport.sent
+    assert (method, path, content_type) == ("POST", "/topics/pinterest.pin", "application/vnd.kafka.json.v2+json")
+    expected = b'{"records":[{"key":11,"value":%b},{"key":12,"value":{"index":12}}]}' % RECORDS[0].value
+    assert body == expected
+
+
+def test_each_record_has_its_own_verdict() -> None:
+    reply = answered(200, offsets((0, 23, None, None), (None, None, 2, "not leader")), kafka_topic_id="T")
+    assert reply == Reply([Stored("T", "0", 23), Again("not leader")])
+    reply = answered(422, offsets((None, None, 1, "too large"), (None, None, 1, "too large")))
+    assert reply == Reply([Refused("too large"), Refused("too large")])
+
+
+def test_a_stored_record_without_topic_id_names_its_topic() -> None:
+    reply = answered(200, offsets((0, 0, None, None), (2, 1, None, None)))
+    assert reply.verdicts[0] == Stored("topic:pinterest.pin", "0", 0)
+
+
+@pytest.mark.parametrize(
+    "entry", [(0, None, None, None), (0, -1, None, None), (None, 3, None, None), (0, 3, 50003, "x")]
+)
+def test_no_offset_is_no_acknowledgement(entry: tuple[int | None, int | None, int | None, str | None]) -> None:
+    assert isinstance(answered(200, offsets(entry, (0, 0, None, None))).verdicts[0], Again)
+
+
+@pytest.mark.parametrize(
+    ("answer", "as_one"),
+    [
+        (Answer(404, {}, b'{"error_code":40401,"message":"Topic not found"}'), False),
+        (Answer(415, {}, b'{"error_code":415,"message":"media type"}'), False),
+        (Answer(422, {}, b'{"error_code":422,"message":"bad"}'), True),
+        (Answer(400, {}, b'{"error_code":400,"message":"bad"}'), True),
+        (Answer(413, {}, b'{"error_code":413,"message":"large"}'), True),
+        (Answer(413, {}, b'{"message":"Request Too Long"}'), True),
+    ],
+)
+def test_the_proxys_refusals_are_final(answer: Answer, as_one: bool) -> None:
+    reply = deliver(answer)
+    assert all(isinstance(verdict, Refused) for verdict in reply.verdicts)
+    assert len(reply.verdicts) == 2
+    assert reply.as_one is as_one
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        None,
+        Answer(403, {}, b'{"message":"Forbidden"}'),
+        Answer(404, {}, b"<html>no such API</html>"),
+        Answer(404, {}, b""),
+        Answer(429, {}, b'{"error_code":429,"message":"slow down"}'),
+        Answer(500, {}, b'{"error_code":50002,"message":"Kafka error"}'),
+        Answer(502, {}, b"Bad Gateway"),
+        Answer(503, {}, b'{"error_code":503,"message":"no broker"}'),
+        Answer(504, {}, b""),
+        Answer(200, {}, b""),
+        Answer(200, {}, b"{}"),
+        Answer(200, {}, b'{"offsets":[]}'),
+        Answer(204, {}, b""),
+        Answer(302, {"location": "/x"}, b""),
+    ],
+)
+def test_everything_else_is_sent_again(answer: Answer | None) -> None:
+    reply = deliver(answer)
+    assert [type(verdict) for verdict in reply.verdicts] == [Again, Again]
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("7", 7.0),
+        ("Mon, 23 Nov 2026 12:00:30 GMT", 30.0),
+        ("Mon, 23 Nov 2026 11:00:00 GMT", 0.0),
+        ("soon", None),
+        (None, None),
+    ],
+)
+def test_retry_after(text: str | None, seconds: float | None) -> None:
+    headers = {} if text is None else {"retry-after": text}
+    assert deliver(Answer(503, headers, b"")).retry_after_s == seconds
