@@ -1,0 +1,66 @@
+"""The HTTP server: granian, with its worker as a thread of this process.
+
+Granian would run the worker as a child process. A killed parent would leave that child behind, holding
+the port and answering with an old producer; one process dies as a whole.
+"""
+
+import errno
+import logging
+import socket
+from typing import TYPE_CHECKING, Final
+
+from granian.constants import HTTPModes, Interfaces
+from granian.server.mt import MTServer
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIApplication
+
+# Requests beyond the working threads wait in the server, and further ones in the system's backlog.
+_BACKLOG: Final = 1024
+
+
+class PortTakenError(OSError):
+    """Another process listens on this port."""
+
+
+class _Server(MTServer):
+    def _check_gil(self) -> None:
+        """With one worker it does not matter that threads share the interpreter lock."""
+
+
+def serve(app: "WSGIApplication", host: str, port: int, threads: int) -> None:
+    """Answer requests until SIGTERM or SIGINT; then take no more, finish those in flight, and return.
+
+    Raises:
+        PortTakenError: another process listens there.
+    """
+    _check_free(host, port)
+    # It warns that threads without an interpreter lock are experimental; here there is a lock.
+    logging.getLogger("_granian").setLevel(logging.ERROR)
+    server = _Server(
+        "ingest_proxy",
+        address=host,
+        port=port,
+        interface=Interfaces.WSGI,
+        http=HTTPModes.http1,
+        workers=1,
+        blocking_threads=threads,
+        backlog=_BACKLOG,
+        websockets=False,
+        log_enabled=False,
+    )
+    server.serve(target_loader=lambda: app, wrap_loader=False)
+
+
+def _check_free(host: str, port: int) -> None:
+    """Granian sets SO_REUSEPORT, with which a second proxy would silently take half of the requests."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE:
+                raise
+            msg = f"proxy: port {port} of {host} is in use; end the process that holds it, or set PROXY_PORT"
+            raise PortTakenError(msg) from error

@@ -1,0 +1,43 @@
+import io
+
+import pytest
+from ingest_proxy.body import read_body
+from ingest_proxy.errors import BadRequestError, TooLargeError, UnsupportedMediaTypeError
+
+
+class Unreadable(io.BytesIO):
+    def read(self, size: int | None = -1) -> bytes:
+        raise AssertionError("must not be read")
+
+
+class Endless(io.BytesIO):
+    longest = 0
+
+    def read(self, size: int | None = -1) -> bytes:
+        assert size is not None
+        assert size >= 0, "the rest at once"
+        self.longest = max(self.longest, size)
+        return b"x" * size
+
+
+def test_an_announced_length_over_the_limit_is_discarded_in_pieces() -> None:
+    body = Endless()
+    with pytest.raises(TooLargeError, match="11 bytes; at most 10"):
+        read_body({"wsgi.input": body, "CONTENT_LENGTH": "11"}, 10)
+    assert body.longest <= 65_536
+
+
+def test_an_unannounced_body_is_read_up_to_the_limit() -> None:
+    with pytest.raises(TooLargeError, match="more than 10 bytes"):
+        read_body({"wsgi.input": Endless()}, 10)
+    assert read_body({"wsgi.input": io.BytesIO(b"x" * 10)}, 10) == b"x" * 10
+
+
+def test_a_body_that_was_cut_off() -> None:
+    with pytest.raises(BadRequestError, match="ended after 3 of 5 bytes"):
+        read_body({"wsgi.input": io.BytesIO(b"abc"), "CONTENT_LENGTH": "5"}, 10)
+
+
+def test_a_compressed_body() -> None:
+    with pytest.raises(UnsupportedMediaTypeError, match="gzip"):
+        read_body({"wsgi.input": Unreadable(), "HTTP_CONTENT_ENCODING": "gzip"}, 10)
