@@ -1,0 +1,1 @@
+"""Archives Kafka topics as S3 objects, from the connector files that MSK Connect gets."""

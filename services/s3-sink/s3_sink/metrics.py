@@ -1,0 +1,21 @@
+"""What the sink counts."""
+
+from prometheus_client import CollectorRegistry, Counter, Gauge
+
+
+class Metrics:
+    """Registered once per registry."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        def counter(name: str, text: str) -> Counter:
+            return Counter(f"s3_sink_{name}", text, ["topic"], registry=registry)
+
+        self.records = counter("records", "Records written to objects")
+        self.bytes = counter("bytes", "Bytes of objects, compressed")
+        self.objects = counter("objects", "Objects written")
+        self.dead_letters = counter("dead_letters", "Records sent to the dead-letter topic")
+        self.expired = counter("expired_records", "Offsets that expired in the log before they were archived")
+        self.epoch_changes = counter("epoch_changes", "Topics met under another log id")
+        self.replaced = counter("replaced", "Partitions sent back to a hole, because objects had gone")
+        self.lag = Gauge("s3_sink_lag_records", "Offsets not archived yet", ["topic", "partition"], registry=registry)
+        self.buffered = Gauge("s3_sink_buffered_bytes", "Bytes read and not archived yet", registry=registry)

@@ -1,0 +1,120 @@
+"""The state of one partition: what objects cover, what is being stored, what was read."""
+
+from s3_sink.chain import Epoch
+from s3_sink.connector import Connector
+from s3_sink.coverage import Coverage, Hole, Range
+from s3_sink.ports import Record, TopicPartition
+from s3_sink.window import Cut, Window
+
+
+class Partition:
+    """Fills the holes of one partition, lowest first; at most one window is being stored at a time.
+
+    The window always stands at the first hole of: objects, the window being stored, and offsets that have expired.
+    """
+
+    def __init__(self, connector: Connector, epoch: Epoch, place: TopicPartition, listed: Coverage) -> None:
+        self.connector = connector
+        self.epoch = epoch
+        self.place = place
+        self.in_flight: Cut | None = None
+        self.problem: str | None = None
+        self._since: dict[str, float] = {}
+        self._expired: list[Range] = []
+        self._coverage = listed
+        self.window = self._window_at(listed.first_hole())
+
+    def take(self, record: Record, now: float) -> None:
+        """Add the next record, read at ``now`` (monotonic seconds)."""
+        self.window.take(record)
+        if self._since.keys() & {"problem", "unread"}:
+            self._since.pop("problem", None)
+            self._since.pop("unread", None)
+        self._since.setdefault("window", now)
+
+    def cut(self, now: float) -> tuple[Cut, bool]:
+        """Close the window and begin the next; says too whether that one begins where reading does not stand."""
+        cut = self.window.cut()
+        self.in_flight = cut
+        self._since["in_flight"] = self._since.pop("window", now)
+        self._coverage.add(cut.covered)
+        self.window = self._window_at(self._coverage.first_hole())
+        return cut, self.window.hole.first != cut.covered.end
+
+    def stored(self) -> None:
+        """The window that was cut is an object now."""
+        self.in_flight = None
+        self._since.pop("in_flight", None)
+
+    def verify(self, listed: Coverage) -> Hole | None:
+        """Compare with what the objects cover now; where the first hole is another one, begin there.
+
+        What was read and not stored is forgotten then, and read again in its turn. Returns the hole that had been
+        worked at, None where all is as it was.
+        """
+        covered = Coverage(listed)
+        for one in self._expired:
+            covered.add(one)
+        if self.in_flight is not None:
+            covered.add(self.in_flight.covered)
+        self._coverage = covered
+        hole, before = covered.first_hole(), self.window.hole
+        if hole == before:
+            return None
+        self._begin(hole)
+        return before
+
+    def expire(self, low: int) -> list[Range]:
+        """The log begins at ``low`` only: returns what is lost before it, and goes on behind that."""
+        lost = [] if low <= self.window.position else self._coverage.missing_in(Range(self.window.position, low))
+        self._expired.extend(lost)
+        for one in lost:
+            self._coverage.add(one)
+        if self.window.empty:
+            self._begin(self._coverage.first_hole())
+        elif lost:
+            self.window.end_here()
+        return lost
+
+    def reading_failed(self, problem: str, now: float) -> None:
+        """The reader gives no more of this partition."""
+        self.problem = problem
+        self._since.setdefault("problem", now)
+
+    def reading_resumes(self, *, nothing_left: bool) -> None:
+        """A reader is opened for it again. It counts as stuck until a record comes, unless there is none to come."""
+        self.problem = None
+        if nothing_left:
+            self._since.pop("problem", None)
+
+    def saw_end(self, end: int, now: float) -> None:
+        """The log is known to reach up to ``end``: what lies before it should come in time."""
+        if end > self.window.position and self.window.empty:
+            self._since.setdefault("unread", now)
+        else:
+            self._since.pop("unread", None)
+
+    @property
+    def archived(self) -> int:
+        """Below this offset, everything is in an object or has expired."""
+        return self.window.hole.first if self.in_flight is None else self.in_flight.covered.first
+
+    @property
+    def size_bytes(self) -> int:
+        """What its windows take up in memory."""
+        return self.window.size_bytes + (0 if self.in_flight is None else self.in_flight.size_bytes)
+
+    def window_age(self, now: float) -> float:
+        """Seconds since the window's first record was read; 0 for an empty one."""
+        return now - self._since.get("window", now)
+
+    def stuck_for(self, now: float) -> float:
+        """Seconds since which something waits to be stored or read."""
+        return now - min(self._since.values(), default=now)
+
+    def _begin(self, hole: Hole) -> None:
+        self._since.pop("window", None)
+        self.window = self._window_at(hole)
+
+    def _window_at(self, hole: Hole) -> Window:
+        return Window(hole, self.connector.format, self.connector.name, self.epoch.log_id)

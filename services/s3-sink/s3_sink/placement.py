@@ -1,0 +1,169 @@
+"""Which logs the topics are now, and where in each partition to go on. All of it found in Kafka and in the objects."""
+
+import logging
+from collections.abc import Collection, Sequence
+
+from service_kit.clock import Clock
+
+from s3_sink.chain import Chain, Epoch
+from s3_sink.connector import Connector
+from s3_sink.coverage import Coverage
+from s3_sink.metrics import Metrics
+from s3_sink.partition import Partition
+from s3_sink.ports import Log, TopicPartition, TopicState
+
+logger = logging.getLogger(__name__)
+
+
+class Placement:
+    """The partitions of all connectors' topics. ``moved`` is set when a reader must be opened anew."""
+
+    def __init__(self, connectors: Sequence[Connector], log: Log, chain: Chain, clock: Clock, metrics: Metrics) -> None:
+        self._connectors = {topic: connector for connector in connectors for topic in connector.topics}
+        self._log = log
+        self._chain = chain
+        self._clock = clock
+        self._metrics = metrics
+        self._states: dict[str, TopicState] = {}
+        self._epochs: dict[str, Epoch] = {}
+        self._partitions: dict[TopicPartition, Partition] = {}
+        self.absent: frozenset[str] = frozenset(self._connectors)
+        self.moved = False
+
+    @property
+    def partitions(self) -> Collection[Partition]:
+        """The partitions that are known and placed."""
+        return self._partitions.values()
+
+    @property
+    def to_be_placed(self) -> list[str]:
+        """Topics that are known, and whose objects have not been read yet."""
+        return [topic for topic in self._states if topic not in self._epochs]
+
+    def get(self, place: TopicPartition) -> Partition | None:
+        """One partition, None where it is not placed (any more)."""
+        return self._partitions.get(place)
+
+    def look_at_logs(self) -> frozenset[str]:
+        """Ask the broker which logs the topics are, and give up what belongs to a log that is no more.
+
+        Returns the topics that are there. **Everything read of them before this call is of the log they had when they
+        were placed**: a topic's id is never used twice, so if it is the same before and after, it was in between.
+
+        Raises:
+            LogUnavailableError: nothing is known, and nothing was changed.
+        """
+        found = self._log.describe(self._connectors)
+        for topic, state in found.items():
+            before = self._states.get(topic)
+            if before is not None and before.log_id != state.log_id:
+                self._leave(topic, before, state)
+            elif before is not None and before.partitions != state.partitions:
+                logger.info("a topic has more partitions", extra={"topic": topic, "partitions": state.partitions})
+                self._epochs.pop(topic, None)  # to be placed again; partitions that are there stay
+            self._states[topic] = state
+        self.absent = frozenset(self._connectors.keys() - found.keys())
+        return frozenset(found)
+
+    def place_topics(self, busy: Collection[str]) -> None:
+        """Read the objects of every topic that is known and not placed, and place its partitions. Blocks on S3.
+
+        ``busy`` topics wait: an object of their former log is still being stored, and where the new log's objects go
+        depends on it.
+
+        Raises:
+            ArchiveUnavailableError, OtherWriterError, StoppedError: see ``Chain``.
+        """
+        for topic in self.to_be_placed:
+            if topic in busy:
+                continue
+            state = self._states[topic]
+            epoch = self._chain.epoch(topic, state.log_id)
+            self._place(epoch, state)
+            self._epochs[topic] = epoch
+
+    def verify(self) -> None:
+        """Read the objects of every placed topic again and go back where some are missing. Blocks on S3.
+
+        Raises:
+            ArchiveUnavailableError, OtherWriterError, StoppedError: see ``Chain``.
+        """
+        for epoch in self._epochs.values():
+            listed = self._chain.coverage(epoch)
+            for partition in self._partitions.values():
+                if partition.epoch != epoch:
+                    continue
+                before = partition.verify(listed.get(partition.place.partition, Coverage()))
+                if before is not None:
+                    self._metrics.replaced.labels(epoch.topic).inc()
+                    logger.warning(
+                        "the objects of a partition have changed; going on from their first hole",
+                        extra={**_fields(partition), "worked_at": before.first},
+                    )
+                    self.moved = True
+
+    def recover(self, partition: Partition) -> None:
+        """Find out why a partition gives no records (see ``Partition.problem``), and what can be done about it.
+
+        Raises:
+            LogUnavailableError: nothing is known.
+        """
+        self.look_at_logs()
+        if self.get(partition.place) is not partition:
+            return  # a new log, or more partitions: it was placed anew
+        low, high = self._log.watermarks(partition.place)
+        for lost in partition.expire(low):
+            self._metrics.expired.labels(partition.place.topic).inc(lost.end - lost.first)
+            logger.error(
+                "records expired before they were archived: they are lost",
+                extra={**_fields(partition), "first": lost.first, "last": lost.end - 1, "low_watermark": low},
+            )
+        position = partition.window.position
+        if position > high:
+            # Records that were archived are not in the log any more. Going on would give their offsets to others.
+            problem = f"the log ends at {high}, before position {position}: it was cut short"
+            if partition.problem != problem:
+                logger.error("a log ends before the position", extra={**_fields(partition), "high_watermark": high})
+            partition.reading_failed(problem, self._clock.monotonic())
+        else:
+            partition.reading_resumes(nothing_left=position == high)
+            self.moved = True
+
+    def _place(self, epoch: Epoch, state: TopicState) -> None:
+        connector = self._connectors[epoch.topic]
+        listed = self._chain.coverage(epoch)
+        for number in range(state.partitions):
+            place = TopicPartition(epoch.topic, number)
+            if place not in self._partitions:
+                partition = Partition(connector, epoch, place, listed.get(number, Coverage()))
+                self._partitions[place] = partition
+                logger.info("a partition is placed", extra=_fields(partition))
+        self.moved = True
+
+    def _leave(self, topic: str, before: TopicState, state: TopicState) -> None:
+        self._metrics.epoch_changes.labels(topic).inc()
+        logger.warning(
+            "a topic was made anew: a new log begins",
+            extra={"topic": topic, "old_log_id": before.log_id, "log_id": state.log_id},
+        )
+        for place in [place for place in self._partitions if place.topic == topic]:
+            partition = self._partitions.pop(place)
+            if not partition.window.empty:
+                # Nobody can say any more which of the two logs it came from. The client reads on in the new one
+                # silently; if it was of the old one, it is gone with that.
+                logger.error(
+                    "what was read and not archived when a log ended is given up",
+                    extra={**_fields(partition), "up_to": partition.window.position},
+                )
+        self._epochs.pop(topic, None)
+        self.moved = True
+
+
+def _fields(partition: Partition) -> dict[str, object]:
+    return {
+        "topic": partition.place.topic,
+        "partition": partition.place.partition,
+        "log_id": partition.epoch.log_id,
+        "position": partition.window.hole.first,
+        "up_to_object_at": partition.window.hole.end,
+    }

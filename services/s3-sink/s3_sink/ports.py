@@ -1,0 +1,155 @@
+"""What the sink asks of a log (Kafka) and of an archive (S3), and how both may fail.
+
+``log.py`` and ``archive.py`` implement them; ``fakes.py`` does in memory, and one suite of tests runs on all four.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple, Protocol
+
+import msgspec
+
+
+class SinkError(Exception):
+    """Base of what the sink raises on purpose."""
+
+
+class LogUnavailableError(SinkError):
+    """The broker cannot be reached or cannot answer now. Trying again later may help."""
+
+
+class ArchiveUnavailableError(SinkError):
+    """S3 cannot be reached or cannot answer now. Trying again later may help; a put may have happened."""
+
+
+class BucketMissingError(ArchiveUnavailableError):
+    """The bucket does not exist (yet, or any more)."""
+
+
+class ObjectExistsError(SinkError):
+    """A conditional put found an object of that name."""
+
+
+class OtherWriterError(SinkError):
+    """An object stands where this sink was about to write, or one that is not a sink's: nothing may be written."""
+
+
+class TopicPartition(NamedTuple):
+    """One partition of a topic."""
+
+    topic: str
+    partition: int
+
+
+class Header(msgspec.Struct, frozen=True):
+    """A record header; the value is bytes or nothing."""
+
+    key: str
+    value: bytes | None
+
+
+class Record(msgspec.Struct, frozen=True, gc=False):
+    """One stored record. ``timestamp_ms`` is milliseconds since 1970 in UTC, None where the log has none."""
+
+    place: TopicPartition
+    offset: int
+    key: bytes | None
+    value: bytes | None
+    timestamp_ms: int | None
+    headers: tuple[Header, ...] = ()
+
+
+class DeadLetter(msgspec.Struct, frozen=True):
+    """A record for the dead-letter topic."""
+
+    key: bytes | None
+    value: bytes | None
+    headers: tuple[Header, ...]
+
+
+class TopicState(msgspec.Struct, frozen=True):
+    """A topic as the broker describes it now."""
+
+    log_id: str
+    partitions: int
+
+
+class Watermarks(NamedTuple):
+    """The lowest offset that a partition still holds, and the one its next record will get."""
+
+    low: int
+    high: int
+
+
+class Batch(NamedTuple):
+    """What one read gave: records, rising within a partition, and partitions that give no more, with the reason."""
+
+    records: list[Record]
+    failed: dict[TopicPartition, str]
+
+
+class Reader(Protocol):
+    """Reads some partitions from given offsets on, each record once. Every offset it is asked for is explicit."""
+
+    def read(self, timeout_s: float) -> Batch:
+        """Records as they come; an empty batch when the time is over. Blocks for at most ``timeout_s``."""
+
+    def pause(self, places: Sequence[TopicPartition]) -> None:
+        """Give no more records of these partitions."""
+
+    def resume(self, places: Sequence[TopicPartition]) -> None:
+        """Give them again, from where they stopped."""
+
+    def end(self, place: TopicPartition) -> int | None:
+        """The end of a partition's log as of the last answer of the broker; None before the first. Does not block."""
+
+    def close(self) -> None:
+        """Release it; does not raise."""
+
+
+class Log(Protocol):
+    """A Kafka cluster. Every call blocks for some seconds at most.
+
+    Raises:
+        LogUnavailableError: by every method but ``open``.
+    """
+
+    def describe(self, topics: Iterable[str]) -> dict[str, TopicState]:
+        """The topics that exist."""
+
+    def watermarks(self, place: TopicPartition) -> Watermarks:
+        """Where a partition begins and ends now."""
+
+    def open(self, positions: Mapping[TopicPartition, int]) -> Reader:
+        """A reader of its own, which knows nothing of earlier ones. Does not wait for the broker."""
+
+    def dead_letter(self, topic: str, letters: Sequence[DeadLetter]) -> None:
+        """Store these; returns when all replicas have all of them. After an error some may be stored. Thread-safe."""
+
+
+class ObjectRef(msgspec.Struct, frozen=True):
+    """A listed object. Another content has another ``etag``."""
+
+    key: str
+    etag: str
+
+
+class Archive(Protocol):
+    """One bucket. Thread-safe; every call blocks for some seconds at most.
+
+    Raises:
+        BucketMissingError: the bucket does not exist.
+        ArchiveUnavailableError: no answer.
+    """
+
+    def list(self, prefix: str) -> Iterable[ObjectRef]:
+        """Objects whose key begins so, in key order. Asks for pages while it is iterated."""
+
+    def metadata(self, key: str) -> Mapping[str, str] | None:
+        """An object's own metadata, names in lower case; None where there is no such object."""
+
+    def put(self, key: str, body: bytes, metadata: Mapping[str, str]) -> str:
+        """Write a new object and return its ETag.
+
+        Raises:
+            ObjectExistsError: there is one already; it was left as it is.
+        """

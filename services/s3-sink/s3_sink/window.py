@@ -1,0 +1,86 @@
+"""What was read of one partition and is in no object yet."""
+
+import msgspec
+
+from s3_sink.connector import Format
+from s3_sink.coverage import Hole, Range
+from s3_sink.encoding import PoisonError, dead_letter, encode_line
+from s3_sink.ports import DeadLetter, Record
+
+# What a list entry and an object header cost beside the line's own bytes, so that small records count too.
+_LINE_OVERHEAD_BYTES = 48
+
+
+class Cut(msgspec.Struct, frozen=True):
+    """A closed window: everything that becomes one object. ``size_bytes`` is what it takes up in memory."""
+
+    covered: Range
+    lines: list[bytes]
+    dead_letters: list[DeadLetter]
+    size_bytes: int
+
+
+class Window:
+    """Fills a hole from its first offset on.
+
+    The covered range runs from the hole's first offset, so that offsets at which the log holds no record (transaction
+    markers) are covered too, and a hole between two objects ends exactly where the second begins.
+    """
+
+    def __init__(self, hole: Hole, output: Format, connector: str, log_id: str) -> None:
+        self.hole = hole
+        self.position = hole.first
+        self.size_bytes = 0
+        self._output = output
+        self._connector = connector
+        self._log_id = log_id
+        self._lines: list[bytes] = []
+        self._dead_letters: list[DeadLetter] = []
+
+    def take(self, record: Record) -> None:
+        """Add the partition's next record; one behind the hole's end only says that nothing more comes before it.
+
+        Raises:
+            ValueError: the record lies before the position. Its reader is broken.
+        """
+        if record.offset < self.position:
+            msg = (
+                f"{record.place.topic}-{record.place.partition}: offset {record.offset} came after {self.position - 1}"
+            )
+            raise ValueError(msg)
+        end = self.hole.end
+        if end is not None and record.offset >= end:
+            self.position = end
+            return
+        try:
+            line = encode_line(record, self._output)
+        except PoisonError as problem:
+            letter = dead_letter(record, problem, self._connector, self._log_id)
+            self._dead_letters.append(letter)
+            self.size_bytes += len(letter.value or b"") + len(letter.key or b"") + _LINE_OVERHEAD_BYTES
+        else:
+            self._lines.append(line)
+            self.size_bytes += len(line) + _LINE_OVERHEAD_BYTES
+        self.position = record.offset + 1
+
+    def end_here(self) -> None:
+        """Nothing more comes before whatever is behind the position: the window is full."""
+        self.hole = Hole(self.hole.first, self.position)
+
+    @property
+    def empty(self) -> bool:
+        """Whether nothing was read yet."""
+        return self.position == self.hole.first
+
+    @property
+    def full(self) -> bool:
+        """Whether the hole is filled up to the object behind it."""
+        return self.position == self.hole.end
+
+    def cut(self) -> Cut:
+        """Close it. The window must not be empty, and takes no more records afterwards.
+
+        Raises:
+            ValueError: it is empty.
+        """
+        return Cut(Range(self.hole.first, self.position), self._lines, self._dead_letters, self.size_bytes)

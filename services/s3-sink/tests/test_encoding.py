@@ -1,0 +1,174 @@
+import gzip
+import json
+from pathlib import Path
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pipeline_contracts import dead_letters
+from pipeline_contracts.objects import Line
+from s3_sink.encoding import PoisonError, compress, dead_letter, encode_line, timestamp
+from s3_sink.ports import Header, Record, TopicPartition
+
+PLACE = TopicPartition("pinterest.pin", 2)
+EXAMPLE = Path(__file__).resolve().parents[3] / "packages" / "contracts" / "examples" / "object-line.json"
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+)
+
+
+def record(
+    value: bytes | None, key: bytes | None = b"9455", milliseconds: int | None = 1_795_440_139_499, *headers: Header
+) -> Record:
+    return Record(PLACE, 23, key, value, milliseconds, headers)
+
+
+def test_the_example_of_the_contracts() -> None:
+    example = EXAMPLE.read_bytes().strip()
+    line = msgspec.json.decode(example, type=Line)
+    made = encode_line(record(bytes(line.value), b"6717"), "json")
+    assert made == example + b"\n"
+
+
+def test_the_value_is_taken_over_byte_by_byte() -> None:
+    value = '{"b":1.10, "a":"é\\u00e9 🎉\\n\\/","n":12345678901234567890,"e":1E400}'.encode()
+    assert b'"value":' + value + b',"key"' in encode_line(record(value), "json")
+
+
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | st.text(),
+        lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    )
+)
+def test_any_json_however_it_is_spaced_becomes_one_line(value: object) -> None:
+    for text in (json.dumps(value, indent=2), json.dumps(value, ensure_ascii=False, indent="\r\n")):
+        try:
+            raw = text.encode()
+        except UnicodeEncodeError:  # lone surrogates are not UTF-8
+            continue
+        line = encode_line(record(raw), "json")
+        assert line.count(b"\n") == 1
+        assert b"\r" not in line
+        assert json.loads(line)["value"] == value
+
+
+@pytest.mark.parametrize("value", [b"0", b"false", b"null", b"{}", b'""', b" 1 ", b"[1,\n2]"])
+def test_any_json_value_is_taken(value: bytes) -> None:
+    assert json.loads(encode_line(record(value), "json"))["value"] == json.loads(value)
+
+
+def test_a_tombstone_is_null() -> None:
+    assert json.loads(encode_line(record(None), "json"))["value"] is None
+
+
+@pytest.mark.parametrize(
+    ("key", "expected"),
+    [(None, None), (b"", ""), (b"9455", "9455"), ('a"é\n🎉'.encode(), 'a"é\n🎉'), ("٣".encode(), "٣"), (b"\x00", "\0")],
+)
+def test_a_key_is_text(key: bytes | None, expected: str | None) -> None:
+    assert json.loads(encode_line(record(b"1", key), "json"))["key"] == expected
+
+
+@pytest.mark.parametrize(
+    ("value", "reason"),
+    [
+        (b"", "the value is empty"),
+        (b"not json {", "the value is not JSON"),
+        (b"\xff\xfe", "the value is not JSON"),
+        (b'{"a":"\xff\xfe"}', "the value is not UTF-8: invalid start byte at byte 6"),
+        (b'"\xed\xa0\x80"', "not UTF-8"),
+        (b'{"n":NaN}', "not JSON"),
+        (b'{"n":5} xyz', "not JSON"),
+        (b'{"n":6}{"m":6}', "not JSON"),
+        (b"\xef\xbb\xbf{}", "not JSON"),
+        (b'{"a":1', "not JSON"),
+        (b'"a\nb"', "not JSON"),
+        (b"[" * 1_000_000, "nested too deeply"),
+    ],
+)
+def test_poison_values(value: bytes, reason: str) -> None:
+    with pytest.raises(PoisonError, match=reason) as caught:
+        encode_line(record(value), "json")
+    assert caught.value.stage == "VALUE_CONVERTER"
+
+
+def test_a_poison_key() -> None:
+    with pytest.raises(PoisonError, match="the key is not UTF-8") as caught:
+        encode_line(record(b"1", b"\xff"), "json")
+    assert caught.value.stage == "KEY_CONVERTER"
+
+
+@given(st.binary(max_size=20), st.none() | st.binary(max_size=5))
+def test_every_record_is_a_readable_line_or_poison(value: bytes, key: bytes | None) -> None:
+    try:
+        line = encode_line(record(value, key), "json")
+    except PoisonError:
+        return
+    read = msgspec.json.decode(line, type=Line)
+    assert read.offset == 23
+    assert msgspec.json.decode(read.value) is not ...
+
+
+def test_bytes_are_base64_and_headers_text() -> None:
+    headers = (Header("__connect.errors.offset", b"7"), Header("none", None), Header("raw", b"\xff"))
+    line = json.loads(encode_line(record(b"\xff\xfe", None, 1_700_000_000_000, *headers), "bytes"))
+    assert line == {
+        "offset": 23,
+        "key": None,
+        "value": "//4=",
+        "timestamp": "2023-11-14T22:13:20Z",
+        "headers": [
+            {"key": "__connect.errors.offset", "value": "7"},
+            {"key": "none", "value": None},
+            {"key": "raw", "value": "\N{REPLACEMENT CHARACTER}"},
+        ],
+    }
+
+
+@pytest.mark.parametrize(
+    ("milliseconds", "expected"),
+    [
+        (1_700_000_000_000, "2023-11-14T22:13:20Z"),
+        (1_700_000_000_007, "2023-11-14T22:13:20.007Z"),
+        (0, "1970-01-01T00:00:00Z"),
+        (-1, "1969-12-31T23:59:59.999Z"),
+    ],
+)
+def test_timestamps_as_the_connector_writes_them(milliseconds: int, expected: str) -> None:
+    assert timestamp(milliseconds) == expected
+
+
+def test_a_record_without_a_timestamp() -> None:
+    assert json.loads(encode_line(record(b"1", None, None), "json"))["timestamp"] is None
+
+
+def test_equal_lines_give_equal_bytes() -> None:
+    body = compress([b"a\n", b"b\n"])
+    assert body == compress([b"a\n", b"b\n"])
+    assert body[4:8] == b"\0\0\0\0"
+    assert gzip.decompress(body) == b"a\nb\n"
+    assert gzip.decompress(compress([])) == b""
+
+
+def test_a_dead_letter_names_its_origin() -> None:
+    poison = record(b"\xff", b"k", 5, Header("own", b"x"))
+    letter = dead_letter(poison, PoisonError("VALUE_CONVERTER", "é" * 5_000), "the-sink", "log-1")
+    assert (letter.key, letter.value) == (b"k", b"\xff")
+    assert letter.headers[0] == Header("own", b"x")
+    headers = {header.key: header.value for header in letter.headers[1:]}
+    assert headers == {
+        dead_letters.TOPIC: b"pinterest.pin",
+        dead_letters.PARTITION: b"2",
+        dead_letters.OFFSET: b"23",
+        dead_letters.CONNECTOR: b"the-sink",
+        dead_letters.STAGE: b"VALUE_CONVERTER",
+        dead_letters.MESSAGE: ("é" * 1_000).encode(),
+        dead_letters.LOG_ID: b"log-1",
+    }
+    size = sum(len(header.key) + len(header.value or b"") + 20 for header in letter.headers[1:])
+    assert size < dead_letters.HEADER_ROOM_BYTES
