@@ -1,0 +1,139 @@
+"""The analyser's service: ``python -m batch_analyser``."""
+
+import logging
+import sys
+import threading
+from collections.abc import Callable, Mapping
+from functools import partial
+
+import boto3
+from botocore.config import Config
+from pipeline_contracts.names import InvalidPipelineIdError
+from pyspark.sql import SparkSession
+from service_kit.clock import SystemClock
+from service_kit.logs import configure_logging
+from service_kit.ops import Check, Ops
+from service_kit.shutdown import Shutdown
+from spark_kit.fence import FencedError, hold_fence
+from spark_kit.jvm import JvmError
+from spark_kit.session import build_session, session_alive, stop_session
+from werkzeug.serving import WSGIRequestHandler, make_server
+
+from batch_analyser.jobs.catalogue import TASKS, run_task
+from batch_analyser.lake import Lake
+from batch_analyser.listing import Bucket
+from batch_analyser.service.api import create_app
+from batch_analyser.service.readiness import SessionCheck, bucket_check, lake_check
+from batch_analyser.service.store import RunStore
+from batch_analyser.service.worker import CRASHED, Task, Worker
+from batch_analyser.settings import ServerSettings
+
+logger = logging.getLogger(__name__)
+
+_BEAT_S = 15.0
+
+
+class _QuietHandler(WSGIRequestHandler):
+    def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
+        """Polling clients are no news."""
+
+
+def main() -> int:
+    """Run until SIGTERM or SIGINT; returns the exit code."""
+    settings = ServerSettings.load()
+    configure_logging("analyser")
+    shutdown = Shutdown()
+    shutdown.install()
+    try:
+        _ = settings.names
+        fence = hold_fence(settings.lake_uri, service="analyser", area="batch", wait_s=settings.lock_wait_s)
+    except (FencedError, InvalidPipelineIdError) as error:
+        logger.error("the analyser cannot start", extra={"reason": str(error)})  # noqa: TRY400  # the reason says it all
+        return 3
+    with fence:
+        try:
+            spark = build_session(settings.session(), inherit=fence.inheritable)
+        except JvmError as error:
+            logger.error("the analyser cannot start", extra={"reason": str(error)})  # noqa: TRY400
+            return 1
+        try:
+            return _serve(settings, spark, shutdown)
+        finally:
+            stop_session(spark)
+
+
+def _serve(settings: ServerSettings, spark: SparkSession, shutdown: Shutdown) -> int:
+    store = RunStore(settings.state_dir / "runs.sqlite", SystemClock())
+    if cut_off := store.end_unfinished(CRASHED):
+        logger.warning("runs had been cut off", extra={"runs": cut_off})
+    worker = Worker(store, _tasks(spark, settings), settings.queue_limit)
+    session = SessionCheck(lambda: spark.range(1).collect(), lambda: worker.active is not None)
+    checks: dict[str, Check] = {
+        "spark": session,
+        "bucket": bucket_check(_bucket(settings)),
+        "lake": lake_check(settings.lake_uri),
+    }
+    # Granian serves WSGI from worker processes only, and the one session lives here; the few clients are on loopback
+    # or behind a token, so Werkzeug's threaded server does.
+    base_url = f"http://{settings.host}:{settings.port}"
+    app = create_app(store, worker, settings.names.job("batch"), settings.token, base_url)
+    server = make_server(
+        settings.host,
+        settings.port,
+        Ops("analyser", checks).in_front_of(app.wsgi_app),
+        threaded=True,
+        request_handler=_QuietHandler,
+    )
+    stop_beat = threading.Event()
+    worker.start(first=partial(_warm_up, spark, settings))
+    threads = [
+        threading.Thread(target=server.serve_forever, name="http", daemon=True),
+        threading.Thread(target=session.beat_until, args=(stop_beat, _BEAT_S), name="beat", daemon=True),
+    ]
+    for thread in threads:
+        thread.start()
+    logger.info("analyser ready", extra={"settings": settings.described()})
+    while not shutdown.wait(0.5) and session_alive():
+        pass
+    stop_beat.set()
+    crashed = not shutdown.requested
+    if crashed:
+        logger.error("the JVM is gone; the analyser ends")
+    worker.stop(_cancel_all(spark), 0.1 if crashed else settings.stop_s)
+    server.shutdown()
+    for thread in threads:
+        thread.join(1.0)
+    store.close()
+    return 1 if crashed else 0
+
+
+def _tasks(spark: SparkSession, settings: ServerSettings) -> Mapping[str, Task]:
+    def task(name: str) -> Task:
+        return lambda parameters: run_task(spark, settings, name, parameters)
+
+    return {name: task(name) for name in TASKS}
+
+
+def _warm_up(spark: SparkSession, settings: ServerSettings) -> None:
+    """The first query of a JVM takes seconds; the first run should not."""
+    lake = Lake(spark, settings.lake_uri)
+    lake.create_all()
+    lake.newest_batch()
+
+
+def _cancel_all(spark: SparkSession) -> Callable[[], None]:
+    def cancel() -> None:
+        if session_alive():
+            spark.sparkContext.cancelAllJobs()
+
+    return cancel
+
+
+def _bucket(settings: ServerSettings) -> Bucket:
+    config = Config(connect_timeout=0.7, read_timeout=1.0, retries={"total_max_attempts": 1})
+    client = boto3.client("s3", endpoint_url=settings.aws_endpoint_url, region_name=settings.aws_region, config=config)
+    return Bucket(client, settings.bucket)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

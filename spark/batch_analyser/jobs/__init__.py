@@ -1,0 +1,1 @@
+"""The tasks of the job ``<id>-batch``. Each module has ``run(spark, settings, …)`` and its report."""

@@ -1,0 +1,258 @@
+"""``bronze/events`` → ``silver/{pin,geo,user}`` and quarantine: only batches not cleaned yet, or quarantine again.
+
+Per kind: rows that cannot be read go to quarantine, unless their coordinate is there; then the touched keys are
+computed anew from their silver row and the new rows, and what changed is written in one commit. That commit's
+note names the last ingest batch it covers, so that rows and mark cannot come apart. A crash before it makes the
+next run clean the same batches again, which changes nothing: a content that is there is a repeat. For the same
+reason a lost mark costs time only.
+"""
+
+import json
+import logging
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from threading import Lock
+from typing import Final
+
+from pipeline_contracts.names import KINDS, Kind
+from pipeline_transforms.cleaning import clean, good_rows
+from pipeline_transforms.hashing import with_content_hash
+from pipeline_transforms.versions import current_rows
+from pyspark import StorageLevel
+from pyspark.sql import Column, DataFrame, SparkSession
+from pyspark.sql import functions as fn
+from service_kit.clock import Clock, SystemClock
+
+from batch_analyser.lake import COORDINATE, EVENTS, OBJECTS, QUARANTINE, Lake, silver
+from batch_analyser.settings import AnalyserSettings
+
+logger = logging.getLogger(__name__)
+
+MARK: Final = "cleaned_batch"
+_COMPACT_EVERY: Final = 8
+"""Files are counted after every so many ingest batches only, since counting takes as long as a small commit."""
+
+KEY: Final = "ind"
+
+
+@dataclass
+class KindReport:
+    """What cleaning did for one kind. ``inserted`` and ``updated`` count keys of silver."""
+
+    records: int = 0
+    quarantined: dict[str, int] = field(default_factory=dict)
+    inserted: int = 0
+    updated: int = 0
+    seconds: float = 0.0
+
+
+@dataclass
+class CleanReport:
+    """What one run did; ``kinds`` has only those with new records."""
+
+    kinds: dict[str, KindReport] = field(default_factory=dict)
+    compacted: list[str] = field(default_factory=list)
+
+
+def run(
+    spark: SparkSession,
+    settings: AnalyserSettings,
+    *,
+    replay: bool = False,
+    clock: Clock | None = None,
+    at: Callable[[str], None] = lambda _stage: None,
+) -> CleanReport:
+    """Bring silver up to bronze.
+
+    ``replay`` also runs the cleaner over quarantined records: those that pass now (the cleaner was mended) move to
+    silver. ``at`` is called after each commit with the table's name; a test crashes there.
+
+    Raises:
+        PySparkException: Spark failed; running again goes on from the last commit.
+    """
+    lake = Lake(spark, settings.lake_uri)
+    lake.create_all()
+    newest = lake.newest_batch()
+    clock = clock or SystemClock()
+
+    quarantine = Lock()
+    marks = {kind: cleaned_batch(lake, kind) for kind in KINDS}
+
+    def clean_kind(kind: Kind) -> KindReport:
+        # A session of its own: the note of a commit is a setting of the session.
+        job = _Clean(Lake(spark.newSession(), settings.lake_uri), settings, clock, at, quarantine)
+        start = time.monotonic()
+        done = KindReport()
+        if marks[kind] < newest:
+            job.new_batches(kind, marks[kind], newest, done)
+        if replay:
+            job.replay(kind, newest, done)
+        done.seconds = round(time.monotonic() - start, 3)
+        return done
+
+    # The kinds share no table but quarantine, which only grows; small runs are mostly waiting for the driver.
+    with ThreadPoolExecutor(len(KINDS), thread_name_prefix="clean") as pool:
+        done = dict(zip(KINDS, pool.map(clean_kind, KINDS), strict=True))
+    report = CleanReport({kind: one for kind, one in done.items() if one.records})
+    every = min(_COMPACT_EVERY, settings.compact_files)
+    if report.kinds and newest // every > min(marks.values()) // every:
+        report.compacted = _compact(lake, settings.compact_files, newest)
+    logger.info("clean finished", extra={"records": sum(one.records for one in report.kinds.values())})
+    return report
+
+
+def cleaned_batch(lake: Lake, kind: Kind) -> int:
+    """The last ingest batch that this kind's silver covers; 0 where no note is left, which cleans all again."""
+    for note in lake.notes(silver(kind)):
+        mark = json.loads(note).get(MARK)
+        if mark is not None:
+            return int(mark)
+    return 0
+
+
+@dataclass(frozen=True)
+class _Clean:
+    lake: Lake
+    settings: AnalyserSettings
+    clock: Clock
+    at: Callable[[str], None]
+    quarantine: Lock
+    """Held by whoever writes to the one table that the kinds share: its commits could conflict."""
+
+    def new_batches(self, kind: Kind, mark: int, newest: int, done: KindReport) -> None:
+        topic = self.settings.names.topic(kind)
+        records = self.lake.read(EVENTS).where(
+            (fn.col("topic") == topic) & (fn.col("ingest_batch") > mark) & (fn.col("ingest_batch") <= newest)
+        )
+        cleaned = _slim(clean(records, kind)).persist(StorageLevel.MEMORY_AND_DISK)
+        try:
+            counts = {row["reason"]: row["count"] for row in cleaned.groupBy("reason").count().collect()}
+            done.records = sum(counts.values())
+            done.quarantined = {reason: count for reason, count in counts.items() if reason is not None}
+            if done.quarantined:
+                with self.quarantine:
+                    self._quarantine(cleaned)
+                self.at(QUARANTINE)
+            self._upsert(kind, good_rows(cleaned, kind), newest, done)
+            self.at(silver(kind))
+        finally:
+            cleaned.unpersist()
+
+    def replay(self, kind: Kind, newest: int, done: KindReport) -> None:
+        topic = self.settings.names.topic(kind)
+        records = self.lake.read(QUARANTINE).where((fn.col("source") == "record") & (fn.col("topic") == topic))
+        held = records.select(*COORDINATE, "recorded_at", "value")
+        passed = clean(with_content_hash(held), kind).where("reason IS NULL").persist()
+        try:
+            count = passed.count()
+            if not count:
+                return
+            done.records += count
+            self._upsert(kind, good_rows(passed, kind), newest, done)
+            self.at(silver(kind))
+            with self.quarantine:
+                self._release(passed)
+        finally:
+            passed.unpersist()
+
+    def _release(self, passed: DataFrame) -> None:
+        same = " AND ".join(f"was.{name} <=> now.{name}" for name in COORDINATE)
+        (
+            self.lake.delta(QUARANTINE)
+            .alias("was")
+            .merge(passed.select(*COORDINATE).alias("now"), f"was.source = 'record' AND {same}")
+            .whenMatchedDelete()
+            .execute()
+        )
+
+    def _quarantine(self, cleaned: DataFrame) -> None:
+        text = fn.coalesce("value", fn.lit(""))
+        rows = cleaned.where("reason IS NOT NULL").select(
+            fn.lit("record").alias("source"),
+            *COORDINATE,
+            "recorded_at",
+            "reason",
+            "value",
+            fn.translate(fn.base64(fn.encode(text, "UTF-8")), "\r\n", "").alias("raw_base64"),
+            "object_key",
+            fn.lit(self.clock.now()).alias("quarantined_at"),
+        )
+        first = self.lake.never_written(QUARANTINE)
+        there = self.lake.read(QUARANTINE).where("source = 'record'").select(*COORDINATE)
+        new = rows if first else rows.join(there, list(COORDINATE), how="left_anti").select(*rows.columns)
+        if first or not new.isEmpty():
+            self.lake.append(QUARANTINE, new.coalesce(1))
+
+    def _upsert(self, kind: Kind, good: DataFrame, mark: int, done: KindReport) -> None:
+        """One commit that brings silver to what all records together give, and carries the mark."""
+        table = silver(kind)
+        note = json.dumps({MARK: mark})
+        before = self.lake.read(table)
+        if self.lake.never_written(table) or before.isEmpty():
+            self.lake.append(table, current_rows(good), note)
+            done.inserted += self.lake.last_commit(table).metric("numOutputRows")
+            return
+        changed = _changed(before, good).persist(StorageLevel.MEMORY_AND_DISK)
+        try:
+            updates, count = changed.agg(fn.count_if("is_update"), fn.count("*")).collect()[0]
+            rows = changed.drop("is_update")
+            if updates:
+                with self.lake.noted(note):
+                    (
+                        self.lake.delta(table)
+                        .alias("was")
+                        .merge(rows.alias("now"), f"was.{KEY} = now.{KEY}")
+                        .whenMatchedUpdateAll()
+                        .whenNotMatchedInsertAll()
+                        .execute()
+                    )
+            else:
+                self.lake.append(table, rows, note)  # with nothing to insert this still moves the mark
+            done.updated += int(updates)
+            done.inserted += int(count - updates)
+        finally:
+            changed.unpersist()
+
+
+def _slim(cleaned: DataFrame) -> DataFrame:
+    """Keep the text of bad rows only: good ones need it no more."""
+    return cleaned.drop("unknown_fields", "key", "ingested_at", "ingest_batch").withColumn(
+        "value", fn.when(fn.col("reason").isNotNull(), fn.col("value"))
+    )
+
+
+def _changed(before: DataFrame, good: DataFrame) -> DataFrame:
+    """The silver rows that new records make or change, and ``is_update``."""
+    touched = before.join(good.select(KEY).distinct(), on=KEY, how="left_semi").select(*before.columns)
+    now = current_rows(touched.unionByName(good, allowMissingColumns=True))
+    was = touched.select(fn.col(KEY).alias("was_key"), _identity().alias("was"))
+    joined = now.join(was, fn.col(KEY) == fn.col("was_key"), how="left")
+    return joined.where(~fn.col("was").eqNullSafe(_identity())).select(
+        *before.columns, fn.col("was_key").isNotNull().alias("is_update")
+    )
+
+
+def _identity() -> Column:
+    """What tells two states of one key apart: its contents, by the coordinates of their first records."""
+    places = ["log_id", "partition", "offset", "content_hash"]
+    return fn.struct(
+        *places, fn.transform("superseded", lambda row: fn.struct(*[row[name] for name in places])).alias("others")
+    )
+
+
+def _compact(lake: Lake, files: int, newest: int) -> list[str]:
+    """Merge small files, where many have come together.
+
+    Only here: all of bronze is clean now, so that no later run has to read merged files for a few new rows in them.
+    """
+    compacted = []
+    for table in (EVENTS, OBJECTS, QUARANTINE):
+        if lake.compact(table, files):
+            compacted.append(table)
+    for kind in KINDS:
+        with lake.noted(json.dumps({MARK: newest})):
+            if lake.compact(silver(kind), files):
+                compacted.append(silver(kind))
+    return compacted

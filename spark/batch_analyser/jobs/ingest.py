@@ -1,0 +1,307 @@
+"""Objects → ``bronze/events``: only what is new or was written again, each coordinate once.
+
+A commit is: fetch a bounded part of the new objects; append records whose coordinates bronze does not hold;
+put what cannot be read, and dead letters, into quarantine unless they are there; append the objects to the
+ledger, last. A crash anywhere before the ledger's commit makes the next run read the same objects again, and
+every step before it leaves out what it finds done. So nothing is lost and nothing counts twice.
+"""
+
+import logging
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from datetime import datetime
+from itertools import pairwise
+
+from pyspark import StorageLevel
+from pyspark.sql import Column, DataFrame, Row, SparkSession, Window
+from pyspark.sql import functions as fn
+from service_kit.clock import Clock, SystemClock
+
+from batch_analyser import fetch
+from batch_analyser.fetch import Source, s3_client, task_body
+from batch_analyser.lake import COORDINATE, EVENTS, OBJECTS, QUARANTINE, Lake
+from batch_analyser.listing import Bucket, Listed, Tail, in_commits, in_tasks, list_candidates, new_objects
+from batch_analyser.settings import MIB, AnalyserSettings
+
+logger = logging.getLogger(__name__)
+
+_TASKS_PER_CORE = 2
+_OBJECTS_PER_TASK = 32
+_LONGEST_FILTER = 64
+
+
+@dataclass
+class IngestReport:
+    """What one ingest did. ``known`` records were in bronze already; ``gone`` objects vanished while it ran."""
+
+    listed: int = 0
+    objects: int = 0
+    gone: int = 0
+    records: int = 0
+    known: int = 0
+    dead_letters: int = 0
+    commits: int = 0
+    unreadable: list[dict[str, str]] = field(default_factory=list)
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    def add_seconds(self, stage: str, since: float) -> float:
+        """Count the time since then for a stage; returns now."""
+        now = time.monotonic()
+        self.seconds[stage] = round(self.seconds.get(stage, 0.0) + now - since, 3)
+        return now
+
+
+def run(
+    spark: SparkSession,
+    settings: AnalyserSettings,
+    *,
+    all_keys: bool = False,
+    clock: Clock | None = None,
+    at: Callable[[str], None] = lambda _stage: None,
+) -> IngestReport:
+    """Take in everything that the bucket holds and the ledger does not.
+
+    ``all_keys`` lists every object instead of going on from the last known ones. ``at`` is called between the
+    commits of one part, with the name of the one just made; a test crashes there.
+
+    Raises:
+        BucketMissingError: there is no bucket.
+        PySparkException, ClientError: Spark or S3 failed; running again goes on from the last commit.
+    """
+    report = IngestReport()
+    lake = Lake(spark, settings.lake_uri)
+    lake.create_all()
+    start = time.monotonic()
+    new = _find_new(lake, settings, report, all_keys=all_keys)
+    report.add_seconds("list", start)
+    ingest = _Ingest(lake, settings, clock or SystemClock(), report, at)
+    for part in in_commits(new, settings.commit_objects, settings.commit_mib * MIB):
+        ingest.commit(part)
+    logger.info("ingest finished", extra={"objects": report.objects, "records": report.records})
+    return report
+
+
+def tails(ledger: DataFrame) -> dict[str, Tail]:
+    """The end of each folder that the ledger knows.
+
+    A hole between the ranges of known objects means that an object may yet come behind the last one's back (an
+    object was deleted, and the sink fills its place), so that such a folder has to be listed whole: not ``even``.
+    """
+    width = fn.length(fn.regexp_extract("object_key", r"\+(\d+)\.[^/]*$", 1))
+    each = Window.partitionBy("folder")
+    from_last = each.orderBy(fn.col("object_key").desc())
+    reached = fn.max("next_offset").over(
+        each.orderBy("first_offset", "next_offset").rowsBetween(Window.unboundedPreceding, -1)
+    )
+    rows = (
+        ledger.groupBy("object_key")
+        .agg(
+            *[fn.max_by(name, "ingested_at").alias(name) for name in ("etag", "first_offset")],
+            fn.max("next_offset").alias("next_offset"),
+        )
+        .select("*", fn.regexp_extract("object_key", "^(.*/)", 1).alias("folder"), width.alias("width"))
+        .select("*", fn.coalesce(reached < fn.col("first_offset"), fn.lit(False)).alias("hole"))
+        .select(
+            "*",
+            fn.row_number().over(from_last).alias("place"),
+            fn.lead("object_key").over(from_last).alias("previous_key"),
+            (fn.min("width").over(each) == fn.max("width").over(each)).alias("one_width"),
+            fn.max("hole").over(each).alias("holes"),
+        )
+        .where("place = 1")
+        .collect()
+    )
+    return {
+        row["folder"]: Tail(
+            row["object_key"], row["etag"], row["previous_key"], even=row["one_width"] and not row["holes"]
+        )
+        for row in rows
+    }
+
+
+def _find_new(lake: Lake, settings: AnalyserSettings, report: IngestReport, *, all_keys: bool) -> list[Listed]:
+    bucket = Bucket(s3_client(settings.aws_endpoint_url, settings.aws_region, 1), settings.bucket)
+    ledger = lake.read(OBJECTS)
+    first = lake.never_written(OBJECTS)
+    topics = [*settings.names.topics, settings.names.dead_letter_topic]
+    listing = list_candidates(bucket, topics, {} if first else tails(ledger), all_keys=all_keys)
+    report.listed = listing.listed
+    if first or not listing.candidates:
+        return new_objects(listing.candidates, set())
+    asked = lake.spark.createDataFrame(
+        [(entry.key, entry.etag) for entry in listing.candidates], "object_key string, etag string"
+    )
+    known = ledger.join(fn.broadcast(asked), ["object_key", "etag"], how="inner").select("object_key", "etag").collect()
+    return new_objects(listing.candidates, {(row["object_key"], row["etag"]) for row in known})
+
+
+@dataclass(frozen=True)
+class _Ingest:
+    lake: Lake
+    settings: AnalyserSettings
+    clock: Clock
+    report: IngestReport
+    at: Callable[[str], None]
+
+    def commit(self, objects: list[Listed]) -> None:
+        fetched = self._fetch(objects).persist(StorageLevel.MEMORY_AND_DISK)
+        try:
+            start = time.monotonic()
+            found = fetched.where(fn.col("what").isin(fetch.OBJECT, fetch.GONE)).collect()
+            start = self.report.add_seconds("fetch", start)
+            read = [row for row in found if row["what"] == fetch.OBJECT]
+            self.report.gone += len(found) - len(read)
+            now = self.clock.now()
+            self._append_events(fetched, read, now)
+            self.at(EVENTS)
+            start = self.report.add_seconds("bronze", start)
+            self._append_quarantine(fetched, read, now)
+            self.at(QUARANTINE)
+            start = self.report.add_seconds("quarantine", start)
+            self._append_ledger(fetched, now)
+            self.report.add_seconds("ledger", start)
+        finally:
+            fetched.unpersist()
+        self.report.objects += len(read)
+        self.report.commits += 1
+
+    def _fetch(self, objects: list[Listed]) -> DataFrame:
+        settings = self.settings
+        source = Source(
+            endpoint_url=settings.aws_endpoint_url,
+            region=settings.aws_region,
+            bucket=settings.bucket,
+            dead_letter_topic=settings.names.dead_letter_topic,
+            threads=settings.fetch_threads,
+        )
+        most = settings.cores * _TASKS_PER_CORE
+        tasks = in_tasks(objects, min(most, max(settings.cores, len(objects) // _OBJECTS_PER_TASK)))
+        numbers = self.lake.spark.range(0, len(tasks), 1, len(tasks))
+        return numbers.mapInArrow(task_body(source, tasks), fetch.DDL)
+
+    def _append_events(self, fetched: DataFrame, read: list[Row], now: datetime) -> None:
+        events = [row for row in read if row["topic"] != self.settings.names.dead_letter_topic and row["records"]]
+        if not events:
+            return
+        records = fetched.where(fn.col("what") == fetch.RECORD)
+        once = records.dropDuplicates(list(COORDINATE)) if _overlap(events) else records
+        there = self.lake.read(EVENTS).where(_within(events)).select(*COORDINATE)
+        twice = not self.lake.never_written(EVENTS) and not there.isEmpty()
+        new = once.join(there, list(COORDINATE), how="left_anti") if twice else once
+        if twice and new.isEmpty():
+            self.report.known += sum(row["records"] for row in events)
+            return
+        batch = self.lake.newest_batch() + 1
+        self.lake.append(
+            EVENTS,
+            new.select(
+                *COORDINATE,
+                "recorded_at",
+                "key",
+                "value",
+                "content_hash",
+                "object_key",
+                fn.lit(now).alias("ingested_at"),
+                fn.lit(batch).cast("bigint").alias("ingest_batch"),
+            ),
+        )
+        added = self.lake.last_commit(EVENTS).metric("numOutputRows")
+        self.report.records += added
+        self.report.known += sum(row["records"] for row in events) - added
+
+    def _append_quarantine(self, fetched: DataFrame, read: list[Row], now: datetime) -> None:
+        topic = self.settings.names.dead_letter_topic
+        letters = sum(row["records"] for row in read if row["topic"] == topic)
+        broken = [row for row in read if row["problem"] is not None]
+        if not letters and not broken:
+            return
+        self.report.unreadable += [{"object": row["object_key"], "problem": row["problem"]} for row in broken]
+        there = self.lake.read(QUARANTINE)
+        if letters:
+            rows = quarantine_rows(fetched, fetch.DEAD_LETTER, "dead_letter", now)
+            before = there.where("source = 'dead_letter'").select(*COORDINATE)
+            new = rows.dropDuplicates(list(COORDINATE)).join(before, list(COORDINATE), how="left_anti")
+            self.report.dead_letters += self._append_new(new)
+        if broken:
+            same = ["object_key", "raw_base64"]
+            rows = quarantine_rows(fetched, fetch.REJECT, "object", now)
+            before = there.where("source = 'object'").select(*same)
+            self._append_new(rows.dropDuplicates(same).join(before, same, how="left_anti"))
+
+    def _append_new(self, rows: DataFrame) -> int:
+        """Append, and say how many; nothing new makes no version."""
+        held = rows.persist()
+        try:
+            count = held.count()
+            if count:
+                self.lake.append(QUARANTINE, held.select(*self.lake.read(QUARANTINE).columns).coalesce(1))
+        finally:
+            held.unpersist()
+        return count
+
+    def _append_ledger(self, fetched: DataFrame, now: datetime) -> None:
+        rows = fetched.where(fn.col("what") == fetch.OBJECT).select(
+            "object_key",
+            "etag",
+            "log_id",
+            "topic",
+            "partition",
+            fn.col("offset").alias("first_offset"),
+            "next_offset",
+            "records",
+            "problem",
+            fn.lit(now).alias("ingested_at"),
+            "ranges",
+        )
+        self.lake.append(OBJECTS, rows.coalesce(1))
+
+
+def quarantine_rows(fetched: DataFrame, what: str, source: str, now: datetime) -> DataFrame:
+    """Fetched rows of one sort, as ``quarantine/batch`` holds them."""
+    return fetched.where(fn.col("what") == what).select(
+        fn.lit(source).alias("source"),
+        *COORDINATE,
+        "recorded_at",
+        "reason",
+        "value",
+        "raw_base64",
+        "object_key",
+        fn.lit(now).alias("quarantined_at"),
+    )
+
+
+def _by_log(rows: Iterable[Row]) -> dict[tuple[str, str, int], list[tuple[int, int]]]:
+    logs: dict[tuple[str, str, int], list[tuple[int, int]]] = {}
+    for row in rows:
+        reach = (row["ranges"][0]["first"], row["ranges"][-1]["next"])
+        logs.setdefault((row["log_id"], row["topic"], row["partition"]), []).append(reach)
+    return logs
+
+
+def _overlap(rows: Iterable[Row]) -> bool:
+    """Whether two objects of one part may hold the same coordinate."""
+    return any(
+        before[1] > after[0] for reaches in _by_log(rows).values() for before, after in pairwise(sorted(reaches))
+    )
+
+
+def _within(rows: Iterable[Row]) -> Column:
+    """Bronze rows that may have a coordinate of these objects.
+
+    The ranges let Delta skip every file but the overlapping ones, which usually leaves none. Too many logs (objects
+    without coordinates are each their own) would make the filter longer than the work it saves.
+    """
+    logs = _by_log(rows)
+    if len(logs) > _LONGEST_FILTER:
+        return fn.col("log_id").isin(*{log_id for log_id, _, _ in logs})
+    condition: Column = fn.lit(False)
+    for (log_id, topic, partition), reaches in logs.items():
+        first, beyond = min(reach[0] for reach in reaches), max(reach[1] for reach in reaches)
+        condition |= (
+            (fn.col("topic") == topic)
+            & (fn.col("partition") == partition)
+            & (fn.col("log_id") == log_id)
+            & fn.col("offset").between(first, beyond - 1)
+        )
+    return condition

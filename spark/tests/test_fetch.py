@@ -1,0 +1,72 @@
+import gzip
+from collections.abc import Mapping
+from datetime import UTC, datetime
+
+import pytest
+from batch_analyser.fetch import ARROW_SCHEMA, Fetched, Source, object_rows, to_batches, to_ranges
+from batch_analyser.listing import Listed
+
+SOURCE = Source(None, "us-east-1", "raw", "t.dlq", 1)
+MODIFIED = datetime(2026, 5, 1, tzinfo=UTC)
+KEY = "topics/t.pin/partition=2/t.pin+2+00000000000000000005.jsonl.gz"
+
+
+def fetched(body: bytes | None, key: str = KEY, metadata: Mapping[str, str] | None = None) -> Fetched:
+    return Fetched(Listed(key, "listed", 1, MODIFIED), body, "etag", metadata or {})
+
+
+def test_records_have_the_coordinate_of_metadata_and_name() -> None:
+    body = gzip.compress(b'{"offset":6,"value":{"ind":1},"key":"1","timestamp":"2026-01-01T00:00:00Z"}')
+    record, ledger = object_rows(
+        fetched(body, metadata={"log-id": "L", "first-offset": "5", "next-offset": "9"}), SOURCE
+    )
+    assert (record["log_id"], record["topic"], record["partition"], record["offset"]) == ("L", "t.pin", 2, 6)
+    assert record["recorded_at"] == datetime(2026, 1, 1, tzinfo=UTC)
+    assert (ledger["offset"], ledger["next_offset"], ledger["records"], ledger["etag"]) == (5, 9, 1, "etag")
+    assert ledger["ranges"] == [{"first": 6, "next": 7}]
+    assert ledger["problem"] is None
+
+
+@pytest.mark.parametrize(
+    ("key", "log_id", "offset"),
+    [
+        ("topics/t.pin/partition=2/t.pin+2+0000000007.json", "topic:t.pin", 7),
+        ("topics/t.pin/log=XY/partition=2/t.pin+2+7.json", "XY", 7),
+        ("topics/t.pin/partition=2/part.json", "s3://raw/topics/t.pin/partition=2/part.json", 0),
+        ("topics/t.pin/loose.json", "s3://raw/topics/t.pin/loose.json", 0),
+    ],
+)
+def test_objects_of_other_writers(key: str, log_id: str, offset: int) -> None:
+    record, ledger = object_rows(fetched(b'{"ind":1}', key), SOURCE)
+    assert (record["log_id"], record["topic"], record["offset"]) == (log_id, "t.pin", offset)
+    assert record["recorded_at"] == MODIFIED
+    assert (ledger["offset"], ledger["next_offset"]) == (offset, offset + 1)
+
+
+def test_an_object_that_is_gone_makes_no_ledger_row() -> None:
+    (row,) = object_rows(fetched(None), SOURCE)
+    assert row["what"] == "gone"
+
+
+def test_what_cannot_be_read_stands_in_the_ledger() -> None:
+    reject, ledger = object_rows(fetched(b"\xff rubbish"), SOURCE)
+    assert (reject["what"], reject["value"], reject["raw_base64"]) == ("reject", None, "/yBydWJiaXNo")
+    assert ledger["problem"] == "line 1: the line is not JSON"
+    assert (ledger["records"], ledger["ranges"]) == (0, [])
+
+
+def test_an_empty_object_of_our_sink_covers_its_range() -> None:
+    (ledger,) = object_rows(fetched(gzip.compress(b""), metadata={"first-offset": "5", "next-offset": "8"}), SOURCE)
+    assert (ledger["offset"], ledger["next_offset"], ledger["records"]) == (5, 8, 0)
+
+
+def test_batches_have_the_schema_and_all_rows() -> None:
+    lines = b"\n".join(b'{"offset":%d,"value":null}' % offset for offset in range(25_000))
+    batches = list(to_batches(iter([fetched(lines)]), SOURCE))
+    assert all(batch.schema.equals(ARROW_SCHEMA) for batch in batches)
+    assert [batch.num_rows for batch in batches] == [10_000, 10_000, 5_001]
+
+
+def test_ranges_are_runs_of_offsets() -> None:
+    assert to_ranges([]) == []
+    assert to_ranges([5, 3, 4, 9]) == [{"first": 3, "next": 6}, {"first": 9, "next": 10}]

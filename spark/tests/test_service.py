@@ -1,0 +1,211 @@
+import json
+import threading
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from batch_analyser.jobs.catalogue import TASKS
+from batch_analyser.service.api import create_app
+from batch_analyser.service.store import RunStore
+from batch_analyser.service.worker import CRASHED, STOPPED, QueueFullError, Worker
+from flask.testing import FlaskClient
+from pydantic import SecretStr
+from service_kit.clock import ManualClock
+
+DEADLINE_S = 5.0
+
+
+class FakeTasks:
+    """Tasks that end when the test lets them."""
+
+    def __init__(self) -> None:
+        self.done: list[tuple[str, Mapping[str, str]]] = []
+        self.go = threading.Event()
+        self.go.set()
+        self.begun = threading.Event()
+        self.fail: str | None = None
+
+    def all(self) -> Mapping[str, Any]:
+        def task(name: str) -> Any:
+            def run(parameters: Mapping[str, str]) -> str:
+                self.begun.set()
+                assert self.go.wait(DEADLINE_S)
+                if name == self.fail:
+                    raise ValueError("no such luck")
+                self.done.append((name, parameters))
+                return json.dumps({"task": name})
+
+            return run
+
+        return {name: task(name) for name in TASKS}
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[RunStore]:
+    opened = RunStore(tmp_path / "state" / "runs.sqlite", ManualClock())
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def tasks() -> FakeTasks:
+    return FakeTasks()
+
+
+@pytest.fixture
+def worker(store: RunStore, tasks: FakeTasks) -> Iterator[Worker]:
+    started = Worker(store, tasks.all(), 2)
+    started.start(first=lambda: None)
+    yield started
+    tasks.go.set()
+    started.stop(lambda: None, DEADLINE_S)
+
+
+@pytest.fixture
+def client(store: RunStore, worker: Worker) -> FlaskClient:
+    return create_app(store, worker, "x-batch", SecretStr("secret"), "http://here").test_client()
+
+
+def call(client: FlaskClient, method: str, path: str, body: object = None, token: str = "secret") -> Any:
+    answer = client.open(f"/api{path}", method=method, json=body, headers={"Authorization": f"Bearer {token}"})
+    return answer.get_json() | ({} if answer.status_code == 200 else {"status": answer.status_code})
+
+
+def run_now(client: FlaskClient, **more: object) -> int:
+    answer = call(client, "POST", "/2.2/jobs/run-now", {"job_id": "1", **more})
+    return int(answer["run_id"])
+
+
+def awaited(store: RunStore, run_id: int) -> None:
+    waiting = threading.Event()
+    for _ in range(int(DEADLINE_S / 0.01)):
+        run = store.get(run_id)
+        if run is not None and run.over:
+            return
+        waiting.wait(0.01)
+    raise AssertionError("the run did not end in time")
+
+
+def test_a_run_from_start_to_end(client: FlaskClient, store: RunStore, tasks: FakeTasks) -> None:
+    listed = call(client, "GET", "/2.1/jobs/list?name=X-batch")
+    assert [job["settings"]["name"] for job in listed["jobs"]] == ["x-batch"]
+    assert call(client, "GET", "/2.2/jobs/list?name=other")["jobs"] == []
+    run_id = run_now(client, job_parameters={"ties": "first", "from": ""}, idempotency_token="t1")
+    assert run_now(client, idempotency_token="t1") == run_id
+    awaited(store, run_id)
+    run = call(client, "GET", f"/2.2/jobs/runs/get?run_id={run_id}")
+    assert run["state"] == {"life_cycle_state": "TERMINATED", "state_message": "", "result_state": "SUCCESS"}
+    assert [task["task_key"] for task in run["tasks"]] == list(TASKS)
+    assert [task["depends_on"] for task in run["tasks"][1:]] == [[{"task_key": key}] for key in TASKS[:-1]]
+    assert run["job_parameters"] == [{"name": "ties", "value": "first"}]
+    assert tasks.done == [(task, {"ties": "first"}) for task in TASKS]
+    output = call(client, "GET", "/2.2/jobs/runs/get-output", {"run_id": run["tasks"][2]["run_id"]})
+    assert json.loads(output["logs"]) == {"task": "answers"}
+    assert client.get(f"/runs/{run_id}", headers={"Authorization": "Bearer secret"}).get_json()["run_id"] == run_id
+
+
+def test_only_some_tasks(client: FlaskClient, store: RunStore, tasks: FakeTasks) -> None:
+    awaited(store, run_now(client, only=["audit", "ingest"]))
+    assert [name for name, _ in tasks.done] == ["ingest", "audit"]
+
+
+def test_a_failed_task_names_its_error_and_stops_the_rest(
+    client: FlaskClient, store: RunStore, tasks: FakeTasks
+) -> None:
+    tasks.fail = "clean"
+    run_id = run_now(client)
+    awaited(store, run_id)
+    run = call(client, "GET", f"/2.2/jobs/runs/get?run_id={run_id}")
+    assert run["state"]["result_state"] == "FAILED"
+    results = [task["state"]["result_state"] for task in run["tasks"]]
+    assert results == ["SUCCESS", "FAILED", "UPSTREAM_FAILED", "UPSTREAM_FAILED"]
+    output = call(client, "GET", f"/2.2/jobs/runs/get-output?run_id={run['tasks'][1]['run_id']}")
+    assert output["error"] == "ValueError: no such luck"
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "status"),
+    [
+        ("GET", "/2.2/jobs/runs/get?run_id=99", None, 400),
+        ("GET", "/2.2/jobs/runs/get", None, 400),
+        ("GET", "/2.2/jobs/get?job_id=7", None, 400),
+        ("GET", "/2.2/jobs/nothing", None, 404),
+        ("GET", "/2.2/jobs/run-now", None, 405),
+        ("POST", "/2.2/jobs/run-now", {"job_id": 2}, 400),
+        ("POST", "/2.2/jobs/run-now", {"job_id": "one"}, 400),
+        ("POST", "/2.2/jobs/run-now", {"job_id": 1, "job_parameters": {"ties": "none"}}, 400),
+        ("POST", "/2.2/jobs/run-now", {"job_id": 1, "job_parameters": {"colour": "red"}}, 400),
+        ("POST", "/2.2/jobs/run-now", {"job_id": 1, "job_parameters": {"from": "x"}}, 400),
+        ("POST", "/2.2/jobs/run-now", {"job_id": 1, "only": ["dance"]}, 400),
+        ("POST", "/2.2/jobs/run-now", {"job_id": 1, "idempotency_token": "x" * 65}, 400),
+        ("POST", "/2.2/jobs/run-now", [1], 400),
+    ],
+)
+def test_bad_requests_say_what_is_wrong(client: FlaskClient, method: str, path: str, body: object, status: int) -> None:
+    answer = call(client, method, path, body)
+    assert answer["status"] == status
+    assert answer["error_code"]
+    assert answer["message"]
+
+
+def test_the_token_is_asked_for(client: FlaskClient) -> None:
+    assert call(client, "GET", "/2.2/jobs/list", token="other")["status"] == 401
+    assert client.get("/runs/1").status_code == 401
+
+
+def test_a_full_queue_takes_no_more_and_forgets_the_run(
+    client: FlaskClient, store: RunStore, worker: Worker, tasks: FakeTasks
+) -> None:
+    tasks.go.clear()
+    first = run_now(client)
+    assert tasks.begun.wait(DEADLINE_S)
+    last = [run_now(client), run_now(client)][-1]
+    answer = call(client, "POST", "/2.2/jobs/run-now", {"job_id": 1, "idempotency_token": "later"})
+    assert (answer["status"], answer["error_code"]) == (429, "REQUEST_LIMIT_EXCEEDED")
+    tasks.go.set()
+    awaited(store, last)
+    awaited(store, run_now(client, idempotency_token="later"))
+    assert worker.active is None or worker.active > first
+
+
+def test_a_stop_cancels_what_does_not_end(store: RunStore, tasks: FakeTasks) -> None:
+    worker = Worker(store, tasks.all(), 2)
+    worker.start(first=lambda: None)
+    tasks.go.clear()
+    going, waiting = (worker.submit("x-batch", [], {}, None).run_id for _ in range(2))
+    assert tasks.begun.wait(DEADLINE_S)
+    tasks.fail = "ingest"  # what a cancelled Spark job does to its task
+    assert worker.stop(tasks.go.set, 1.0)
+    for run_id in (going, waiting):
+        run = store.get(run_id)
+        assert run is not None
+        assert (run.life_cycle, run.message) == ("INTERNAL_ERROR", STOPPED)
+    with pytest.raises(QueueFullError):
+        worker.submit("x-batch", [], {}, None)
+
+
+def test_runs_that_a_crash_cut_off_end_with_the_reason(tmp_path: Path) -> None:
+    path = tmp_path / "runs.sqlite"
+    before = RunStore(path, ManualClock())
+    run, _ = before.add("x-batch", TASKS, {}, "token")
+    before.start(run.run_id)
+    before.close()
+    after = RunStore(path, ManualClock())
+    assert after.end_unfinished(CRASHED) == 1
+    ended = after.get(run.run_id)
+    assert ended is not None
+    assert (ended.life_cycle, ended.result, ended.message) == ("INTERNAL_ERROR", "FAILED", CRASHED)
+    assert all(task.over for task in after.tasks(run.run_id))
+    assert after.end_unfinished(CRASHED) == 0
+    after.close()
+
+
+def test_a_failed_warm_up_does_not_stop_the_worker(store: RunStore, tasks: FakeTasks) -> None:
+    def fail() -> None:
+        raise OSError("no lake")
+
+    worker = Worker(store, tasks.all(), 2)
+    worker.start(first=fail)
+    awaited(store, worker.submit("x-batch", [], {}, None).run_id)
+    assert worker.stop(lambda: None, DEADLINE_S)
