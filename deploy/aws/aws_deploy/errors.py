@@ -1,0 +1,35 @@
+"""What can go wrong with a deployment, by what the caller can do about it."""
+
+
+class DeployError(Exception):
+    """Base of all of them; its text says what, where and what to do."""
+
+
+class StackFailedError(DeployError):
+    """CloudFormation could not make or change a resource. Mend the cause, then apply again."""
+
+    def __init__(self, stack: str, resource: str, reason: str) -> None:
+        super().__init__(f"Stack {stack}: resource {resource} failed: {reason}")
+        self.stack = stack
+        self.resource = resource
+        self.reason = reason
+
+
+class StackBlockedError(DeployError):
+    """A stack is in a state that only a person may end; the text gives the command."""
+
+
+class ForeignStackError(DeployError):
+    """A stack of this name exists and is not this pipeline's. Nothing was touched."""
+
+
+class UnsupportedResourceError(DeployError):
+    """LocalStack said a resource was made, and made nothing."""
+
+
+class DeployTimeoutError(DeployError):
+    """CloudFormation has not ended within the deadline. It goes on by itself; apply again later."""
+
+
+class TopicError(DeployError):
+    """A topic could not be made what it must be; or Kafka did not answer."""

@@ -1,0 +1,118 @@
+"""The two things that are kept: what to look at cheaply, and how to make it again."""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from botocore.exceptions import BotoCoreError, ClientError
+from pipeline_contracts.kafka_topics import TopicSpec
+from pipeline_contracts.names import API_STAGE
+
+from aws_deploy.apply import apply_stacks
+from aws_deploy.clients import Clients
+from aws_deploy.deployer import Deployer
+from aws_deploy.errors import DeployError
+from aws_deploy.stacks import ORDER, StackKind, Wanted
+from aws_deploy.topics import Topics, ensure_topics, missing_topics
+
+_GONE = {"404", "NoSuchBucket", "NotFoundException", "ResourceNotFoundException"}
+
+
+class Side(Protocol):
+    """Something that can come back empty."""
+
+    @property
+    def name(self) -> str:
+        """What health, logs and metrics call it."""
+
+    def lost(self) -> Collection[str]:
+        """What is not there any more. Cheap; blocks for some seconds at most.
+
+        Raises:
+            DeployError: it does not answer.
+        """
+
+    def make(self, lost: Collection[str]) -> Sequence[str]:
+        """Make everything that is not there, and say what was done. Changes nothing where nothing is missing.
+
+        Raises:
+            DeployError: it could not be made.
+        """
+
+
+@dataclass(frozen=True)
+class LocalStackSide:
+    """The stacks. One call each to bucket, streams and API tells whether LocalStack has forgotten them."""
+
+    clients: Clients
+    deployer: Deployer
+    wanted: Wanted
+    name: str = "localstack"
+
+    def lost(self) -> Collection[StackKind]:
+        """The stacks whose resources are gone."""
+        names = self.wanted.names
+        try:
+            there: dict[StackKind, bool] = {
+                "data": self._has_bucket(names.bucket),
+                "streams": self._has_streams(set(names.streams)),
+                "api": self._has_stage(names.api_id),
+            }
+        except (BotoCoreError, ClientError) as error:
+            raise DeployError(f"LocalStack at {self.clients.endpoint_url} does not answer: {error}") from error
+        return [kind for kind, present in there.items() if not present]
+
+    def make(self, lost: Collection[str]) -> Sequence[str]:
+        """Apply all stacks; those that lost resources are made anew."""
+        rebuild = [kind for kind in ORDER if kind in lost]
+        try:
+            outputs = apply_stacks(self.deployer, self.wanted, rebuild)
+        except (BotoCoreError, ClientError) as error:
+            raise DeployError(f"LocalStack at {self.clients.endpoint_url} failed: {error}") from error
+        return [f"{kind}: {key}={value}" for kind, values in outputs.items() for key, value in values.items()]
+
+    def _has_bucket(self, name: str) -> bool:
+        try:
+            self.clients.s3.head_bucket(Bucket=name)
+        except ClientError as error:
+            return _unless_gone(error)
+        return True
+
+    def _has_streams(self, names: set[str]) -> bool:
+        found = {
+            name
+            for page in self.clients.kinesis.get_paginator("list_streams").paginate()
+            for name in page["StreamNames"]
+        }
+        return names <= found
+
+    def _has_stage(self, api_id: str) -> bool:
+        try:
+            self.clients.apigateway.get_stage(restApiId=api_id, stageName=API_STAGE)
+        except ClientError as error:
+            return _unless_gone(error)
+        return True
+
+
+@dataclass(frozen=True)
+class KafkaSide:
+    """The topics."""
+
+    topics: Topics
+    specs: Sequence[TopicSpec]
+    name: str = "kafka"
+
+    def lost(self) -> Collection[str]:
+        """Topics that are not there."""
+        return missing_topics(self.topics, self.specs)
+
+    def make(self, lost: Collection[str]) -> Sequence[str]:  # noqa: ARG002 (looks for itself)
+        """Make the topics what they must be."""
+        return ensure_topics(self.topics, self.specs)
+
+
+def _unless_gone(error: ClientError) -> bool:
+    """False where the error says that something is not there; any other error goes on."""
+    if error.response.get("Error", {}).get("Code") in _GONE:
+        return False
+    raise error

@@ -1,0 +1,48 @@
+"""From a template file to the text that CloudFormation gets."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+import yaml
+
+MAX_BODY_BYTES = 51_200
+"""What CloudFormation takes in a call; more must lie in a bucket."""
+
+_REST_API = "AWS::ApiGateway::RestApi"
+_DEPLOYMENT = "AWS::ApiGateway::Deployment"
+
+type Node = str | int | float | bool | list[Node] | dict[str, Node] | None
+
+
+def template_path(stack: str) -> Path:
+    """Where the template of one stack lies: inside an installed package, else beside it in a checkout."""
+    package = Path(__file__).parent
+    installed = package / "templates"
+    return (installed if installed.is_dir() else package.parent / "templates") / f"{stack}.yaml"
+
+
+def render(template: str, parameters: Mapping[str, str]) -> str:
+    """The template as JSON, without aliases, with the body's hash in the logical id of each API deployment.
+
+    The hash covers the API's body and the parameters that the body names, whose values end up in it. Parameters
+    with ``NoEcho`` are left out: a hash of a secret does not belong into a name.
+
+    Raises:
+        ValueError: the text is longer than CloudFormation takes in a call.
+    """
+    document: dict[str, dict[str, dict[str, Node]]] = yaml.safe_load(template)
+    resources = document["Resources"]
+    apis = {name: resource for name, resource in resources.items() if resource.get("Type") == _REST_API}
+    text = json.dumps(document, separators=(",", ":"), ensure_ascii=False)
+    for name in [name for name, resource in resources.items() if resource.get("Type") == _DEPLOYMENT]:
+        body = json.dumps(apis, sort_keys=True)
+        secret = {key for key, value in document["Parameters"].items() if value.get("NoEcho")}
+        values = {key: value for key, value in parameters.items() if key in body and key not in secret}
+        digest = hashlib.sha256((body + json.dumps(values, sort_keys=True)).encode()).hexdigest()[:12]
+        # Logical ids are whole JSON strings wherever they stand: as a key, in Ref, in DependsOn.
+        text = text.replace(json.dumps(name), json.dumps(f"{name}{digest}"))
+    if len(text.encode()) > MAX_BODY_BYTES:
+        raise ValueError(f"The template has {len(text.encode())} bytes; CloudFormation takes {MAX_BODY_BYTES}")
+    return text

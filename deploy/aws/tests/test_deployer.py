@@ -1,0 +1,181 @@
+import json
+from dataclasses import replace
+from typing import cast
+
+import pytest
+from aws_deploy.clients import Target
+from aws_deploy.deployer import Change, Deployer, Progress, Watcher
+from aws_deploy.errors import (
+    DeployTimeoutError,
+    ForeignStackError,
+    StackBlockedError,
+    StackFailedError,
+    UnsupportedResourceError,
+)
+from aws_deploy.stacks import Stack
+from fake_cloudformation import FakeCloudFormation, FakeStack
+from mypy_boto3_cloudformation import CloudFormationClient
+from service_kit.clock import ManualClock
+
+TAGS = [{"Key": "project", "Value": "p"}]
+
+
+def body(kind: str = "AWS::S3::Bucket") -> str:
+    return json.dumps({"Resources": {"Made": {"Type": kind}}, "Outputs": {"Name": {"Value": "made"}}})
+
+
+STACK = Stack("p-data", body(), {"PipelineId": "p"}, {"project": "p"})
+
+
+class Recorder(Watcher):
+    def __init__(self) -> None:
+        self.told: list[str] = []
+
+    def changes(self, stack: str, changes: list[Change]) -> None:
+        self.told += [f"{change.action} {change.resource}" for change in changes] or ["no changes"]
+
+    def rebuilding(self, stack: str) -> None:
+        self.told.append("rebuilding")
+
+    def progress(self, stack: str, event: Progress) -> None:
+        self.told.append(f"{event.resource} {event.status}")
+
+
+class Bench:
+    def __init__(self, target: Target) -> None:
+        self.cloud = FakeCloudFormation()
+        self.watcher = Recorder()
+        self.deployer = Deployer(
+            cast("CloudFormationClient", self.cloud), target, watcher=self.watcher, clock=ManualClock(), deadline_s=60
+        )
+
+    def have(self, status: str, *, tags: list[dict[str, str]] = TAGS, coming: tuple[str, ...] = ()) -> None:
+        self.cloud.stacks["p-data"] = FakeStack("p-data", status, tags, coming=list(coming))
+
+
+@pytest.fixture
+def aws() -> Bench:
+    return Bench("aws")
+
+
+@pytest.fixture
+def local() -> Bench:
+    return Bench("localstack")
+
+
+@pytest.mark.parametrize("target", ["aws", "localstack"])
+def test_a_new_stack_is_shown_made_and_followed(target: Target) -> None:
+    bench = Bench(target)
+    assert bench.deployer.apply(STACK) == {"Name": "made"}
+    assert bench.watcher.told == ["Add Made", "Made CREATE_IN_PROGRESS", "Made CREATE_COMPLETE"]
+    assert bench.cloud.calls == ["CREATE p-data"]
+
+
+@pytest.mark.parametrize("target", ["aws", "localstack"])
+def test_no_changes_is_success(target: Target) -> None:
+    bench = Bench(target)
+    first = bench.deployer.apply(STACK)
+    bench.watcher.told.clear()
+    assert bench.deployer.apply(STACK) == first
+    assert bench.watcher.told == ["no changes"]
+
+
+def test_a_change_is_an_update_on_aws(aws: Bench) -> None:
+    aws.deployer.apply(STACK)
+    aws.deployer.apply(replace(STACK, body=body("AWS::SNS::Topic")))
+    assert aws.cloud.calls == ["CREATE p-data", "UPDATE p-data"]
+    assert "Made UPDATE_COMPLETE" in aws.watcher.told
+
+
+def test_a_change_makes_the_stack_anew_on_localstack(local: Bench) -> None:
+    local.deployer.apply(STACK)
+    local.deployer.apply(replace(STACK, body=body("AWS::SNS::Topic")))
+    assert local.cloud.calls == ["CREATE p-data", "UPDATE p-data", "DELETE p-data", "CREATE p-data"]
+    assert "rebuilding" in local.watcher.told
+
+
+def test_a_rebuild_happens_without_a_change_and_on_localstack_only(local: Bench, aws: Bench) -> None:
+    for bench in (local, aws):
+        bench.deployer.apply(STACK)
+        bench.deployer.apply(STACK, rebuild=True)
+    assert local.cloud.calls == ["CREATE p-data", "DELETE p-data", "CREATE p-data"]
+    assert aws.cloud.calls == ["CREATE p-data", "UPDATE p-data"]
+
+
+@pytest.mark.parametrize("target", ["aws", "localstack"])
+def test_a_failure_names_stack_resource_and_first_reason(target: Target) -> None:
+    bench = Bench(target)
+    bench.cloud.fail_next = ("Made", "the name\n is taken")
+    with pytest.raises(StackFailedError) as caught:
+        bench.deployer.apply(STACK)
+    assert str(caught.value) == "Stack p-data: resource Made failed: the name is taken"
+
+
+@pytest.mark.parametrize("status", ["CREATE_FAILED", "ROLLBACK_COMPLETE", "UPDATE_FAILED", "REVIEW_IN_PROGRESS"])
+def test_a_dead_stack_is_made_anew_on_localstack(local: Bench, status: str) -> None:
+    local.have(status)
+    local.deployer.apply(STACK)
+    assert local.cloud.calls == ["DELETE p-data", "CREATE p-data"]
+
+
+@pytest.mark.parametrize(
+    ("status", "way"),
+    [
+        ("CREATE_FAILED", "delete-stack"),
+        ("ROLLBACK_COMPLETE", "delete-stack"),
+        ("DELETE_FAILED", "delete-stack"),
+        ("UPDATE_ROLLBACK_FAILED", "continue-update-rollback"),
+    ],
+)
+def test_a_dead_stack_on_aws_is_left_to_a_person(aws: Bench, status: str, way: str) -> None:
+    aws.have(status)
+    with pytest.raises(StackBlockedError, match=f"p-data is {status}.*aws cloudformation {way} --stack-name p-data"):
+        aws.deployer.apply(STACK)
+    assert aws.cloud.calls == []
+
+
+def test_an_interrupted_review_goes_on_on_aws(aws: Bench) -> None:
+    aws.have("REVIEW_IN_PROGRESS")
+    aws.deployer.apply(STACK)
+    assert aws.cloud.calls == ["CREATE p-data"]
+
+
+@pytest.mark.parametrize("target", ["aws", "localstack"])
+def test_it_waits_for_somebody_elses_run(target: Target) -> None:
+    bench = Bench(target)
+    bench.have("UPDATE_IN_PROGRESS", coming=("UPDATE_IN_PROGRESS", "UPDATE_COMPLETE"))
+    bench.deployer.apply(STACK)
+    assert bench.cloud.calls[0] == "UPDATE p-data"
+
+
+def test_an_update_that_was_rolled_back_can_be_tried_again(aws: Bench) -> None:
+    aws.have("UPDATE_ROLLBACK_COMPLETE")
+    aws.deployer.apply(STACK)
+    assert aws.cloud.calls == ["UPDATE p-data"]
+
+
+@pytest.mark.parametrize("target", ["aws", "localstack"])
+@pytest.mark.parametrize("tags", [[], [{"Key": "project", "Value": "other"}]])
+def test_a_stack_without_our_tag_is_not_touched(target: Target, tags: list[dict[str, str]]) -> None:
+    bench = Bench(target)
+    bench.have("ROLLBACK_COMPLETE", tags=tags)
+    with pytest.raises(ForeignStackError, match="p-data exists and has no tag project=p"):
+        bench.deployer.apply(STACK, rebuild=True)
+    assert bench.cloud.calls == []
+
+
+def test_the_wait_has_a_deadline(aws: Bench) -> None:
+    aws.cloud.stuck = True
+    with pytest.raises(DeployTimeoutError, match="p-data is still CREATE_IN_PROGRESS after 60 s"):
+        aws.deployer.apply(STACK)
+
+
+def test_a_type_that_localstack_lacks_is_an_error_unless_allowed(local: Bench) -> None:
+    local.cloud.unknown = {"AWS::S3::Bucket"}
+    with pytest.raises(UnsupportedResourceError, match=r"Made \(AWS::S3::Bucket\)"):
+        local.deployer.apply(STACK)
+    replace(local.deployer, may_be_unsupported=frozenset({"AWS::S3::Bucket"})).apply(STACK)
+
+
+def test_a_stack_that_is_not_there_has_no_outputs(aws: Bench) -> None:
+    assert aws.deployer.outputs("p-data") == {}

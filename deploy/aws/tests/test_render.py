@@ -1,0 +1,67 @@
+import json
+from typing import Any
+
+import pytest
+import yaml
+from aws_deploy.render import MAX_BODY_BYTES, render, template_path
+
+API = """
+Parameters:
+  Url: {Type: String}
+  Other: {Type: String}
+  Secret: {Type: String, NoEcho: true}
+Resources:
+  Api:
+    Type: AWS::ApiGateway::RestApi
+    Properties:
+      Body: {paths: {/a: &route {uri: {"Fn::Sub": "${Url}/${Secret}"}}, /b: *route}}
+  Snapshot: {Type: AWS::ApiGateway::Deployment, Properties: {RestApiId: {Ref: Api}}}
+  Stage: {Type: AWS::ApiGateway::Stage, DependsOn: Snapshot, Properties: {DeploymentId: {Ref: Snapshot}}}
+"""
+PARAMETERS = {"Url": "http://a", "Other": "1", "Secret": "s"}
+
+
+def rendered(template: str = API, **changed: str) -> Any:
+    return json.loads(render(template, PARAMETERS | changed))
+
+
+def deployment(document: Any) -> str:
+    [name] = [n for n, r in document["Resources"].items() if r["Type"] == "AWS::ApiGateway::Deployment"]
+    return str(name)
+
+
+def test_aliases_are_resolved() -> None:
+    body = rendered()["Resources"]["Api"]["Properties"]["Body"]
+    assert body["paths"]["/a"] == body["paths"]["/b"]
+
+
+def test_the_deployment_is_renamed_wherever_it_is_named() -> None:
+    document = rendered()
+    name = deployment(document)
+    assert name.startswith("Snapshot")
+    assert len(name) == len("Snapshot") + 12
+    stage = document["Resources"]["Stage"]
+    assert (stage["DependsOn"], stage["Properties"]["DeploymentId"]) == (name, {"Ref": name})
+
+
+def test_the_name_follows_the_body_and_what_it_names() -> None:
+    name = deployment(rendered())
+    assert deployment(rendered()) == name
+    assert deployment(rendered(API.replace("/b:", "/c:"))) != name
+    assert deployment(rendered(Url="http://b")) != name
+
+
+def test_the_name_ignores_other_parameters_and_secrets() -> None:
+    name = deployment(rendered())
+    assert deployment(rendered(Other="2")) == name
+    assert deployment(rendered(Secret="t")) == name
+
+
+def test_a_template_without_an_api_stays_as_it_is() -> None:
+    text = template_path("streams").read_text(encoding="utf-8")
+    assert json.loads(render(text, {})) == yaml.safe_load(text)
+
+
+def test_a_template_that_is_too_long_is_refused() -> None:
+    with pytest.raises(ValueError, match="CloudFormation takes"):
+        render(f"Description: {'x' * MAX_BODY_BYTES}\nResources: {{}}", {})
