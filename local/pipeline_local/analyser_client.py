@@ -1,0 +1,114 @@
+"""Asks the analyser to run its job, over the Jobs API, and waits for the end.
+
+https://docs.databricks.com/api/workspace/jobs
+"""
+
+import time
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal
+
+import msgspec
+import urllib3
+
+RUN_DEADLINE_S = 3600.0
+POLL_S = 0.2
+OUTAGE_S = 120.0
+TERMINAL = {"TERMINATED", "SKIPPED", "INTERNAL_ERROR"}
+
+
+class AnalyserError(RuntimeError):
+    """The analyser cannot be reached, refused the request, or its run failed; the message holds its own words."""
+
+
+class AnalyserClient:
+    """One analyser.
+
+    Raises:
+        AnalyserError: from every method.
+    """
+
+    def __init__(self, url: str, token: str) -> None:
+        self._url = url
+        self._http = urllib3.PoolManager(headers={"Authorization": f"Bearer {token}"}, timeout=30, retries=False)
+
+    def run(
+        self,
+        job: str,
+        parameters: Mapping[str, str],
+        on_task: Callable[[str, float], None] = lambda *_: None,
+        only: Sequence[str] = (),
+    ) -> dict[str, Any]:
+        """Start the job and block until it ends (an hour at most); returns each task's report by its key.
+
+        ``only`` names the tasks to run (all, when empty).
+
+        A run that the analyser's own death cut off is started again, once the analyser is back: its jobs are
+        safe to repeat. ``on_task`` is told each task that ended and its seconds.
+        """
+        deadline = time.monotonic() + RUN_DEADLINE_S
+        while time.monotonic() < deadline:
+            run_id = self._start(job, parameters, only)
+            ended = self._await(run_id, deadline, on_task)
+            if ended["state"]["life_cycle_state"] != "INTERNAL_ERROR":
+                return self._outputs(ended)
+        raise AnalyserError(f"the run of {job} did not end within {RUN_DEADLINE_S:.0f} s")
+
+    def _start(self, job: str, parameters: Mapping[str, str], only: Sequence[str]) -> int:
+        listed = self._call("GET", f"/api/2.2/jobs/list?name={job}")
+        ids = [entry["job_id"] for entry in listed.get("jobs", [])]
+        if not ids:
+            raise AnalyserError(f"the analyser at {self._url} has no job {job}")
+        body = {
+            "job_id": ids[0],
+            "job_parameters": dict(parameters),
+            "only": list(only),
+            "idempotency_token": uuid.uuid4().hex,
+        }
+        started = self._call("POST", "/api/2.2/jobs/run-now", body)
+        return int(started["run_id"])
+
+    def _await(self, run_id: int, deadline: float, on_task: Callable[[str, float], None]) -> dict[str, Any]:
+        told: set[str] = set()
+        while time.monotonic() < deadline:
+            run = self._call("GET", f"/api/2.2/jobs/runs/get?run_id={run_id}")
+            for task in run.get("tasks", []):
+                if task["state"].get("result_state") and task["task_key"] not in told:
+                    told.add(task["task_key"])
+                    on_task(task["task_key"], (task["end_time"] - task["start_time"]) / 1000)
+            if run["state"]["life_cycle_state"] in TERMINAL:
+                return run
+            time.sleep(POLL_S)
+        raise AnalyserError(f"run {run_id} did not end within {RUN_DEADLINE_S:.0f} s")
+
+    def _outputs(self, run: Mapping[str, Any]) -> dict[str, Any]:
+        outputs: dict[str, Any] = {}
+        for task in run["tasks"]:
+            output = self._call("GET", f"/api/2.2/jobs/runs/get-output?run_id={task['run_id']}")
+            if task["state"].get("result_state") == "FAILED":
+                raise AnalyserError(f"task {task['task_key']} failed: {output.get('error')}")
+            outputs[task["task_key"]] = msgspec.json.decode(output.get("logs") or "null")
+        if run["state"].get("result_state") != "SUCCESS":
+            raise AnalyserError(f"the run ended as {run['state']}")
+        return outputs
+
+    def _call(self, method: Literal["GET", "POST"], path: str, body: object = None) -> dict[str, Any]:
+        """One request; goes on for two minutes while nobody listens, since the runner restarts the analyser."""
+        deadline = time.monotonic() + OUTAGE_S
+        while True:
+            try:
+                answer = self._http.request(
+                    method,
+                    self._url + path,
+                    body=None if body is None else msgspec.json.encode(body),
+                    headers={**self._http.headers, "Content-Type": "application/json"},
+                )
+            except urllib3.exceptions.HTTPError as error:
+                if time.monotonic() > deadline:
+                    raise AnalyserError(f"the analyser at {self._url} does not answer: {error}") from error
+                time.sleep(POLL_S)
+                continue
+            if answer.status != 200:
+                raise AnalyserError(f"{method} {path}: {answer.status} {answer.data.decode(errors='replace')[:500]}")
+            document: dict[str, Any] = msgspec.json.decode(answer.data)
+            return document

@@ -1,0 +1,93 @@
+"""The answers of the last complete run, read by table versions, and answers by other policies, computed on request."""
+
+import csv
+import io
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+import click
+from rich.console import Console
+
+from pipeline_local import tables
+from pipeline_local.analyser_client import AnalyserClient, AnalyserError
+from pipeline_local.installation import InstallationError
+from pipeline_local.lake import Lake
+
+ANSWERS: Final = {
+    "most_popular_category_by_country": "1. Most popular category in each country",
+    "most_popular_category_by_year": "2. Most popular category each year",
+    "top_poster_by_country": "3. User with the most followers in each country",
+    "country_of_top_poster": "3. Country of the user with the most followers",
+    "most_popular_category_by_age_group": "4. Most popular category for each age group",
+    "median_followers_by_age_group": "5. Median follower count for each age group",
+    "users_joined_by_year": "6. Users joined each year",
+    "median_followers_by_join_year": "7. Median follower count by joining year",
+    "median_followers_by_join_year_and_age_group": "8. Median follower count by joining year and age group",
+}
+"""The nine tables of the eight questions, in order, with their titles."""
+
+
+@dataclass(frozen=True)
+class Answers:
+    """Rows of each table, and the policies they were computed by."""
+
+    tables: dict[str, list[dict[str, Any]]]
+    policies: dict[str, str]
+    run_id: str | None
+
+    def only(self, names: Iterable[str]) -> "Answers":
+        """The named tables."""
+        return Answers({name: self.tables[name] for name in names}, self.policies, self.run_id)
+
+
+def stored(lake: Lake) -> Answers:
+    """The nine tables at the versions that the last complete run names.
+
+    Raises:
+        InstallationError: there is no complete run.
+    """
+    run = lake.last_run()
+    if run is None:
+        raise InstallationError("there are no answers yet: send events, then `pipeline analyse`")
+    found = {}
+    for name in ANSWERS:
+        rows = lake.rows(f"gold/{name}", run.versions[f"gold/{name}"])
+        found[name] = [{column: value for column, value in row.items() if column != "run_id"} for row in rows]
+    return Answers(found, run.policies, run.run_id)
+
+
+def computed(lake: Lake, analyser: AnalyserClient, job: str, policies: Mapping[str, str]) -> Answers:
+    """The nine tables by other policies, from the rows of silver as they are; nothing is stored.
+
+    Raises:
+        InstallationError: the analyser cannot be reached or failed.
+    """
+    try:
+        report = analyser.run(job, policies, only=["answers"])["answers"]
+    except AnalyserError as error:
+        raise InstallationError(str(error)) from error
+    if "answers" not in report:  # those were the default's own values
+        return stored(lake)
+    return Answers({name: report["answers"][name] for name in ANSWERS}, report["policies"] | policies, None)
+
+
+def show(answers: Answers, form: str) -> None:
+    """Print tables, one JSON document, or CSV with the table's name in the first column."""
+    if form == "json":
+        document = {"policies": answers.policies, "run_id": answers.run_id, "answers": answers.tables}
+        click.echo(json.dumps(document, ensure_ascii=False))
+    elif form == "csv":
+        for name, rows in answers.tables.items():
+            text = io.StringIO()
+            writer = csv.writer(text, lineterminator="\n")
+            writer.writerow(["answer", *(rows[0] if rows else [])])
+            writer.writerows([name, *row.values()] for row in rows)
+            click.echo(text.getvalue(), nl=False)
+    else:
+        console = Console()
+        for name, rows in answers.tables.items():
+            tables.print_rows(console, ANSWERS[name], rows)
+        policies = ", ".join(f"{name}={value}" for name, value in sorted(answers.policies.items()))
+        console.print(f"policies: {policies}", highlight=False)

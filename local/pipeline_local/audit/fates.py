@@ -1,0 +1,261 @@
+"""Gives each stored record its one fate, by coordinate, in SQL over what the stages hold.
+
+A record of bronze is *quarantined* or *current* or *superseded* where those tables name its coordinate; it is
+*repeated* where its content already has a winner or a superseded first occurrence elsewhere. One that has none of
+these is *in flight* while the cleaner has not come to its batch, and *missing* afterwards. A record that is not in
+bronze is *dead-lettered*, *expired* (below the low watermark), *in flight* (no object holds it yet, or ingest has
+not read that object yet), or else *missing*.
+"""
+
+import json
+from dataclasses import astuple, dataclass, replace
+
+import duckdb
+import pyarrow as pa
+from pipeline_contracts.names import Names
+
+from pipeline_local.audit.report import Audit, AuditRow, Range
+from pipeline_local.audit.stages import Coordinate, CoveredRange, LogPartition
+from pipeline_local.lake import Lake
+
+Acknowledged = pa.schema(
+    [
+        ("topic", pa.string()),
+        ("log_id", pa.string()),
+        ("partition", pa.int64()),
+        ("offset", pa.int64()),
+        ("content_hash", pa.string()),
+    ]
+)
+"""Columns of the ledger's acknowledgements."""
+
+_EMPTY_TABLES = """
+create table bronze (topic text, log_id text, "partition" bigint, "offset" bigint, content_hash text, batch bigint);
+create table objects_read (object_key text, etag text);
+create table quarantined (source text, topic text, log_id text, "partition" bigint, "offset" bigint);
+create table settled (
+  topic text, log_id text, "partition" bigint, "offset" bigint, content_hash text, ind bigint, is_current boolean);
+create table cleaned (topic text, batch bigint);
+create table logs (topic text, log_id text, "partition" bigint, low bigint, high bigint);
+create table covered (
+  topic text, log_id text, "partition" bigint, first bigint, next bigint, records bigint, object_key text, etag text);
+create table dead (topic text, log_id text, "partition" bigint, "offset" bigint);
+"""
+
+_FATES = """
+create table fates as
+with distinct_dead as (
+  select distinct topic, log_id, "partition", "offset" from dead
+  union select topic, log_id, "partition", "offset" from quarantined where source = 'dead_letter'
+),
+in_bronze as (
+  select topic, log_id, "partition", "offset", min(content_hash) content_hash, max(batch) batch
+  from bronze group by all
+),
+of_bronze as (
+  select b.topic, b.log_id, b."partition", b."offset",
+    case when q."offset" is not null then 'quarantined'
+         when s.is_current then 'current'
+         when s."offset" is not null then 'superseded'
+         when c.content_hash is not null then 'repeated'
+         when b.batch > coalesce(m.batch, 0) then 'in_flight'
+         else 'missing' end as fate
+  from in_bronze b
+  left join (select distinct topic, log_id, "partition", "offset" from quarantined where source = 'record') q
+    using (topic, log_id, "partition", "offset")
+  left join (select topic, log_id, "partition", "offset", bool_or(is_current) is_current from settled group by all) s
+    using (topic, log_id, "partition", "offset")
+  left join cleaned m on m.topic = b.topic
+  left join (select distinct topic, content_hash from settled) c
+    on c.topic = b.topic and c.content_hash = b.content_hash
+),
+known as (
+  select * from of_bronze
+  union all
+  select topic, log_id, "partition", "offset", 'dead_lettered' from distinct_dead
+  anti join in_bronze using (topic, log_id, "partition", "offset")
+),
+elsewhere as (
+  select l.topic, l.log_id, l."partition", o."offset", l.low
+  from logs l, lateral (select unnest(range(l.high)) as "offset") o
+  anti join known k on (k.topic, k.log_id, k."partition", k."offset") = (l.topic, l.log_id, l."partition", o."offset")
+)
+select * from known
+union all
+select e.topic, e.log_id, e."partition", e."offset",
+  case when (c.next is null or c.next <= e."offset") and e."offset" < e.low then 'expired'
+       when c.next is null or c.next <= e."offset" then 'in_flight'
+       when r.object_key is null then 'in_flight'
+       else 'missing' end
+from elsewhere e
+asof left join covered c
+  on c.topic = e.topic and c.log_id = e.log_id and c."partition" = e."partition" and c.first <= e."offset"
+left join objects_read r on r.object_key = c.object_key and r.etag = c.etag
+"""
+
+
+@dataclass(frozen=True)
+class Stages:
+    """What the stages of the batch path hold beside the lake.
+
+    ``logs`` are the partitions of the event topics (their watermarks read before all else), ``covered`` the
+    objects of our sink, ``dead`` the origins of dead letters, ``acknowledged`` the ledger's coordinates and
+    content hashes (columns of ``Acknowledged``).
+    """
+
+    logs: list[LogPartition]
+    covered: list[CoveredRange]
+    dead: set[Coordinate]
+    acknowledged: pa.Table
+
+
+def audit(names: Names, lake: Lake, stages: Stages) -> Audit:
+    """Judge every record of the batch path."""
+    with duckdb.connect() as connection:
+        connection.execute(_EMPTY_TABLES)
+        _load_lake(connection, names, lake)
+        _insert(connection, "logs", [astuple(one) for one in stages.logs])
+        _insert(connection, "covered", [astuple(one) for one in stages.covered])
+        _insert(connection, "dead", [astuple(one) for one in stages.dead])
+        connection.register("acknowledged", stages.acknowledged)
+        connection.execute(_FATES)
+        return Audit(_rows(connection))
+
+
+def _insert(connection: duckdb.DuckDBPyConnection, table: str, rows: list[tuple[object, ...]]) -> None:
+    if rows:
+        columns = [list(column) for column in zip(*rows, strict=True)]
+        connection.register("incoming", pa.table(columns, names=[f"c{number}" for number in range(len(columns))]))
+        connection.execute(f"insert into {table} select * from incoming")  # noqa: S608 (our own table names)
+        connection.unregister("incoming")
+
+
+def _load_lake(connection: duckdb.DuckDBPyConnection, names: Names, lake: Lake) -> None:
+    events = lake.dataset("bronze/events")
+    if events is not None:
+        connection.register("events", events)
+        connection.execute(
+            'insert into bronze select topic, log_id, "partition", "offset", content_hash, ingest_batch from events'
+        )
+    ledger = lake.dataset("bronze/objects")
+    if ledger is not None:
+        connection.register("ledger", ledger)
+        connection.execute("insert into objects_read select distinct object_key, etag from ledger")
+    quarantine = lake.dataset("quarantine/batch")
+    if quarantine is not None:
+        connection.register("quarantine", quarantine)
+        connection.execute(
+            'insert into quarantined select source, topic, log_id, "partition", "offset" from quarantine'
+            ' where "offset" is not null'
+        )
+    for topic, kind in names.topics.items():
+        silver = lake.dataset(f"silver/{kind}")
+        if silver is None:
+            continue
+        connection.register("silver", silver)
+        connection.execute(
+            'insert into settled select $topic, log_id, "partition", "offset", content_hash, ind, true from silver '
+            'union all select $topic, s.log_id, s."partition", s."offset", s.content_hash, s.ind, false '
+            "from (select unnest(superseded) s from silver)",
+            {"topic": topic},
+        )
+        connection.unregister("silver")
+        connection.execute("insert into cleaned values (?, ?)", [topic, _cleaned_through(lake, f"silver/{kind}")])
+
+
+def _cleaned_through(lake: Lake, table: str) -> int:
+    """The last ingest batch that the cleaner has taken: it stands in the note of the commit that took it."""
+    for note in lake.notes(table):
+        mark = json.loads(note).get("cleaned_batch")
+        if mark is not None:
+            return int(mark)
+    return 0
+
+
+def _rows(connection: duckdb.DuckDBPyConnection) -> list[AuditRow]:
+    counts = connection.execute(
+        """
+        with keys as (
+          select topic, log_id, "partition" from logs
+          union select topic, log_id, "partition" from fates
+          union select topic, log_id, "partition" from acknowledged
+        ),
+        by_fate as (
+          select topic, log_id, "partition",
+            count(*) total,
+            count(*) filter (fate = 'expired') expired,
+            count(*) filter (fate = 'dead_lettered') dead_lettered,
+            count(*) filter (fate = 'current') current,
+            count(*) filter (fate = 'superseded') superseded,
+            count(*) filter (fate = 'repeated') repeated,
+            count(*) filter (fate = 'quarantined') quarantined,
+            count(*) filter (fate = 'in_flight') in_flight
+          from fates group by all
+        ),
+        said as (select topic, log_id, "partition", count(*) n from acknowledged group by all),
+        archived as (select topic, log_id, "partition", sum(records)::bigint n from covered group by all),
+        ingested as (
+          select topic, log_id, "partition", count(distinct "offset") n from bronze group by all
+        )
+        select keys.*, coalesce(said.n, 0), greatest(coalesce(total, 0) - coalesce(said.n, 0), 0),
+          coalesce(total, 0), coalesce(expired, 0), coalesce(dead_lettered, 0), coalesce(archived.n, 0),
+          coalesce(ingested.n, 0), coalesce(current, 0), coalesce(superseded, 0), coalesce(repeated, 0),
+          coalesce(quarantined, 0), coalesce(in_flight, 0)
+        from keys
+        left join by_fate using (topic, log_id, "partition")
+        left join said using (topic, log_id, "partition")
+        left join archived using (topic, log_id, "partition")
+        left join ingested using (topic, log_id, "partition")
+        order by all
+        """
+    ).fetchall()
+    missing = _ranges(
+        connection,
+        """
+        select topic, log_id, "partition", "offset" from fates where fate = 'missing'
+        union select topic, log_id, "partition", "offset" from acknowledged
+        anti join fates using (topic, log_id, "partition", "offset")
+        """,
+    )
+    doubled = _ranges(
+        connection,
+        """
+        select topic, log_id, "partition", "offset" from bronze group by all having count(*) > 1
+        union select topic, log_id, "partition", "offset" from settled s where is_current
+          and (select count(*) from settled o where o.is_current and o.topic = s.topic and o.ind = s.ind) > 1
+        """,
+    )
+    altered = _ranges(
+        connection,
+        """
+        select a.topic, a.log_id, a."partition", a."offset" from acknowledged a
+        join bronze b using (topic, log_id, "partition", "offset") where a.content_hash != b.content_hash
+        """,
+    )
+    return [
+        replace(
+            AuditRow("batch", *row),
+            missing=missing.get(row[:3], []),
+            doubled=doubled.get(row[:3], []),
+            altered=altered.get(row[:3], []),
+        )
+        for row in counts
+    ]
+
+
+def _ranges(connection: duckdb.DuckDBPyConnection, coordinates: str) -> dict[tuple[object, ...], list[Range]]:
+    """Runs of neighbouring offsets, per partition."""
+    rows = connection.execute(
+        f"""
+        with numbered as (
+          select *, "offset" - row_number() over (partition by topic, log_id, "partition" order by "offset") run
+          from (select distinct * from ({coordinates}))
+        )
+        select topic, log_id, "partition", min("offset"), max("offset")
+        from numbered group by topic, log_id, "partition", run order by all
+        """  # noqa: S608 (the statements above)
+    ).fetchall()
+    found: dict[tuple[object, ...], list[Range]] = {}
+    for topic, log_id, partition, first, last in rows:
+        found.setdefault((topic, log_id, partition), []).append([first, last])
+    return found

@@ -1,0 +1,200 @@
+"""Reads what each stage holds. Nothing here judges."""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+from confluent_kafka import Consumer, KafkaException, TopicPartition
+from confluent_kafka import TopicCollection as Topics
+from confluent_kafka.admin import AdminClient
+from pipeline_contracts import dead_letters as headers
+from pipeline_contracts import objects
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+TIMEOUT_S = 10.0
+HEAD_THREADS = 16
+
+
+class StageUnreachableError(RuntimeError):
+    """A stage does not answer, so nothing can be said about its records."""
+
+
+@dataclass(frozen=True)
+class LogPartition:
+    """One partition of a topic, as the broker has it now. ``high`` is the offset of the next record."""
+
+    topic: str
+    log_id: str
+    partition: int
+    low: int
+    high: int
+
+
+@dataclass(frozen=True)
+class Coordinate:
+    """Where a record lies."""
+
+    topic: str
+    log_id: str
+    partition: int
+    offset: int
+
+
+@dataclass(frozen=True)
+class CoveredRange:
+    """What one object covers: offsets ``first`` to ``next - 1``, of which ``records`` are lines in it."""
+
+    topic: str
+    log_id: str
+    partition: int
+    first: int
+    next: int
+    records: int
+    object_key: str
+    etag: str
+
+
+class KafkaStage:
+    """The broker, read only.
+
+    Raises:
+        StageUnreachableError: from every method, when the broker does not answer within 10 s.
+    """
+
+    def __init__(self, bootstrap_servers: str) -> None:
+        self._servers = bootstrap_servers
+        self._settings = {
+            "bootstrap.servers": bootstrap_servers,
+            "group.id": "pipeline-audit",
+            "enable.auto.commit": False,
+            "auto.offset.reset": "error",
+            "enable.partition.eof": False,
+            "log_level": 0,
+        }
+
+    def watermarks(self, topics: list[str]) -> list[LogPartition]:
+        """Low and high watermark of every partition of the topics, which must all exist."""
+        try:
+            admin = AdminClient({"bootstrap.servers": self._servers, "log_level": 0})
+            futures = admin.describe_topics(Topics(topics), request_timeout=TIMEOUT_S)
+            described = {topic: future.result(TIMEOUT_S) for topic, future in futures.items()}
+            consumer = Consumer(self._settings)
+            try:
+                found = []
+                for topic, description in described.items():
+                    for partition in description.partitions:
+                        low, high = consumer.get_watermark_offsets(
+                            TopicPartition(topic, partition.id), timeout=TIMEOUT_S, cached=False
+                        )
+                        found.append(LogPartition(topic, str(description.topic_id), partition.id, low, high))
+                return found
+            finally:
+                consumer.close()
+        except (KafkaException, TimeoutError) as error:
+            raise StageUnreachableError(f"Kafka at {self._servers} does not answer: {error}") from error
+
+    def dead_letters(self, log: LogPartition) -> set[Coordinate]:
+        """Origins of the dead letters in one partition of the dead-letter topic, up to its high watermark."""
+        origins: set[Coordinate] = set()
+        if log.low >= log.high:
+            return origins
+        consumer = Consumer(self._settings)
+        try:
+            consumer.assign([TopicPartition(log.topic, log.partition, log.low)])
+            position = log.low
+            while position < log.high:
+                messages = consumer.consume(1000, timeout=TIMEOUT_S)
+                if not messages:
+                    raise StageUnreachableError(
+                        f"Kafka at {self._servers} gave nothing of {log.topic} for {TIMEOUT_S} s"
+                    )
+                for message in messages:
+                    if message.error():
+                        raise KafkaException(message.error())
+                    position = (message.offset() or 0) + 1
+                    origins.add(_origin(dict(message.headers() or {})))
+        except KafkaException as error:
+            raise StageUnreachableError(f"Kafka at {self._servers} does not answer: {error}") from error
+        finally:
+            consumer.close()
+        return origins
+
+
+def _origin(found: dict[str, str | bytes | None]) -> Coordinate:
+    values = {name: value.decode() if isinstance(value, bytes) else value or "" for name, value in found.items()}
+    return Coordinate(
+        values[headers.TOPIC],
+        values.get(headers.LOG_ID) or f"topic:{values[headers.TOPIC]}",
+        int(values[headers.PARTITION]),
+        int(values[headers.OFFSET]),
+    )
+
+
+class ObjectStage:
+    """The bucket of raw objects, read only.
+
+    Raises:
+        StageUnreachableError: from every method, when S3 does not answer or the bucket is not there.
+    """
+
+    def __init__(self, client: "S3Client", bucket: str) -> None:
+        self._client = client
+        self._bucket = bucket
+
+    @classmethod
+    def connect(cls, endpoint_url: str | None, region: str, bucket: str, key: str, secret: str) -> "ObjectStage":
+        """The bucket behind an endpoint."""
+        config = Config(
+            connect_timeout=TIMEOUT_S,
+            read_timeout=TIMEOUT_S,
+            retries={"max_attempts": 2},
+            max_pool_connections=HEAD_THREADS,
+        )
+        client = boto3.client(
+            "s3",
+            endpoint_url=endpoint_url,
+            region_name=region,
+            aws_access_key_id=key,
+            aws_secret_access_key=secret,
+            config=config,
+        )
+        return cls(client, bucket)
+
+    def covered(self, topics: list[str]) -> list[CoveredRange]:
+        """What the objects of our sink cover; objects without its metadata are left out."""
+        try:
+            listed = [entry for topic in topics for entry in self._list(objects.topic_prefix(topic))]
+            with ThreadPoolExecutor(HEAD_THREADS) as pool:
+                return [found for found in pool.map(self._head, listed) if found is not None]
+        except (BotoCoreError, ClientError) as error:
+            raise StageUnreachableError(f"the bucket {self._bucket} cannot be read: {error}") from error
+
+    def _list(self, prefix: str) -> Iterator[tuple[str, str]]:
+        for page in self._client.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix=prefix):
+            for entry in page.get("Contents", []):
+                yield entry["Key"], entry["ETag"]
+
+    def _head(self, entry: tuple[str, str]) -> CoveredRange | None:
+        key, etag = entry
+        name = objects.parse_object_key(key)
+        if name is None:
+            return None
+        metadata = self._client.head_object(Bucket=self._bucket, Key=key)["Metadata"]
+        if objects.NEXT_OFFSET not in metadata:
+            return None
+        return CoveredRange(
+            name.topic,
+            metadata[objects.LOG_ID],
+            name.partition,
+            int(metadata[objects.FIRST_OFFSET]),
+            int(metadata[objects.NEXT_OFFSET]),
+            int(metadata[objects.RECORDS]),
+            key,
+            etag.strip('"'),
+        )

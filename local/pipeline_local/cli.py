@@ -1,0 +1,130 @@
+"""The ``pipeline`` command."""
+
+import os
+import signal
+import sys
+import time
+from typing import Any
+
+import click
+from rich.console import Console
+
+from pipeline_local import commands_data, commands_demo, tables
+from pipeline_local.installation import Installation, InstallationError
+from pipeline_local.layout import Layout
+from pipeline_local.toolchain import SetupError
+from pipeline_local.topology import TopologyError
+
+FOLLOW_POLL_S = 0.3
+
+
+class _Group(click.Group):
+    """Turns our own errors into one clear message and exit code 1."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except (InstallationError, SetupError, TopologyError) as error:
+            raise click.ClickException(str(error)) from error
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 (in the order of a first session)
+        return list(self.commands)
+
+
+@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.pass_context
+def main(context: click.Context) -> None:
+    """Run the Pinterest data pipeline on this machine and look into it.
+
+    \b
+    pipeline demo                  start everything, send posts, print answers and the audit, stop
+    pipeline up                    start everything and leave it running
+    pipeline send --events 3000    post events through the gateway
+    pipeline analyse               turn what arrived into answers
+    pipeline answers               print them
+    pipeline audit                 account for every record
+    pipeline down                  stop; state stays in the state folder
+    """
+    # As on Ctrl-C, what was begun is cleaned up on the way out.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    context.obj = Installation(Layout.of_checkout())
+
+
+@main.command()
+@click.pass_obj
+def up(installation: Installation) -> None:
+    """Start every service and return when all are ready.
+
+    The first start fetches what is missing, checked against hashes. A supervisor stays behind, restarts what
+    dies, and ends with `pipeline down`.
+    """
+    if installation.runs:
+        click.echo("already running:")
+        tables.print_status(Console(), installation)
+        return
+    started = time.monotonic()
+    installation.up(lambda line: click.echo(line, err=True))
+    click.echo(f"ready after {time.monotonic() - started:.1f} s; `pipeline env` says where, `pipeline down` stops it")
+
+
+@main.command()
+@click.pass_obj
+def down(installation: Installation) -> None:
+    """Stop every service in order. State stays; `pipeline up` goes on from it."""
+    click.echo("stopped" if installation.down() else "nothing was running")
+
+
+@main.command()
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.pass_obj
+def reset(installation: Installation, yes: bool) -> None:
+    """Stop everything and delete all state: Kafka's log, objects, tables, ledger, logs. Downloads stay."""
+    if not installation.layout.home.exists():
+        click.echo("there is no state")
+        return
+    if not yes:
+        click.confirm(f"Delete {installation.layout.home}?", abort=True)
+    installation.reset()
+    click.echo("deleted")
+
+
+@main.command()
+@click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True)
+@click.pass_obj
+def status(installation: Installation, form: str) -> None:
+    """Show each service: state, process, port, restarts, memory. Exit code 1 when not all are ready."""
+    if form == "json":
+        click.echo(tables.status_json(installation))
+    else:
+        tables.print_status(Console(), installation)
+    current = installation.status
+    sys.exit(0 if current is not None and installation.runs and tables.all_ready(current) else 1)
+
+
+@main.command()
+@click.argument("service", required=False)
+@click.option("--lines", default=20, show_default=True, help="How many of the last lines.")
+@click.option("--follow", "-f", is_flag=True, help="Go on with new lines until Ctrl-C.")
+@click.pass_obj
+def logs(installation: Installation, service: str | None, lines: int, follow: bool) -> None:
+    """Print the last lines of one SERVICE's log (or of every service, or of `supervisor`)."""
+    known = [one.name for one in installation.topology.long_running] + ["supervisor"]
+    if service is not None and service not in known:
+        raise click.ClickException(f"there is no service {service!r}; there are: {', '.join(known)}")
+    if follow and service is None:
+        raise click.UsageError("--follow needs a SERVICE")
+    for name in [service] if service else known:
+        if service is None:
+            click.echo(f"--- {name}")
+        click.echo(installation.log_tail(name, lines))
+    if follow and service is not None:
+        file = installation.layout.logs / f"{service}.log"
+        with file.open(encoding="utf-8", errors="replace") as stream:
+            stream.seek(0, os.SEEK_END)
+            while True:
+                click.echo(stream.read(), nl=False)
+                time.sleep(FOLLOW_POLL_S)
+
+
+for command in (*commands_demo.COMMANDS, *commands_data.COMMANDS):
+    main.add_command(command)

@@ -1,0 +1,290 @@
+"""Commands that move or show data: send, analyse, answers, audit, quarantine, env, consume, query."""
+
+import csv
+import io
+import json
+import subprocess
+import sys
+from typing import Any
+
+import click
+import duckdb
+from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
+from pipeline_contracts.names import KINDS, Kind
+from rich.console import Console
+
+from pipeline_local import answers as stored_answers
+from pipeline_local import processes, tables
+from pipeline_local.analyser_client import AnalyserClient, AnalyserError
+from pipeline_local.audit.collect import audit_batch_path
+from pipeline_local.audit.report import EXIT_UNREACHABLE
+from pipeline_local.audit.stages import StageUnreachableError
+from pipeline_local.flow import await_archived
+from pipeline_local.installation import Installation, InstallationError
+from pipeline_local.lake import Lake
+
+ARCHIVE_DEADLINE_S = 300.0
+ANALYSIS = ("ingest", "clean", "answers")
+"""The tasks of an analysis here. The job's last one, which audits the lake alone, is left to `pipeline audit`."""
+CONSUME_TIMEOUT_S = 10.0
+FORMATS = click.Choice(["table", "json", "csv"])
+
+format_option = click.option(
+    "--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True
+)
+
+
+def policy_options(function: Any) -> Any:
+    """The switches of the questions."""
+    for option in (
+        click.option("--ties", type=click.Choice(["all", "first"]), help="Keep all of a tie, or the first."),
+        click.option("--median", type=click.Choice(["exact", "lower"]), help="Mean of the middle two, or the lower."),
+        click.option("--users", type=click.Choice(["persons", "posts"]), help="A user is a person, or one per post."),
+        click.option("--from", "from", type=int, help="First year of question 2."),
+        click.option("--to", "to", type=int, help="Last year of question 2."),
+    ):
+        function = option(function)
+    return function
+
+
+def analyser(installation: Installation) -> AnalyserClient:
+    """The analyser of a running installation."""
+    service = installation.service("analyser")
+    return AnalyserClient(f"http://127.0.0.1:{service.port}", service.environment["ANALYSER_TOKEN"])
+
+
+def must_run(installation: Installation) -> None:
+    """Say what to do where a command needs the services.
+
+    Raises:
+        InstallationError: nothing runs.
+    """
+    if not installation.runs:
+        raise InstallationError("nothing is running; start it with `pipeline up`")
+
+
+def run_emitter(installation: Installation, arguments: list[str], **options: Any) -> subprocess.CompletedProcess[str]:
+    """Run the emitter as a child with this installation's gateway, key and ledger; blocks until it ends."""
+    installation.layout.ledger.parent.mkdir(parents=True, exist_ok=True)
+    command = processes.command(installation.layout, installation.service("emitter"))
+    return subprocess.run([*command.argv, *arguments], env=command.env, check=False, text=True, **options)
+
+
+@click.command(
+    context_settings={"ignore_unknown_options": True, "allow_extra_args": True, "help_option_names": []},
+    short_help="Post events through the gateway (options: `pipeline send --help`).",
+)
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+@click.pass_obj
+def send(installation: Installation, arguments: tuple[str, ...]) -> None:
+    """Post events through the gateway: the emitter, with this installation's address, key and ledger."""
+    if "--help" not in arguments and "-h" not in arguments:
+        must_run(installation)
+    sys.exit(run_emitter(installation, list(arguments)).returncode)
+
+
+@click.command()
+@format_option
+@click.pass_obj
+def analyse(installation: Installation, form: str) -> None:
+    """Turn what was sent into answers: ingest, clean, answer; shows each task's seconds.
+
+    Waits first until the sink has archived what the topics hold. Reads only what is new; with nothing new it
+    changes nothing.
+    """
+    must_run(installation)
+    await_archived(installation, ARCHIVE_DEADLINE_S)
+    seconds: dict[str, float] = {}
+
+    def told(task: str, taken: float) -> None:
+        seconds[task] = taken
+        if form == "table":
+            click.echo(f"{task}: {taken:.1f} s")
+
+    try:
+        outputs = analyser(installation).run(installation.names.job("batch"), {}, told, only=ANALYSIS)
+    except AnalyserError as error:
+        raise InstallationError(str(error)) from error
+    if form == "json":
+        click.echo(json.dumps({"seconds": seconds, "outputs": outputs}))
+
+
+@click.command()
+@click.argument("names", nargs=-1)
+@click.option("--format", "form", type=FORMATS, default="table", show_default=True)
+@policy_options
+@click.pass_obj
+def answers(installation: Installation, /, *, names: tuple[str, ...], form: str, **policies: str | int | None) -> None:
+    """Print the answers of the last complete run: all nine tables, or those NAMED.
+
+    With a policy switch the analyser computes them anew from the same rows, and stores nothing.
+    """
+    chosen = {name: str(value) for name, value in policies.items() if value is not None}
+    lake = Lake(installation.layout.lake)
+    if chosen:
+        must_run(installation)
+        found = stored_answers.computed(lake, analyser(installation), installation.names.job("batch"), chosen)
+    else:
+        found = stored_answers.stored(lake)
+    unknown = set(names) - set(found.tables)
+    if unknown:
+        raise InstallationError(f"no answer {', '.join(sorted(unknown))}; there are: {', '.join(found.tables)}")
+    stored_answers.show(found.only(names) if names else found, form)
+
+
+@click.command()
+@format_option
+@click.pass_obj
+def audit(installation: Installation, form: str) -> None:
+    """Account for every record: acknowledged, stored, and the one fate of each.
+
+    Exit code 0: all accounted for; 1: something is missing, doubled or altered; 3: a stage cannot be reached;
+    4: records are still on their way (analyse, then audit again).
+    """
+    try:
+        found = audit_batch_path(installation)
+    except StageUnreachableError as error:
+        click.echo(f"cannot audit: {error}", err=True)
+        sys.exit(EXIT_UNREACHABLE)
+    if form == "json":
+        click.echo(json.dumps(found.as_document(), indent=2))
+    else:
+        tables.print_audit(Console(), found)
+    sys.exit(found.exit_code)
+
+
+@click.command()
+@click.option("--limit", default=20, show_default=True, help="How many rows to show.")
+@click.option(
+    "--replay", is_flag=True, help="Clean the quarantined records again (after a fix) and move those that pass."
+)
+@format_option
+@click.pass_obj
+def quarantine(installation: Installation, limit: int, replay: bool, form: str) -> None:
+    """Show what could not be read: how many by reason, and each with its coordinate and its text."""
+    if replay:
+        must_run(installation)
+        try:
+            analyser(installation).run(installation.names.job("batch"), {"replay": "true"}, only=["clean", "answers"])
+        except AnalyserError as error:
+            raise InstallationError(str(error)) from error
+    rows = Lake(installation.layout.lake).rows("quarantine/batch")
+    if form == "json":
+        click.echo(json.dumps(rows[:limit], default=str, indent=2))
+    else:
+        tables.print_quarantine(Console(), rows, limit)
+
+
+@click.command()
+@format_option
+@click.pass_obj
+def env(installation: Installation, form: str) -> None:
+    """Print the gateway's address and key, where everything else is, and a line to try."""
+    emitter = installation.service("emitter").environment
+    values = {
+        "GATEWAY_URL": emitter["GATEWAY_URL"],
+        "GATEWAY_API_KEY": emitter["GATEWAY_API_KEY"],
+        "KAFKA_BOOTSTRAP_SERVERS": installation.service("proxy").environment["KAFKA_BOOTSTRAP_SERVERS"],
+        "AWS_ENDPOINT_URL": installation.service("analyser").environment["AWS_ENDPOINT_URL"],
+        "LAKE_URI": installation.layout.lake.as_uri(),
+    }
+    if form == "json":
+        click.echo(json.dumps(values, indent=2))
+        return
+    for name, value in values.items():
+        click.echo(f"{name}={value}")
+    topic = installation.names.topic("user")
+    click.echo(
+        f"\ncurl -X POST {values['GATEWAY_URL']}/topics/{topic} \\\n"
+        f"  -H 'x-api-key: {values['GATEWAY_API_KEY']}' -H 'Content-Type: application/vnd.kafka.json.v2+json' \\\n"
+        '  -d \'{"records":[{"key":"1","value":{"ind":1,"first_name":"Ana","last_name":"Lee",'
+        '"age":36,"date_joined":"2015-12-08 20:02:43"}}]}\''
+    )
+
+
+@click.command()
+@click.argument("kind", type=click.Choice([*KINDS, "dlq"]))
+@click.option("--limit", default=10, show_default=True, help="How many records, over all partitions.")
+@click.option("--last", is_flag=True, help="The newest records instead of the oldest.")
+@click.pass_obj
+def consume(installation: Installation, kind: str, limit: int, last: bool) -> None:
+    """Print records of a Kafka topic, one JSON line each: partition, offset, key, value."""
+    must_run(installation)
+    names = installation.names
+    topic = names.dead_letter_topic if kind == "dlq" else names.topic(_kind(kind))
+    servers = installation.service("proxy").environment["KAFKA_BOOTSTRAP_SERVERS"]
+    consumer = Consumer(
+        {"bootstrap.servers": servers, "group.id": "pipeline-consume", "enable.auto.commit": False, "log_level": 0}
+    )
+    try:
+        for line in _records(consumer, topic, limit, last=last):
+            click.echo(json.dumps(line, ensure_ascii=False))
+    except KafkaException as error:
+        raise InstallationError(f"Kafka at {servers}: {error}") from error
+    finally:
+        consumer.close()
+
+
+@click.command()
+@click.argument("sql")
+@click.option("--format", "form", type=FORMATS, default="table", show_default=True)
+@click.pass_obj
+def query(installation: Installation, sql: str, form: str) -> None:
+    """Run SQL over the lake (DuckDB). Tables: `bronze_events`, `silver_pin`, `gold_…`; `show tables` lists them."""
+    with Lake(installation.layout.lake).connect() as connection:
+        try:
+            result = connection.execute(sql)
+            columns = [column[0] for column in result.description or []]
+            rows = result.fetchall()
+        except duckdb.Error as error:
+            raise InstallationError(f"the query failed: {error}") from error
+    click.echo(formatted(columns, rows, form), nl=False)
+
+
+def formatted(columns: list[str], rows: list[tuple[Any, ...]], form: str) -> str:
+    """Rows as a table, JSON or CSV, with a line break at the end."""
+    if form == "json":
+        documents = [dict(zip(columns, row, strict=True)) for row in rows]
+        return json.dumps(documents, default=str, ensure_ascii=False) + "\n"
+    if form == "csv":
+        text = io.StringIO()
+        csv.writer(text, lineterminator="\n").writerows([columns, *rows])
+        return text.getvalue()
+    return tables.rendered(columns, rows)
+
+
+def _kind(name: str) -> Kind:
+    return next(kind for kind in KINDS if kind == name)
+
+
+def _records(consumer: Consumer, topic: str, limit: int, *, last: bool) -> list[dict[str, Any]]:
+    metadata = consumer.list_topics(topic, timeout=CONSUME_TIMEOUT_S).topics[topic]
+    assignment = []
+    available = 0
+    for partition in metadata.partitions:
+        low, high = consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=CONSUME_TIMEOUT_S)
+        start = max(low, high - limit) if last else low
+        available += high - start
+        assignment.append(TopicPartition(topic, partition, start))
+    consumer.assign(assignment)
+    messages: list[Message] = []
+    while len(messages) < min(limit, available) and (got := consumer.consume(limit, timeout=CONSUME_TIMEOUT_S)):
+        messages += [message for message in got if message.error() is None]
+    messages.sort(key=lambda message: (message.timestamp()[1], message.partition() or 0, message.offset() or 0))
+    chosen = messages[-limit:] if last else messages[:limit]
+    return [
+        {
+            "partition": message.partition(),
+            "offset": message.offset(),
+            "key": _text(message.key()),
+            "value": _text(message.value()),
+        }
+        for message in chosen
+    ]
+
+
+def _text(data: bytes | str | None) -> str | None:
+    return data.decode("utf-8", "backslashreplace") if isinstance(data, bytes) else data
+
+
+COMMANDS = (send, analyse, answers, audit, quarantine, env, consume, query)

@@ -1,0 +1,172 @@
+"""One installation: start it, stop it, look at it, throw its state away."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from pipeline_contracts.names import Names
+
+from pipeline_local import descendants, preflight, toolchain
+from pipeline_local.layout import STATE_VERSION, Layout
+from pipeline_local.logfiles import tail
+from pipeline_local.status import Status, read_status
+from pipeline_local.topology import Service, Topology, read_topology, read_variables
+
+UP_DEADLINE_S = 300.0
+DOWN_DEADLINE_S = 90.0
+POLL_S = 0.1
+
+Progress = Callable[[str], None]
+
+
+class InstallationError(RuntimeError):
+    """Something stands in the way; the message says what, where and what to do."""
+
+
+@dataclass(frozen=True)
+class Installation:
+    """The state folder of one checkout and the services that run on it."""
+
+    layout: Layout
+
+    @cached_property
+    def variables(self) -> dict[str, str]:
+        """The variables of ``.env``, those of the shell before them."""
+        return read_variables(self.layout.root / ".env", os.environ)
+
+    @cached_property
+    def topology(self) -> Topology:
+        """The services of ``compose.yaml``."""
+        return read_topology(self.layout.root / "compose.yaml", self.variables)
+
+    @property
+    def names(self) -> Names:
+        """Topics, bucket and tables of this deployment."""
+        return Names(self.variables["PIPELINE_ID"])
+
+    def service(self, name: str) -> Service:
+        """One service, with loopback addresses."""
+        return self.topology[name]
+
+    @property
+    def status(self) -> Status | None:
+        """What runs; None when nothing was ever started here. A supervisor that was killed counts as stopped."""
+        status = read_status(self.layout.status_file)
+        if status is not None and not status.supervisor.running and status.state not in {"stopped", "failed"}:
+            status.state = "failed"
+            status.reason = "the supervisor was killed"
+        return status
+
+    @property
+    def runs(self) -> bool:
+        """Whether a supervisor looks after this installation now."""
+        status = self.status
+        return status is not None and status.supervisor.running
+
+    def up(self, progress: Progress) -> None:
+        """Set up what is missing, start everything, and block until all is ready (300 s at most).
+
+        Raises:
+            InstallationError: a port, memory or disk is missing, the state is of another version, or a service
+                does not start; with its last lines.
+            toolchain.SetupError: the set-up failed.
+        """
+        self._check_state_version()
+        if left := descendants.kill(f"{self.layout.home}/"):
+            progress(f"ended {left} processes that an earlier run had left behind")
+        found = preflight.problems(self.topology, self.layout.home, set_up=not toolchain.missing(self.layout))
+        if found:
+            raise InstallationError("\n".join(found))
+        toolchain.install(self.layout, progress)
+        self.layout.logs.mkdir(parents=True, exist_ok=True)
+        self.layout.status_file.unlink(missing_ok=True)
+        with self._supervisor_log.open("ab") as log:
+            supervisor = subprocess.Popen(
+                [sys.executable, "-m", "pipeline_local.supervisor"],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        try:
+            self._await_ready(supervisor, progress)
+        except BaseException:
+            # Also on Ctrl-C: nothing half-started stays behind.
+            self._end(supervisor)
+            raise
+
+    def down(self) -> bool:
+        """Stop everything and block until no process is left (90 s at most); False when nothing ran.
+
+        Raises:
+            InstallationError: the supervisor does not end.
+        """
+        status = read_status(self.layout.status_file)
+        ran = status is not None and status.supervisor.running
+        if status is not None and ran:
+            os.kill(status.supervisor.pid, signal.SIGTERM)
+            deadline = time.monotonic() + DOWN_DEADLINE_S
+            while status.supervisor.running:
+                if time.monotonic() > deadline:
+                    raise InstallationError(
+                        f"the supervisor (process {status.supervisor.pid}) did not end within {DOWN_DEADLINE_S:.0f} s; "
+                        f"its log: {self._supervisor_log}"
+                    )
+                time.sleep(POLL_S)
+        return descendants.kill(f"{self.layout.home}/") > 0 or ran
+
+    def reset(self) -> None:
+        """Stop everything and delete all state. What was downloaded stays."""
+        self.down()
+        shutil.rmtree(self.layout.home, ignore_errors=False)
+
+    def log_tail(self, name: str, lines: int) -> str:
+        """The last lines of one service's log, or of ``supervisor``."""
+        return tail(self.layout.logs / f"{name}.log", lines)
+
+    def _await_ready(self, supervisor: subprocess.Popen[bytes], progress: Progress) -> None:
+        deadline = time.monotonic() + UP_DEADLINE_S
+        told: set[str] = set()
+        while time.monotonic() < deadline:
+            status = read_status(self.layout.status_file)
+            for name, service in status.services.items() if status else ():
+                if service.state == "ready" and name not in told:
+                    told.add(name)
+                    progress(f"{name} is ready after {service.seconds_to_ready} s")
+            if status and status.state == "ready":
+                return
+            if supervisor.poll() is not None:
+                reason = (status and status.reason) or self.log_tail("supervisor", 10)
+                raise InstallationError(f"not started: {reason}")
+            time.sleep(POLL_S)
+        raise InstallationError(f"not all services were ready within {UP_DEADLINE_S:.0f} s: see `pipeline status`")
+
+    def _end(self, supervisor: subprocess.Popen[bytes]) -> None:
+        supervisor.terminate()
+        try:
+            supervisor.wait(DOWN_DEADLINE_S)
+        except subprocess.TimeoutExpired:
+            supervisor.kill()
+        descendants.kill(f"{self.layout.home}/")
+
+    def _check_state_version(self) -> None:
+        file = self.layout.home / "VERSION"
+        self.layout.home.mkdir(parents=True, exist_ok=True)
+        if not file.exists():
+            file.write_text(f"{STATE_VERSION}\n", encoding="utf-8")
+        elif (found := file.read_text(encoding="utf-8").strip()) != str(STATE_VERSION):
+            raise InstallationError(
+                f"{self.layout.home} holds state of version {found}, this is version {STATE_VERSION}: "
+                "run `pipeline reset` to delete it, or use the release that wrote it"
+            )
+
+    @property
+    def _supervisor_log(self) -> Path:
+        return self.layout.logs / "supervisor.log"

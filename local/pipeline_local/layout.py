@@ -1,0 +1,72 @@
+"""Where things lie: the checkout, the downloaded tools, the state of one installation."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+STATE_VERSION = 1
+"""Raised when the state folder changes in a way that an older one cannot be read."""
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Paths of one checkout. ``home`` holds all state; it is ignored by git and removed by ``pipeline reset``."""
+
+    root: Path
+    home: Path
+
+    @classmethod
+    def of_checkout(cls) -> "Layout":
+        """The checkout this package was installed from; ``PIPELINE_HOME`` moves the state elsewhere."""
+        root = Path(__file__).resolve().parents[2]
+        return cls(root, Path(os.environ.get("PIPELINE_HOME") or root / ".pipeline" / "state").resolve())
+
+    @property
+    def tools(self) -> Path:
+        """Downloads that every installation of this checkout shares."""
+        return self.root / ".pipeline" / "tools"
+
+    @property
+    def kafka_jars(self) -> Path:
+        """Java libraries of the broker."""
+        return self.tools / "jars" / "kafka"
+
+    @property
+    def spark_jars(self) -> Path:
+        """Java libraries that Spark needs beyond pyspark's own."""
+        return self.tools / "jars" / "spark"
+
+    @property
+    def class_archives(self) -> Path:
+        """Class-data archives, which halve the start of a JVM; made anew when missing."""
+        return self.tools / "cds"
+
+    @property
+    def localstack_venv(self) -> Path:
+        """LocalStack's own Python environment, with Node in it."""
+        return self.tools / "localstack"
+
+    @property
+    def kinesalite(self) -> Path:
+        """The Kinesis backend's npm folder."""
+        return self.tools / "kinesalite"
+
+    @property
+    def status_file(self) -> Path:
+        """What the supervisor says of itself."""
+        return self.home / "status.json"
+
+    @property
+    def logs(self) -> Path:
+        """One log file per service."""
+        return self.home / "logs"
+
+    @property
+    def lake(self) -> Path:
+        """Delta tables."""
+        return self.home / "lake"
+
+    @property
+    def ledger(self) -> Path:
+        """The emitter's ledger."""
+        return self.home / "emitter" / "ledger.sqlite"

@@ -1,0 +1,62 @@
+"""What must hold before anything starts: each failure is one line that names the setting."""
+
+import shutil
+import socket
+from pathlib import Path
+
+import psutil
+
+from pipeline_local.topology import LOOPBACK, Topology
+
+MIN_MEMORY_BYTES = 3 * 1024**3
+MIN_DISK_BYTES = 2 * 1024**3
+MIN_DISK_BEFORE_SETUP_BYTES = 4 * 1024**3
+
+
+def problems(topology: Topology, home: Path, *, set_up: bool, memory: int | None = None) -> list[str]:
+    """Everything that stands in the way of ``pipeline up``, one line each; empty when nothing does."""
+    found = [*_ports(topology)]
+    available = psutil.virtual_memory().available if memory is None else memory
+    if available < MIN_MEMORY_BYTES:
+        found.append(f"{_gib(available)} GiB of memory are free; {_gib(MIN_MEMORY_BYTES)} GiB are needed")
+    wanted = MIN_DISK_BYTES if set_up else MIN_DISK_BEFORE_SETUP_BYTES
+    home.mkdir(parents=True, exist_ok=True)
+    free = shutil.disk_usage(home).free
+    if free < wanted:
+        found.append(f"{_gib(free)} GiB are free on the disk of {home}; {_gib(wanted)} GiB are needed")
+    return found
+
+
+def _ports(topology: Topology) -> list[str]:
+    wanted: dict[int, tuple[str, str]] = {}
+    found = []
+    for service in topology.long_running:
+        if service.port is None or service.port_setting is None:
+            continue
+        ports = {service.port: service.name}
+        if service.name == "kafka":
+            ports[service.port + 1] = "kafka's controller"
+        for port, name in ports.items():
+            if port in wanted:
+                other, setting = wanted[port]
+                found.append(f"{name} and {other} both want port {port}: change {service.port_setting} or {setting}")
+            elif not _is_free(port):
+                found.append(
+                    f"port {port} of {name} is in use: set {service.port_setting} to a free one, in .env or the shell"
+                )
+            wanted[port] = (name, service.port_setting)
+    return found
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((LOOPBACK, port))
+        except OSError:
+            return False
+    return True
+
+
+def _gib(size: int) -> str:
+    return f"{size / 1024**3:.1f}"

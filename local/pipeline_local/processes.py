@@ -1,0 +1,107 @@
+"""How each service of ``compose.yaml`` runs as a process: its command, its folders, its readiness probe."""
+
+import http.client
+import os
+import socket
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+
+from pipeline_local import kafka, localstack
+from pipeline_local.command import Command
+from pipeline_local.layout import Layout
+from pipeline_local.topology import LOOPBACK, Service
+
+PROBE_TIMEOUT_S = 5
+
+# Inherited by every child: where programs, and certificates are found on this machine.
+_INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "SSL_CERT_FILE")
+
+MODULES = {
+    "mirror": "aws_deploy.mirror",
+    "proxy": "ingest_proxy",
+    "s3-sink": "s3_sink",
+    "analyser": "batch_analyser",
+    "emitter": "emitter",
+}
+
+
+def command(layout: Layout, service: Service) -> Command:
+    """The command of one service, with folders of this installation in the place of a container's volumes.
+
+    Raises:
+        KeyError: a service that has no command here (``tests/policy`` keeps both lists equal).
+    """
+    inherited = {name: os.environ[name] for name in _INHERITED if name in os.environ}
+    folder = layout.home / service.name
+    folder.mkdir(parents=True, exist_ok=True)
+    if service.name == "kafka":
+        made = kafka.command(layout, _kafka_environment(service), folder)
+        return replace(made, env=inherited)
+    if service.name == "localstack":
+        made = localstack.command(layout, service.environment, folder, _port(service))
+        return replace(made, env=inherited | made.env)
+    prefix = service.name.replace("-", "_").upper()
+    own = {f"{prefix}_HOST": LOOPBACK, f"{prefix}_PORT": str(service.port)} if service.port else {}
+    env = {**inherited, "TZ": "UTC", "PYTHONUNBUFFERED": "1", **service.environment, **own, **_paths(layout, service)}
+    return Command([sys.executable, "-m", MODULES[service.name]], env, folder)
+
+
+def probe(service: Service) -> Callable[[], bool]:
+    """A function that says whether the service is ready now; it blocks for 5 s at most."""
+    port = _port(service)
+    if service.name == "kafka":
+        return lambda: _port_is_open(port)
+    path = "/_localstack/health" if service.name == "localstack" else "/readyz"
+    return lambda: _answers_200(port, path)
+
+
+def _kafka_environment(service: Service) -> dict[str, str]:
+    # One listener serves all on loopback, and the controller takes a port that nobody else asks for.
+    port = _port(service)
+    controller = port + 1
+    return service.environment | {
+        "KAFKA_LISTENERS": f"INTERNAL://:{port},CONTROLLER://:{controller}",
+        "KAFKA_ADVERTISED_LISTENERS": f"INTERNAL://{LOOPBACK}:{port}",
+        "KAFKA_LISTENER_SECURITY_PROTOCOL_MAP": "INTERNAL:PLAINTEXT,CONTROLLER:PLAINTEXT",
+        "KAFKA_CONTROLLER_QUORUM_VOTERS": f"1@{LOOPBACK}:{controller}",
+    }
+
+
+def _paths(layout: Layout, service: Service) -> dict[str, str]:
+    paths = {
+        "LAKE_URI": layout.lake.as_uri(),
+        "EMITTER_LEDGER": str(layout.ledger),
+        "ANALYSER_STATE_DIR": str(layout.home / "analyser"),
+    }
+    result = {name: value for name, value in paths.items() if name in service.environment}
+    if service.name == "analyser":
+        result |= {"SPARK_JARS_DIR": str(layout.spark_jars), "SPARK_ARCHIVE_DIR": str(layout.class_archives)}
+    if service.name == "s3-sink":
+        result["S3_SINK_CONNECTORS_DIR"] = str(layout.root / "deploy" / "aws" / "connectors")
+    return result
+
+
+def _port(service: Service) -> int:
+    if service.port is None:
+        raise ValueError(f"{service.name} publishes no port")
+    return service.port
+
+
+def _port_is_open(port: int) -> bool:
+    try:
+        with socket.create_connection((LOOPBACK, port), timeout=PROBE_TIMEOUT_S):
+            return True
+    except OSError:
+        return False
+
+
+def _answers_200(port: int, path: str) -> bool:
+    connection = http.client.HTTPConnection(LOOPBACK, port, timeout=PROBE_TIMEOUT_S)
+    try:
+        connection.request("GET", path)
+        return connection.getresponse().status == 200
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()

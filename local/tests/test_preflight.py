@@ -1,0 +1,50 @@
+import socket
+from pathlib import Path
+
+import pytest
+from pipeline_local import preflight
+from pipeline_local.topology import Service, Topology
+
+
+def service(name: str, port: int) -> Service:
+    return Service(name, {}, port, f"{name.upper()}_PORT", (), is_job=False)
+
+
+def topology(*services: Service) -> Topology:
+    return Topology({one.name: one for one in services})
+
+
+@pytest.fixture
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def test_nothing_stands_in_the_way(tmp_path: Path, free_port: int) -> None:
+    assert preflight.problems(topology(service("proxy", free_port)), tmp_path, set_up=True) == []
+
+
+def test_a_port_in_use_names_service_and_setting(tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        found = preflight.problems(topology(service("proxy", port)), tmp_path, set_up=True)
+    assert found == [f"port {port} of proxy is in use: set PROXY_PORT to a free one, in .env or the shell"]
+
+
+def test_one_port_for_two_services(tmp_path: Path, free_port: int) -> None:
+    found = preflight.problems(topology(service("a", free_port), service("b", free_port)), tmp_path, set_up=True)
+    assert found == [f"b and a both want port {free_port}: change B_PORT or A_PORT"]
+
+
+def test_too_little_memory(tmp_path: Path, free_port: int) -> None:
+    found = preflight.problems(topology(service("a", free_port)), tmp_path, set_up=True, memory=2**30)
+    assert found == ["1.0 GiB of memory are free; 3.0 GiB are needed"]
+
+
+def test_too_little_disk(tmp_path: Path, free_port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(preflight, "MIN_DISK_BYTES", 2**62)
+    (found,) = preflight.problems(topology(service("a", free_port)), tmp_path, set_up=True)
+    assert f"on the disk of {tmp_path}" in found
