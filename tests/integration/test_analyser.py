@@ -1,0 +1,359 @@
+"""The analyser's tasks on real S3, Spark and Delta."""
+
+import base64
+import gzip
+import json
+import time
+from collections.abc import Callable, Iterator
+from itertools import permutations
+from pathlib import Path
+from typing import Any
+
+import pytest
+from batch_analyser.jobs import answers, audit, clean, ingest
+from batch_analyser.lake import EVENTS, OBJECTS, QUARANTINE, RUNS, SCHEMAS, Lake, gold, silver
+from batch_analyser.settings import AnalyserSettings
+from pipeline_contracts import dead_letters
+from pipeline_contracts.names import KINDS
+from pipeline_local.layout import Layout
+from pipeline_transforms.answers import ANSWERS, COUNTS
+from pyspark.sql import SparkSession
+from raw_objects import CountingProxy, RawObjects, post
+from servers import LocalStack
+from spark_kit.session import build_session, stop_session
+
+pytestmark = pytest.mark.spark
+
+TABLES = [*SCHEMAS, *map(silver, KINDS), *map(gold, [*ANSWERS, *COUNTS])]
+
+MakeSettings = Callable[..., AnalyserSettings]
+
+
+class CrashError(Exception):
+    """What a test raises between two commits."""
+
+
+@pytest.fixture(scope="module")
+def spark(localstack: LocalStack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
+    folder = tmp_path_factory.mktemp("spark")
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+            patch.setenv(name, "test")
+        patch.setenv("TZ", "UTC")
+        time.tzset()
+        session = build_session(make_settings(localstack.endpoint_url, folder).session())
+        yield session
+        stop_session(session)
+    time.tzset()
+
+
+@pytest.fixture
+def raw(localstack: LocalStack, request: pytest.FixtureRequest) -> RawObjects:
+    number = request.session.items.index(request.node)
+    return RawObjects(localstack.endpoint_url, f"an-{number}-{time.time_ns() % 10**6}")
+
+
+@pytest.fixture
+def settings(localstack: LocalStack, raw: RawObjects, tmp_path: Path) -> AnalyserSettings:
+    return make_settings(localstack.endpoint_url, tmp_path, PIPELINE_ID=raw.names.pipeline_id)
+
+
+def make_settings(endpoint_url: str, folder: Path, **more: Any) -> AnalyserSettings:
+    layout = Layout.of_checkout()
+    values = {
+        "LAKE_URI": (folder / "lake").as_uri(),
+        "AWS_ENDPOINT_URL": endpoint_url,
+        "SPARK_JARS_DIR": layout.spark_jars,
+        "SPARK_ARCHIVE_DIR": layout.class_archives,
+        "short_lived": True,
+        **more,
+    }
+    return AnalyserSettings(**values)
+
+
+def contents(lake: Lake) -> dict[str, list[tuple[Any, ...]]]:
+    """Silver, less what may differ between two ways to the same state."""
+    return {
+        kind: sorted(
+            (
+                row["ind"],
+                row["content_hash"],
+                row["log_id"],
+                row["partition"],
+                row["offset"],
+                tuple(other["content_hash"] for other in row["superseded"]),
+            )
+            for row in lake.read(silver(kind)).collect()
+        )
+        for kind in KINDS
+    }
+
+
+def versions(lake: Lake) -> dict[str, int]:
+    return {table: lake.version(table) for table in TABLES if lake.exists(table)}
+
+
+def fates(spark: SparkSession, settings: AnalyserSettings, *, recount: bool = False) -> dict[str, int]:
+    report = audit.run(spark, settings, recount=recount)
+    assert report.problems == []
+    return {name: sum(getattr(row, name) for row in report.rows) for name in audit.COUNTS}
+
+
+def test_a_second_run_reads_no_object_and_makes_no_version(
+    spark: SparkSession, raw: RawObjects, settings: AnalyserSettings
+) -> None:
+    raw.put_posts(range(20))
+    lake = Lake(spark, settings.lake_uri)
+    with CountingProxy(settings.aws_endpoint_url or "") as proxy:
+        counted = settings.model_copy(update={"aws_endpoint_url": proxy.endpoint_url})
+        assert ingest.run(spark, counted).records == 60
+        assert len(proxy.reads) == 3
+        clean.run(spark, settings)
+        first = answers.run(spark, settings)
+        before = versions(lake)
+        assert not first.nothing_new
+        assert len(before) == len(TABLES)
+
+        proxy.reads.clear()
+        start = time.monotonic()
+        assert ingest.run(spark, counted).objects == 0
+        assert clean.run(spark, settings).kinds == {}
+        again = answers.run(spark, settings)
+        assert (again.nothing_new, again.run_id) == (True, first.run_id)
+        assert time.monotonic() - start < 60
+        assert proxy.reads == []
+        assert versions(lake) == before
+
+        # Late data change exactly what they should: one new version of a post, one new post, one repeat.
+        raw.put("pin", [post(3, category="late")["pin"], post(90)["pin"], post(4)["pin"]], 20)
+        was = contents(lake)
+        assert ingest.run(spark, counted).records == 3
+        assert len(proxy.reads) == 1
+    done = clean.run(spark, settings).kinds
+    assert {kind: (report.inserted, report.updated) for kind, report in done.items()} == {"pin": (1, 1)}
+    now = contents(lake)
+    changed = {row[0] for row in set(now["pin"]) ^ set(was["pin"])}
+    assert changed == {3, 90}
+    assert (now["geo"], now["user"]) == (was["geo"], was["user"])
+    assert versions(lake)[silver("geo")] == before[silver("geo")]
+    assert answers.run(spark, settings).run_id != first.run_id
+    found = answers.stored(spark, settings)
+    assert found is not None
+    categories = {row["category"] for row in lake.read(gold("most_popular_category_by_country_counts")).collect()}
+    assert "late" in categories
+    assert fates(spark, settings, recount=True) == {
+        "in_objects": 63,
+        "in_bronze": 63,
+        "current": 61,
+        "superseded": 1,
+        "repeated": 1,
+        "quarantined": 0,
+        "dead_lettered": 0,
+        "in_flight": 0,
+    }
+
+
+def test_an_object_written_again_longer_and_shorter(
+    spark: SparkSession, raw: RawObjects, settings: AnalyserSettings
+) -> None:
+    pins = [post(ind)["pin"] for ind in range(16)]
+    raw.put("pin", pins[:10])
+    assert ingest.run(spark, settings).records == 10
+    raw.put("pin", pins[:14])
+    longer = ingest.run(spark, settings)
+    assert (longer.records, longer.known) == (4, 10)
+    raw.put("pin", pins[:4])
+    raw.put("pin", pins[4:], 4)
+    raw.put("pin", pins[12:], 12)  # a stale object that overlaps
+    shorter = ingest.run(spark, settings)
+    assert (shorter.records, shorter.known) == (2, 18)
+    clean.run(spark, settings)
+    assert fates(spark, settings)["current"] == 16
+
+
+def test_a_log_made_anew_and_a_bucket_made_anew(
+    spark: SparkSession, raw: RawObjects, settings: AnalyserSettings
+) -> None:
+    first = raw.put("pin", [post(1)["pin"], post(2)["pin"]])
+    ingest.run(spark, settings)
+    raw.put("pin", [post(1, title="new log")["pin"]], log_id="L+2/", in_name=True, seconds=100)
+    assert ingest.run(spark, settings).records == 1
+    raw.client.delete_object(Bucket=raw.names.bucket, Key=first)
+    raw.put("pin", [post(1)["pin"]])
+    raw.put("pin", [post(2)["pin"], post(3)["pin"]], 1)
+    assert ingest.run(spark, settings).records == 1
+    clean.run(spark, settings)
+    assert fates(spark, settings)["superseded"] == 1
+    logs = {row["log_id"] for row in Lake(spark, settings.lake_uri).read(EVENTS).collect()}
+    assert logs == {"LOG", "L+2/"}
+
+
+def test_what_cannot_be_read_is_reported_and_the_rest_is_taken(
+    spark: SparkSession, raw: RawObjects, settings: AnalyserSettings
+) -> None:
+    lake = Lake(spark, settings.lake_uri)
+    pins = [json.dumps(post(ind)["pin"]) for ind in range(100, 160)]
+    whole = raw.put("pin", [json.loads(pin) for pin in pins])
+    full = raw.body(whole)
+    raw.put_bytes(whole, full[:-200], **{"log-id": "LOG"})
+    # Other installations: bare rows, ten digits, plain, no newline at the end; no coordinate in the name; an array.
+    topic = raw.names.topic("geo")
+    bare = [json.dumps(post(ind)["geo"]) for ind in range(3)]
+    raw.put_bytes(f"topics/{topic}/partition=0/{topic}+0+0000000007.json", "\n".join(bare).encode())
+    raw.put_bytes(f"topics/{topic}/partition=0/rows.json", ("[" + ",".join(bare) + "]").encode())
+    # Half-written, and a record of the wrong kind.
+    user = (
+        json.dumps({"offset": 0, "value": post(1)["user"]}) + "\n" + json.dumps({"offset": 1, "value": post(1)["pin"]})
+    )
+    topic = raw.names.topic("user")
+    raw.put_bytes(f"topics/{topic}/partition=2/{topic}+2+{0:020d}.jsonl", (user + '\n{"offset":2,"val').encode())
+    # A dead letter, twice.
+    headers = {
+        dead_letters.TOPIC: raw.names.topic("pin"),
+        dead_letters.PARTITION: "1",
+        dead_letters.OFFSET: "5",
+        dead_letters.LOG_ID: "LOG",
+    }
+    letter = {
+        "headers": [{"key": key, "value": value} for key, value in headers.items()],
+        "value": base64.b64encode(b"\xff{").decode(),
+    }
+    topic = raw.names.dead_letter_topic
+    letters = "".join(json.dumps({**letter, "offset": offset}) + "\n" for offset in (0, 1))
+    raw.put_bytes(f"topics/{topic}/partition=0/{topic}+0+{0:020d}.jsonl.gz", gzip.compress(letters.encode()))
+
+    report = ingest.run(spark, settings)
+    assert report.dead_letters == 1
+    taken = lake.read(EVENTS).where("topic LIKE '%.pin'").count()
+    assert 0 < taken < 60
+    assert {entry["problem"] for entry in report.unreadable} == {
+        f"line {taken + 1}: the gzip stream ends early",
+        "line 3: the line is not JSON",
+    }
+    clean.run(spark, settings)
+    held = {(row["source"], row["reason"], row["offset"]) for row in lake.read(QUARANTINE).collect()}
+    assert held == {
+        ("object", "not_json", None),
+        ("dead_letter", "not_json", 5),
+        ("record", "wrong_kind", 1),
+    }
+    raws = {base64.b64decode(row["raw_base64"]) for row in lake.read(QUARANTINE).where("source <> 'record'").collect()}
+    assert b"\xff{" in raws
+    assert b'{"offset":2,"val' in raws
+    offsets = {row["log_id"]: row["offset"] for row in lake.read(EVENTS).where("topic LIKE '%.geo'").collect()}
+    assert len(offsets) == 2  # the name's coordinate, and the object as its own log
+    assert len(contents(lake)["geo"]) == 3
+    before = lake.version(QUARANTINE)
+
+    raw.put_bytes(whole, full, **{"log-id": "LOG"})
+    ingest.run(spark, settings)
+    clean.run(spark, settings)
+    assert len(contents(lake)["pin"]) == 60
+    assert lake.version(QUARANTINE) == before
+    found = audit.run(spark, settings)
+    assert found.ok
+    assert len(found.unreadable_objects) == 1
+
+
+@pytest.mark.parametrize("stage", [EVENTS, QUARANTINE, silver("geo"), RUNS])
+def test_a_crash_between_two_commits_changes_nothing(
+    spark: SparkSession, raw: RawObjects, settings: AnalyserSettings, stage: str
+) -> None:
+    raw.put_posts(range(4))
+    raw.put("pin", [post(0)["user"], post(1, title="second")["pin"]], 4)
+    topic = raw.names.topic("pin")
+    raw.put_bytes(f"topics/{topic}/partition=1/{topic}+1+{0:020d}.jsonl", b"rubbish")
+
+    def crash(at: str) -> None:
+        if at == stage:
+            raise CrashError(at)
+
+    with pytest.raises(CrashError):  # noqa: PT012  # which of the three it is depends on the stage
+        for job in (ingest, clean, answers):
+            job.run(spark, settings, at=crash)
+    if stage == RUNS:
+        assert answers.stored(spark, settings) is None
+    for job in (ingest, clean, answers):
+        job.run(spark, settings)
+    assert fates(spark, settings) == {
+        "in_objects": 14,
+        "in_bronze": 14,
+        "current": 12,
+        "superseded": 1,
+        "repeated": 0,
+        "quarantined": 1,
+        "dead_lettered": 0,
+        "in_flight": 0,
+    }
+    lake = Lake(spark, settings.lake_uri)
+    assert lake.read(QUARANTINE).count() == 2
+    assert lake.read(RUNS).count() == 1
+
+
+def test_a_b_a_in_every_order_of_arrival(
+    spark: SparkSession, raw: RawObjects, settings: AnalyserSettings, tmp_path: Path
+) -> None:
+    """Post n gets A, B, A at second 0, 1, 2, one in each partition; they arrive in the n-th order."""
+    orders = list(permutations(range(3)))
+    contents_of = ("A", "B", "A")
+    for arrival in range(3):
+        for partition in range(3):
+            inds = [ind for ind, order in enumerate(orders) if order[arrival] == partition]
+            values = [post(ind, title=contents_of[partition])["pin"] for ind in inds]
+            raw.put("pin", values, arrival * 10, partition=partition, seconds=1000 * partition)
+        ingest.run(spark, settings)
+        clean.run(spark, settings)
+    lake = Lake(spark, settings.lake_uri)
+    rows = {row["ind"]: row for row in lake.read(silver("pin")).collect()}
+    assert {ind: row["title"] for ind, row in rows.items()} == dict.fromkeys(range(6), "B")
+    assert all([other["title"] for other in row["superseded"]] == ["A"] for row in rows.values())
+    assert all(other["partition"] == 0 for row in rows.values() for other in row["superseded"])
+    scratch = settings.model_copy(update={"lake_uri": (tmp_path / "scratch").as_uri()})
+    ingest.run(spark, scratch)
+    clean.run(spark, scratch)
+    assert contents(Lake(spark, scratch.lake_uri)) == contents(lake)
+    assert fates(spark, settings, recount=True)["repeated"] == 6
+
+
+def test_a_backlog_is_taken_in_bounded_commits(
+    spark: SparkSession, raw: RawObjects, settings: AnalyserSettings
+) -> None:
+    for number in range(5):
+        raw.put("geo", [post(number)["geo"]], number)
+    report = ingest.run(spark, settings.model_copy(update={"commit_objects": 2}))
+    assert (report.commits, report.records) == (3, 5)
+    done = clean.run(spark, settings.model_copy(update={"compact_files": 2}))
+    assert EVENTS in done.compacted
+    assert clean.run(spark, settings).kinds == {}
+    assert fates(spark, settings)["current"] == 5
+
+
+def test_replay_moves_what_passes_now(spark: SparkSession, raw: RawObjects, settings: AnalyserSettings) -> None:
+    raw.put("user", [post(1)["user"], {"ind": "x", "first_name": "A"}])
+    ingest.run(spark, settings)
+    clean.run(spark, settings)
+    lake = Lake(spark, settings.lake_uri)
+    # As an older cleaner left it: a good record in quarantine instead of silver.
+    good = lake.read(EVENTS).where("offset = 0")
+    lake.delta(silver("user")).delete("ind = 1")
+    wrong = lake.read(QUARANTINE).drop("value", "offset").crossJoin(good.select("value", "offset"))
+    lake.append(QUARANTINE, wrong.select(*lake.read(QUARANTINE).columns))
+    assert not audit.run(spark, settings).ok
+    done = clean.run(spark, settings, replay=True).kinds["user"]
+    assert (done.records, done.inserted) == (1, 1)
+    assert fates(spark, settings, recount=True)["quarantined"] == 1
+    assert clean.run(spark, settings, replay=True).kinds == {}
+
+
+def test_the_whole_run_with_the_lake_in_s3(spark: SparkSession, raw: RawObjects, settings: AnalyserSettings) -> None:
+    raw.put_posts(range(8))
+    raw.client.create_bucket(Bucket=f"{raw.names.pipeline_id}-lake")
+    remote = settings.model_copy(update={"lake_uri": f"s3a://{raw.names.pipeline_id}-lake/lake"})
+    for job in (ingest, clean, answers):
+        job.run(spark, remote)
+    found = answers.stored(spark, remote)
+    assert found is not None
+    assert found[1]["users_joined_by_year"] == [{"post_year": 2016, "number_users_joined": 8}]
+    assert fates(spark, remote)["current"] == 24
+    assert answers.run(spark, remote).nothing_new
+    assert Lake(spark, remote.lake_uri).read(OBJECTS).count() == 3

@@ -1,0 +1,431 @@
+"""The sink as a process, on a real broker and a real S3: golden objects, kills, outages, two at once, new logs."""
+
+import base64
+import gzip
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+import uuid
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+from confluent_kafka import KafkaException, Producer
+from confluent_kafka.admin import AdminClient, NewTopic
+from pipeline_contracts import dead_letters, objects
+from pipeline_contracts.kafka_topics import topic_specs
+from pipeline_contracts.names import Names
+from servers import Kafka, LocalStack, free_port
+from service_kit.retries import RetryPolicy, retry
+
+ROOT = Path(__file__).resolve().parents[2]
+DEADLINE_S = 60.0
+
+
+def wait_for(condition: Callable[[], bool], what: str, deadline_s: float = DEADLINE_S) -> None:
+    end = time.monotonic() + deadline_s
+    while not condition():
+        assert time.monotonic() < end, f"not within {deadline_s} s: {what}"
+        time.sleep(0.1)
+
+
+class Deployment:
+    """One pipeline's topics, bucket and sinks, under a name of its own."""
+
+    def __init__(self, kafka: Kafka, localstack: LocalStack, folder: Path) -> None:
+        self.names = Names(f"t{uuid.uuid4().hex[:10]}")
+        self.bucket = self.names.bucket
+        self.pin = self.names.topic("pin")
+        self._kafka = kafka
+        self._localstack = localstack
+        self._folder = folder
+        self._sinks: list[subprocess.Popen[bytes]] = []
+        self._ports: dict[int, int] = {}
+        self.admin = AdminClient({"bootstrap.servers": kafka.bootstrap_servers})
+        self._producer = Producer({"bootstrap.servers": kafka.bootstrap_servers, "partitioner": "murmur2_random"})
+        self.s3 = boto3.client(
+            "s3",
+            endpoint_url=localstack.endpoint_url,
+            config=Config(read_timeout=30, retries={"total_max_attempts": 5}),
+        )
+        self.sent: dict[str, list[tuple[bytes | None, bytes | None]]] = defaultdict(list)
+
+    def create_topics(self) -> None:
+        specs = [NewTopic(spec.name, spec.partitions, config=spec.config) for spec in topic_specs(self.names)]
+
+        def create() -> None:
+            for made in self.admin.create_topics(specs, request_timeout=5).values():
+                made.result(10)
+
+        retry(create, RetryPolicy(30), KafkaException)
+
+    def create_bucket(self) -> None:
+        retry(lambda: self.s3.create_bucket(Bucket=self.bucket), RetryPolicy(60), (ClientError, BotoCoreError))
+
+    def delete_objects(self) -> None:
+        for key in self.object_keys():
+            self.s3.delete_object(Bucket=self.bucket, Key=key)
+
+    def produce(self, count: int, topic: str | None = None) -> None:
+        """Records with keys and values that tell them apart."""
+        topic = topic or self.pin
+        for _ in range(count):
+            number = len(self.sent[topic])
+            self.produce_one(str(number).encode(), b'{"n":%d,"text":"\xc3\xa9 \\ud83c\\udf89"}' % number, topic)
+        assert self._producer.flush(30) == 0
+
+    def produce_one(
+        self, key: bytes | None, value: bytes | None, topic: str | None = None, partition: int = -1
+    ) -> None:
+        topic = topic or self.pin
+        self.sent[topic].append((key, value))
+        self._producer.produce(topic, value, key, partition)
+        self._producer.poll(0)
+
+    def flush(self) -> None:
+        assert self._producer.flush(30) == 0
+
+    def start(self, **settings: str) -> subprocess.Popen[bytes]:
+        port = free_port()
+        environment = {
+            **os.environ,
+            "PIPELINE_ID": self.names.pipeline_id,
+            "KAFKA_BOOTSTRAP_SERVERS": self._kafka.bootstrap_servers,
+            "AWS_ENDPOINT_URL": self._localstack.endpoint_url,
+            "S3_SINK_PORT": str(port),
+            "S3_SINK_FLUSH_INTERVAL_MS": "300",
+            "S3_SINK_VERIFY_INTERVAL_MS": "1000",
+            "S3_SINK_CONNECTORS_DIR": str(ROOT / "deploy" / "aws" / "connectors"),
+            **settings,
+        }
+        with (self._folder / "sink.log").open("ab") as log:
+            sink = subprocess.Popen([sys.executable, "-m", "s3_sink"], env=environment, stdout=log, stderr=log)
+        self._sinks.append(sink)
+        self._ports[sink.pid] = port
+        return sink
+
+    def log(self) -> str:
+        return (self._folder / "sink.log").read_text()
+
+    def ready(self, sink: subprocess.Popen[bytes]) -> bool:
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self._ports[sink.pid]}/readyz", timeout=5) as answer:
+                return bool(answer.status == 200)
+        except urllib.error.URLError:
+            return False
+
+    def metric(self, sink: subprocess.Popen[bytes], name: str) -> float:
+        with urllib.request.urlopen(f"http://127.0.0.1:{self._ports[sink.pid]}/metrics", timeout=5) as answer:
+            text = answer.read().decode()
+        return sum(float(line.rsplit(" ", 1)[1]) for line in text.splitlines() if line.startswith(f"s3_sink_{name}"))
+
+    def end_sinks(self) -> None:
+        for sink in self._sinks:
+            if sink.poll() is None:
+                sink.kill()
+            sink.wait(10)
+
+    def object_keys(self) -> list[str]:
+        try:
+            pages = self.s3.get_paginator("list_objects_v2").paginate(Bucket=self.bucket)
+            return [found["Key"] for page in pages for found in page.get("Contents", [])]
+        except (ClientError, BotoCoreError):
+            return []
+
+    def object(self, key: str) -> tuple[dict[str, str], list[dict[str, Any]]]:
+        found = self.s3.get_object(Bucket=self.bucket, Key=key)
+        return found["Metadata"], [json.loads(line) for line in gzip.decompress(found["Body"].read()).splitlines()]
+
+    def lines(self, topic: str | None = None, log_id: str | None = None) -> dict[int, list[dict[str, Any]]]:
+        """Every line of a topic's objects, by partition, in the order of the names."""
+        found: dict[int, list[dict[str, Any]]] = defaultdict(list)
+        for key in self.object_keys():
+            name = objects.parse_object_key(key)
+            assert name is not None, key
+            if name.topic == (topic or self.pin) and name.log_id == log_id:
+                found[name.partition] += self.object(key)[1]
+        return found
+
+    def new_log_id(self) -> str | None:
+        """The log id in the names of objects, once there are such."""
+        names = [objects.parse_object_key(key) for key in self.object_keys()]
+        found = {name.log_id for name in names if name is not None and name.topic == self.pin}
+        return next(iter(found - {None}), None)
+
+    def count(self, topic: str | None = None, log_id: str | None = None) -> int:
+        return sum(len(lines) for lines in self.lines(topic, log_id).values())
+
+    def archived(self, topic: str | None = None, log_id: str | None = None) -> bool:
+        return self.count(topic, log_id) >= len(self.sent[topic or self.pin])
+
+    def check_parity(self, topic: str | None = None, log_id: str | None = None) -> None:
+        """Each record that was sent stands in the objects once, and offsets have neither gap nor repetition."""
+        by_partition = self.lines(topic, log_id)
+        for lines in by_partition.values():
+            assert [line["offset"] for line in lines] == list(range(len(lines)))
+        stored = [line["key"] for lines in by_partition.values() for line in lines]
+        assert sorted(stored) == sorted((key or b"").decode() for key, _ in self.sent[topic or self.pin])
+
+
+@pytest.fixture
+def deployment(kafka: Kafka, localstack: LocalStack, tmp_path: Path) -> Iterator[Deployment]:
+    made = Deployment(kafka, localstack, tmp_path)
+    made.create_topics()
+    made.create_bucket()
+    yield made
+    made.end_sinks()
+
+
+def test_golden_object(deployment: Deployment) -> None:
+    sample: list[tuple[bytes | None, bytes | None]] = [
+        (b"9455", b'{"ind":9455,"b":1.10,"a":"\xc3\xa9\\u00e9","n":12345678901234567890}'),
+        (None, b'{\n  "ind": 1\n}'),
+        ("é\n".encode(), None),
+        (b"k", b"0"),
+    ]
+    for key, value in sample:
+        deployment.produce_one(key, value, partition=1)
+    deployment.flush()
+    sink = deployment.start(S3_SINK_FLUSH_INTERVAL_MS="1500")
+    wait_for(deployment.archived, "the records are archived")
+    wait_for(lambda: deployment.ready(sink), "the sink is ready")
+    (key_name,) = deployment.object_keys()
+    assert key_name == f"topics/{deployment.pin}/partition=1/{deployment.pin}+1+00000000000000000000.jsonl.gz"
+    metadata, lines = deployment.object(key_name)
+    assert (metadata["first-offset"], metadata["next-offset"], metadata["records"]) == ("0", "4", "4")
+    assert metadata["dead-lettered"] == "0"
+    timestamps = [line.pop("timestamp") for line in lines]
+    assert lines == [
+        {"offset": 0, "value": {"ind": 9455, "b": 1.1, "a": "éé", "n": 12345678901234567890}, "key": "9455"},
+        {"offset": 1, "value": {"ind": 1}, "key": None},
+        {"offset": 2, "value": None, "key": "é\n"},
+        {"offset": 3, "value": 0, "key": "k"},
+    ]
+    assert all(time.strptime(stamp[:19], "%Y-%m-%dT%H:%M:%S") and stamp.endswith("Z") for stamp in timestamps)
+    found = deployment.s3.get_object(Bucket=deployment.bucket, Key=key_name)
+    assert found["ContentType"] == "application/octet-stream"
+    body = gzip.decompress(found["Body"].read())
+    assert sample[0][1] is not None
+    assert sample[0][1] in body, "the value's bytes were changed"
+    # The object is in S3 a moment before its put has returned.
+    wait_for(lambda: deployment.metric(sink, "records_total") == 4, "the records are counted")
+
+
+def test_poison_reaches_the_dead_letter_objects(deployment: Deployment) -> None:
+    deployment.produce_one(b"good", b"{}", partition=0)
+    deployment.produce_one(b"bad", b"\xff\xfe", partition=0)
+    deployment.produce_one(b"bad too", b'{"n":NaN}', partition=2)
+    deployment.flush()
+    deployment.start()
+    dlq = deployment.names.dead_letter_topic
+    wait_for(lambda: deployment.count(dlq) == 2, "the dead letters are archived")
+    letters = deployment.lines(dlq)[0]
+    origins = {}
+    for letter in letters:
+        headers = {header["key"]: header["value"] for header in letter["headers"]}
+        assert headers[dead_letters.TOPIC] == deployment.pin
+        assert headers[dead_letters.CONNECTOR] == f"{deployment.names.pipeline_id}-s3-sink"
+        assert headers[dead_letters.LOG_ID]
+        origin = headers[dead_letters.PARTITION], headers[dead_letters.OFFSET]
+        origins[origin] = base64.b64decode(letter["key"]), base64.b64decode(letter["value"])
+    assert origins == {("0", "1"): (b"bad", b"\xff\xfe"), ("2", "0"): (b"bad too", b'{"n":NaN}')}
+    wait_for(lambda: deployment.count() == 1, "the good one is archived")
+    metadata, lines = deployment.object(objects.ObjectName(deployment.pin, 2, 0).key)
+    assert (metadata["next-offset"], metadata["records"], metadata["dead-lettered"], lines) == ("1", "0", "1", [])
+
+
+def test_kill_at_any_moment_loses_and_repeats_nothing(deployment: Deployment) -> None:
+    for round_number in range(6):
+        deployment.produce(400)
+        sink = deployment.start(S3_SINK_FLUSH_INTERVAL_MS="50", S3_SINK_MAX_BUFFER_BYTES="3000")
+        before = len(deployment.object_keys())
+        wait_for(lambda: len(deployment.object_keys()) > before, "an object is there")  # noqa: B023 (called at once)
+        time.sleep(0.05 * round_number)
+        sink.send_signal(signal.SIGKILL)
+        sink.wait(10)
+    deployment.start()
+    wait_for(deployment.archived, "all is archived")
+    deployment.check_parity()
+
+
+def test_stopping_flushes_and_is_quick(deployment: Deployment) -> None:
+    sink = deployment.start(S3_SINK_FLUSH_INTERVAL_MS="600000")
+    wait_for(lambda: deployment.ready(sink), "the sink is ready")
+    deployment.produce(200)
+    wait_for(lambda: deployment.metric(sink, "buffered_bytes") > 200 * 90, "the records are read")
+    assert deployment.object_keys() == []
+    began = time.monotonic()
+    sink.terminate()
+    assert sink.wait(20) == 0
+    assert time.monotonic() - began < 15
+    deployment.check_parity()
+
+
+def test_two_sinks_at_once_end_with_right_objects(deployment: Deployment) -> None:
+    deployment.produce(500)
+    fast = {"S3_SINK_FLUSH_INTERVAL_MS": "100", "S3_SINK_MAX_BUFFER_BYTES": "20000"}
+    sinks = [deployment.start(**fast), deployment.start(**fast)]
+    codes: list[int] = []
+    end = time.monotonic() + DEADLINE_S
+    while not codes and time.monotonic() < end:
+        deployment.produce(50)
+        time.sleep(0.2)
+        for sink in [sink for sink in sinks if sink.poll() is not None]:
+            codes.append(sink.returncode)
+            sinks.remove(sink)
+            sinks.append(deployment.start(**fast))  # as the runner does
+    assert codes, "neither noticed the other"
+    assert set(codes) == {3}
+    assert "Two sinks must not run on one bucket" in deployment.log()
+    sinks[-1].terminate()
+    sinks[-1].wait(20)
+    if sinks[0].poll() is not None:
+        deployment.start(**fast)
+    wait_for(deployment.archived, "all is archived")
+    deployment.check_parity()
+
+
+def test_a_bucket_deleted_under_the_sink_is_filled_again(deployment: Deployment) -> None:
+    sink = deployment.start()
+    deployment.produce(300)
+    wait_for(deployment.archived, "all is archived")
+    deployment.delete_objects()
+    retry(lambda: deployment.s3.delete_bucket(Bucket=deployment.bucket), RetryPolicy(10), ClientError)
+    wait_for(lambda: not deployment.ready(sink), "the sink is not ready without a bucket")
+    deployment.produce(50)
+    time.sleep(1)
+    assert sink.poll() is None
+    deployment.create_bucket()
+    wait_for(deployment.archived, "all is archived again")
+    deployment.check_parity()
+    wait_for(lambda: deployment.ready(sink), "the sink is ready again")
+
+
+def test_a_hole_in_the_middle_is_filled_exactly(deployment: Deployment) -> None:
+    deployment.start()
+    for _ in range(3):
+        deployment.produce(60)
+        wait_for(deployment.archived, "all is archived")
+    taken = [key for key in deployment.object_keys() if key.endswith("+00000000000000000000.jsonl.gz")]
+    before = {key: deployment.object(key) for key in deployment.object_keys() if key not in taken}
+    lines = deployment.lines()
+    for key in taken:
+        deployment.s3.delete_object(Bucket=deployment.bucket, Key=key)
+    wait_for(deployment.archived, "the holes are filled")
+    assert deployment.lines() == lines
+    assert {key: deployment.object(key) for key in before} == before
+    deployment.check_parity()
+
+
+def test_a_topic_made_anew_begins_a_new_epoch(deployment: Deployment) -> None:
+    sink = deployment.start()
+    deployment.produce(90)
+    wait_for(deployment.archived, "all is archived")
+    old = {key: deployment.object(key) for key in deployment.object_keys()}
+    (old_id,) = {metadata["log-id"] for metadata, _ in old.values()}
+
+    deployment.admin.delete_topics([deployment.pin])[deployment.pin].result(10)
+    specs = [spec for spec in topic_specs(deployment.names) if spec.name == deployment.pin]
+    topics = [NewTopic(spec.name, spec.partitions, config=spec.config) for spec in specs]
+    retry(lambda: deployment.admin.create_topics(topics)[deployment.pin].result(10), RetryPolicy(20), KafkaException)
+    deployment.sent.clear()
+    deployment.produce(600)
+
+    wait_for(lambda: deployment.new_log_id() is not None, "the new log has objects")
+    log_id = deployment.new_log_id()
+    wait_for(lambda: deployment.archived(log_id=log_id), "all of it is archived")
+    deployment.check_parity(log_id=log_id)
+    for key in deployment.object_keys():
+        name, (metadata, _) = objects.parse_object_key(key), deployment.object(key)
+        assert name is not None
+        in_names = metadata["log-id"].translate(str.maketrans("+/", "-_"))
+        assert (name.log_id == in_names) if name.log_id else (metadata["log-id"] == old_id)
+    assert {key: deployment.object(key) for key in old} == old
+    assert deployment.metric(sink, "epoch_changes_total") == 1
+    assert sink.poll() is None
+
+
+def test_another_programs_object_under_the_prefix_is_named(deployment: Deployment) -> None:
+    key = objects.ObjectName(deployment.pin, 0, 0).key
+    deployment.s3.put_object(Bucket=deployment.bucket, Key=key, Body=b"{}")
+    sink = deployment.start()
+    assert sink.wait(60) == 3
+    assert f"{key} has no metadata of this sink" in deployment.log()
+
+
+@pytest.mark.parametrize(
+    ("settings", "problem"),
+    [
+        ({"S3_SINK_CONNECTORS_DIR": "nowhere"}, "nowhere/s3-sink.properties: cannot be read"),
+        ({"S3_SINK_UPLOADS": "many"}, "S3_SINK_UPLOADS: "),
+        ({"PIPELINE_ID": "Not An Id"}, "PIPELINE_ID is 'Not An Id'"),
+    ],
+)
+def test_bad_settings_are_one_clear_line(deployment: Deployment, settings: dict[str, str], problem: str) -> None:
+    assert deployment.start(**settings).wait(30) == 2
+    assert problem in deployment.log()
+    assert "Traceback" not in deployment.log()
+
+
+def test_a_port_in_use_is_named(deployment: Deployment, kafka: Kafka) -> None:
+    port = kafka.bootstrap_servers.rsplit(":", 1)[1]
+    assert deployment.start(S3_SINK_PORT=port).wait(30) == 2
+    assert f"S3_SINK_PORT: 127.0.0.1:{port} cannot be used" in deployment.log()
+
+
+def test_s3_and_kafka_killed_and_wiped_under_the_sink(tmp_path: Path) -> None:
+    """One sink lives through all of it: S3 dies and comes back empty, Kafka dies, Kafka's data are wiped."""
+    with Kafka(tmp_path / "kafka") as kafka, LocalStack(tmp_path / "localstack") as localstack:
+        deployment = Deployment(kafka, localstack, tmp_path)
+        deployment.create_topics()
+        deployment.create_bucket()
+        sink = deployment.start()
+        try:
+            deployment.produce(300)
+            wait_for(deployment.archived, "all is archived")
+
+            localstack.kill()
+            deployment.produce(300)
+            wait_for(lambda: not deployment.ready(sink), "the sink is not ready without S3")
+            localstack.start()
+            deployment.create_bucket()
+            wait_for(deployment.archived, "all is archived again")
+            deployment.check_parity()
+
+            kafka.kill()
+            wait_for(lambda: not deployment.ready(sink), "the sink is not ready without Kafka")
+            kafka.start()
+            deployment.produce(300)
+            wait_for(deployment.archived, "what came later is archived")
+            deployment.check_parity()
+
+            kafka.kill()
+            for path in (tmp_path / "kafka").iterdir():
+                if path.is_dir():
+                    shutil.rmtree(path)
+            kafka.start()
+            deployment.create_topics()
+            deployment.sent.clear()
+            deployment.produce(100)
+            topic_prefix = f"topics/{deployment.pin}/log="
+            wait_for(
+                lambda: any(key.startswith(topic_prefix) for key in deployment.object_keys()), "a new epoch has begun"
+            )
+            log_id = next(key for key in deployment.object_keys() if key.startswith(topic_prefix)).split("/")[2][4:]
+            wait_for(lambda: deployment.archived(log_id=log_id), "the new log is archived")
+            deployment.check_parity(log_id=log_id)
+            wait_for(lambda: deployment.ready(sink), "the sink is ready")
+            assert sink.poll() is None
+        finally:
+            deployment.end_sinks()

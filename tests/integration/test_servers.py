@@ -1,0 +1,29 @@
+"""The servers that other tests trust."""
+
+import boto3
+from confluent_kafka import Consumer, Producer
+from confluent_kafka.admin import AdminClient, NewTopic
+from servers import Kafka, LocalStack
+
+
+def test_kafka_keeps_a_record(kafka: Kafka) -> None:
+    admin = AdminClient({"bootstrap.servers": kafka.bootstrap_servers})
+    admin.create_topics([NewTopic("servers", 1)])["servers"].result(10)
+    producer = Producer({"bootstrap.servers": kafka.bootstrap_servers})
+    producer.produce("servers", b"value")
+    assert producer.flush(10) == 0
+    consumer = Consumer(
+        {"bootstrap.servers": kafka.bootstrap_servers, "group.id": "servers", "auto.offset.reset": "earliest"}
+    )
+    consumer.subscribe(["servers"])
+    message = consumer.poll(20)
+    consumer.close()
+    assert message is not None
+    assert message.value() == b"value"
+
+
+def test_localstack_keeps_an_object(localstack: LocalStack) -> None:
+    s3 = boto3.client("s3", endpoint_url=localstack.endpoint_url)
+    s3.create_bucket(Bucket="servers")
+    s3.put_object(Bucket="servers", Key="a", Body=b"value")
+    assert s3.get_object(Bucket="servers", Key="a")["Body"].read() == b"value"

@@ -1,0 +1,119 @@
+"""Rules that hold for the whole tree."""
+
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+import yaml
+from pipeline_local import processes
+from pipeline_local.layout import Layout
+from pipeline_local.topology import read_topology, read_variables
+
+ROOT = Path(__file__).parents[2]
+COMPOSE = ROOT / "compose.yaml"
+SERVICE_FOLDERS = ["services/emitter", "services/proxy", "services/s3-sink", "spark", "deploy/aws", "local"]
+PACKAGE_FOLDERS = ["packages/contracts", "packages/service_kit", "packages/spark_kit", "packages/transforms"]
+
+# Pieces, so that this file does not hold what it looks for.
+FORBIDDEN = {
+    "a registry's address": re.compile(
+        r"https?://(files|static|registry|repo1?|deb|proxy|index|py[a-z]+)\.[a-z]+(\.[a-z]+)?/|https?://py" + r"pi\.org"
+    ),
+    "a path of one machine": re.compile(r"(^|[^A-Za-z0-9_.])/(work|farm|root|home/[a-z]+)/"),
+    "a resolved package address": re.compile(r'"resolved"\s*:\s*"http'),
+}
+
+
+def tracked() -> list[Path]:
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    return [ROOT / name for name in listed.split("\0") if name and (ROOT / name).is_file()]
+
+
+def offences(text: str) -> list[str]:
+    return [what for what, pattern in FORBIDDEN.items() if pattern.search(text)]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "see https://registry." + "example.org/x",
+        "cd /" + "work/x",
+        '"resolved"' + ': "https://a"',
+        "open /" + "root/.m2",
+    ],
+)
+def test_the_search_finds_what_it_looks_for(text: str) -> None:
+    assert offences(text)
+
+
+def test_no_registry_address_and_no_machine_path() -> None:
+    found = {}
+    for file in tracked():
+        text = file.read_bytes().decode("utf-8", "ignore")
+        if wrong := offences(text):
+            found[str(file.relative_to(ROOT))] = wrong
+    assert not found
+
+
+@pytest.mark.parametrize("folder", [*SERVICE_FOLDERS, *PACKAGE_FOLDERS])
+def test_every_part_has_a_readme_and_tests(folder: str) -> None:
+    assert (ROOT / folder / "README.md").read_text().count("\n") > 5
+    assert list((ROOT / folder / "tests").glob("test_*.py"))
+
+
+def test_compose_stays_inside_what_the_embedded_runner_reads() -> None:
+    document = yaml.safe_load(COMPOSE.read_text())
+    topology = read_topology(COMPOSE, read_variables(ROOT / ".env", {}))
+    for name, service in document["services"].items():
+        assert isinstance(service.get("environment", {}), dict), name
+        for value in service.get("environment", {}).values():
+            assert isinstance(value, str | int), (name, value)
+        for condition in service.get("depends_on", {}).values():
+            assert condition["condition"] in {"service_healthy", "service_completed_successfully"}
+    assert COMPOSE.read_text().count("\n") < 300
+    assert "latest" not in (ROOT / ".env").read_text()
+    assert topology.long_running
+
+
+def test_every_service_has_a_command(tmp_path: Path) -> None:
+    topology = read_topology(COMPOSE, read_variables(ROOT / ".env", {}))
+    layout = Layout(ROOT, tmp_path)
+    ours = [service for service in topology.services.values() if service.name not in {"kafka", "localstack"}]
+    for service in ours:
+        assert processes.command(layout, service).argv[1] == "-m"
+    assert set(processes.MODULES) == {service.name for service in ours}
+
+
+def test_ports_are_published_on_loopback_and_are_settings() -> None:
+    variables = read_variables(ROOT / ".env", {})
+    ports = [int(value) for name, value in variables.items() if name.endswith("_PORT")]
+    assert len(ports) == len(set(ports))
+    for service in yaml.safe_load(COMPOSE.read_text())["services"].values():
+        for port in service.get("ports", []):
+            assert port.startswith("127.0.0.1:${")
+
+
+def test_makefile_targets_are_described() -> None:
+    makefile = (ROOT / "Makefile").read_text()
+    targets = set(re.findall(r"^([a-z0-9-]+):", makefile, re.MULTILINE))
+    described = set(re.findall(r"^([a-z0-9-]+):.*## ", makefile, re.MULTILINE))
+    phony = set(re.findall(r"^\.PHONY: ([a-z0-9-]+)$", makefile, re.MULTILINE))
+    assert targets == described == phony
+
+
+def test_ci_runs_the_readmes_test_command() -> None:
+    assert "make test" in (ROOT / ".ci" / "run").read_text()
+    assert "make test" in (ROOT / "README.md").read_text()
+
+
+def test_links_in_documents_lead_somewhere() -> None:
+    broken = []
+    for file in tracked():
+        if file.suffix != ".md":
+            continue
+        prose = re.sub(r"```.*?```|`[^`\n]*`", "", file.read_text(), flags=re.DOTALL)
+        for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", prose):
+            if not (file.parent / target).exists():
+                broken.append(f"{file.relative_to(ROOT)}: {target}")
+    assert not broken

@@ -1,0 +1,157 @@
+"""As much of CloudFormation as ``aws_deploy.deployer`` uses, in memory; time moves with each look.
+
+Its answers have the form that ``tests/integration/test_gateway_deploy.py`` sees in LocalStack.
+"""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+
+def refused(operation: str, message: str) -> ClientError:
+    return ClientError({"Error": {"Code": "ValidationError", "Message": message}}, operation)
+
+
+@dataclass
+class FakeStack:
+    name: str
+    status: str
+    tags: list[dict[str, str]]
+    body: str = ""
+    parameters: dict[str, str] = field(default_factory=dict)
+    events: list[dict[str, str]] = field(default_factory=list)
+    coming: list[str] = field(default_factory=list)
+
+    def move(self) -> None:
+        """Go on to the next status, if one is coming."""
+        if self.coming:
+            self.status = self.coming.pop(0)
+
+
+class FakeCloudFormation:
+    """Fills ``calls`` with what was asked for. ``fail_next`` makes the next execution fail at that resource."""
+
+    def __init__(self) -> None:
+        self.stacks: dict[str, FakeStack] = {}
+        self.calls: list[str] = []
+        self.fail_next: tuple[str, str] | None = None
+        self.stuck = False
+        self.unknown: set[str] = set()
+        self._sets: dict[str, dict[str, Any]] = {}
+
+    def describe_stacks(self, StackName: str) -> dict[str, Any]:
+        stack = self.stacks.get(StackName.removeprefix("id-of-"))
+        if stack is None:
+            raise refused("DescribeStacks", f"Stack with id {StackName} does not exist")
+        status = stack.status
+        stack.move()
+        if status == "DELETE_COMPLETE" and StackName.startswith("id-of-"):
+            del self.stacks[stack.name]
+        outputs = json.loads(stack.body or "{}").get("Outputs", {})
+        return {
+            "Stacks": [
+                {
+                    "StackId": f"id-of-{stack.name}",
+                    "StackStatus": status,
+                    "Tags": stack.tags,
+                    "Outputs": [{"OutputKey": key, "OutputValue": item["Value"]} for key, item in outputs.items()],
+                }
+            ]
+        }
+
+    def create_change_set(
+        self,
+        *,
+        StackName: str,
+        ChangeSetName: str,
+        ChangeSetType: str,
+        TemplateBody: str,
+        Parameters: list[dict[str, str]],
+        Capabilities: list[str],
+        Tags: list[dict[str, str]],
+    ) -> None:
+        self.calls.append(f"{ChangeSetType} {StackName}")
+        before = self.stacks.get(StackName)
+        if ChangeSetType == "CREATE" and before is not None and before.status != "REVIEW_IN_PROGRESS":
+            raise refused("CreateChangeSet", f"Stack {StackName} already exists")
+        parameters = {item["ParameterKey"]: item["ParameterValue"] for item in Parameters}
+        same = before is not None and (before.body, before.parameters) == (TemplateBody, parameters)
+        if before is None:
+            self.stacks[StackName] = FakeStack(StackName, "REVIEW_IN_PROGRESS", Tags)
+        self._sets[ChangeSetName] = {
+            "Status": "FAILED" if same else "CREATE_COMPLETE",
+            "StatusReason": "The submitted information didn't contain changes." if same else "",
+            "Changes": [
+                {"ResourceChange": {"Action": "Add", "LogicalResourceId": name, "ResourceType": item["Type"]}}
+                for name, item in json.loads(TemplateBody)["Resources"].items()
+            ],
+            "body": TemplateBody,
+            "parameters": parameters,
+        }
+
+    def describe_change_set(self, *, StackName: str, ChangeSetName: str) -> dict[str, Any]:
+        return self._sets[ChangeSetName]
+
+    def delete_change_set(self, *, StackName: str, ChangeSetName: str) -> None:
+        del self._sets[ChangeSetName]
+
+    def execute_change_set(self, *, StackName: str, ChangeSetName: str) -> None:
+        stack, made = self.stacks[StackName], self._sets.pop(ChangeSetName)
+        verb = "CREATE" if stack.status == "REVIEW_IN_PROGRESS" else "UPDATE"
+        stack.body, stack.parameters = made["body"], made["parameters"]
+        stack.status = f"{verb}_IN_PROGRESS"
+        if self.stuck:
+            return
+        names = json.loads(stack.body)["Resources"]
+        for name in names:
+            self._event(stack, name, f"{verb}_IN_PROGRESS", "")
+        if self.fail_next is None:
+            stack.coming = [f"{verb}_COMPLETE"]
+            for name in names:
+                self._event(stack, name, f"{verb}_COMPLETE", "")
+            return
+        resource, reason = self.fail_next
+        self.fail_next = None
+        self._event(stack, "Another", f"{verb}_FAILED", "Resource creation cancelled")
+        self._event(stack, resource, f"{verb}_FAILED", reason)
+        self._event(stack, StackName, "ROLLBACK_IN_PROGRESS", "The following resource(s) failed")
+        stack.coming = ["ROLLBACK_IN_PROGRESS", "ROLLBACK_COMPLETE"]
+
+    def delete_stack(self, *, StackName: str) -> None:
+        self.calls.append(f"DELETE {StackName}")
+        stack = self.stacks[StackName]
+        stack.status, stack.coming = "DELETE_IN_PROGRESS", ["DELETE_COMPLETE"]
+
+    def get_paginator(self, operation: str) -> "FakePaginator":
+        return FakePaginator(self, operation)
+
+    def _event(self, stack: FakeStack, resource: str, status: str, reason: str) -> None:
+        event = {"EventId": str(len(stack.events)), "LogicalResourceId": resource, "ResourceStatus": status}
+        stack.events.insert(0, event | ({"ResourceStatusReason": reason} if reason else {}))
+
+
+@dataclass
+class FakePaginator:
+    service: FakeCloudFormation
+    operation: str
+
+    def paginate(self, StackName: str) -> Iterator[dict[str, Any]]:
+        stack = self.service.stacks[StackName.removeprefix("id-of-")]
+        if self.operation == "describe_stack_events":
+            middle = len(stack.events) // 2
+            yield {"StackEvents": stack.events[:middle]}
+            yield {"StackEvents": stack.events[middle:]}
+        else:
+            yield {
+                "StackResourceSummaries": [
+                    {
+                        "LogicalResourceId": name,
+                        "ResourceType": item["Type"],
+                        "PhysicalResourceId": "unknown" if item["Type"] in self.service.unknown else f"made-{name}",
+                    }
+                    for name, item in json.loads(stack.body)["Resources"].items()
+                ]
+            }

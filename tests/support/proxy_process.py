@@ -1,0 +1,58 @@
+"""The proxy as a real process, for tests of those who post to it."""
+
+import os
+import subprocess
+import sys
+import time
+
+import urllib3
+from confluent_kafka.admin import AdminClient, NewTopic
+from pipeline_contracts.kafka_topics import topic_specs
+from pipeline_contracts.names import Names
+from servers import Kafka, free_port
+
+READY_S = 30
+
+
+def create_topics(kafka: Kafka, names: Names) -> None:
+    """The topics of one pipeline, as the mirror makes them."""
+    admin = AdminClient({"bootstrap.servers": kafka.bootstrap_servers})
+    topics = [NewTopic(spec.name, spec.partitions, config=spec.config) for spec in topic_specs(names)]
+    for future in admin.create_topics(topics).values():
+        future.result(30)
+
+
+class Proxy:
+    """The real proxy as a process, which can be killed and started again on its port."""
+
+    def __init__(self, kafka: Kafka, names: Names) -> None:
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self._environment = os.environ | {
+            "PIPELINE_ID": names.pipeline_id,
+            "KAFKA_BOOTSTRAP_SERVERS": kafka.bootstrap_servers,
+            "PROXY_PORT": str(self.port),
+            "PROXY_LOG_LEVEL": "WARNING",
+        }
+        self.start()
+
+    def start(self) -> None:
+        self.process = subprocess.Popen([sys.executable, "-m", "ingest_proxy"], env=self._environment)
+        deadline = time.monotonic() + READY_S
+        while True:
+            try:
+                if urllib3.request("GET", f"{self.url}/readyz", timeout=2, retries=False).status == 200:
+                    return
+            except urllib3.exceptions.HTTPError:
+                pass
+            assert self.process.poll() is None
+            assert time.monotonic() < deadline, "the proxy did not become ready"
+            time.sleep(0.1)
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.wait(10)
+
+    def stop(self) -> None:
+        self.process.terminate()
+        self.process.wait(25)

@@ -1,0 +1,165 @@
+"""Real servers for tests, each on its own random loopback ports, ended with the test."""
+
+import os
+import random
+import socket
+import subprocess
+import time
+import urllib.request
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from confluent_kafka import KafkaException
+from confluent_kafka.admin import AdminClient
+from pipeline_local import descendants, kafka, localstack
+from pipeline_local.command import Command
+from pipeline_local.layout import Layout
+
+START_DEADLINE_S = 60
+
+
+def free_port() -> int:
+    """A loopback port that was free a moment ago, and whose neighbour was, too.
+
+    Taken from below the range that the system gives to outgoing connections, so that it stays free for a while.
+    """
+    for _ in range(1000):
+        port = random.randrange(20_000, 32_000, 2)
+        if _is_free(port) and _is_free(port + 1):
+            return port
+    raise RuntimeError("no free port between 20000 and 32000")
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
+
+
+class Server:
+    """A child process in its own group; a context manager that ends it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self._child: subprocess.Popen[bytes] | None = None
+
+    def command(self) -> Command:
+        raise NotImplementedError
+
+    def answers(self) -> bool:
+        raise NotImplementedError
+
+    def start(self) -> None:
+        """Start and block until it answers.
+
+        Raises:
+            RuntimeError: it ended, or did not answer in time; with the last lines of its log.
+        """
+        command = self.command()
+        with (self.folder / "log").open("ab") as log:
+            self._child = subprocess.Popen(
+                command.argv,
+                env={**os.environ, **command.env, descendants.MARKER: str(self.folder)},
+                cwd=command.cwd,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        deadline = time.monotonic() + START_DEADLINE_S
+        while not self.answers():
+            if self._child.poll() is not None or time.monotonic() > deadline:
+                self.kill()
+                tail = (self.folder / "log").read_text(errors="replace")[-2000:]
+                raise RuntimeError(f"{type(self).__name__} did not start:\n{tail}")
+            time.sleep(0.1)
+
+    def stop(self) -> None:
+        """End it in order."""
+        if self._child is not None and self._child.poll() is None:
+            self._child.terminate()
+            try:
+                self._child.wait(30)
+            except subprocess.TimeoutExpired:
+                self.kill()
+        self.kill()
+
+    def kill(self) -> None:
+        """kill -9 of it and of every process that it started."""
+        descendants.kill(str(self.folder))
+        if self._child is not None:
+            self._child.wait(10)
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+
+class Kafka(Server):
+    """One broker. ``bootstrap_servers`` stays the same over restarts; data lie in ``folder``."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self._port, self._controller_port = free_port(), free_port()
+
+    @property
+    def bootstrap_servers(self) -> str:
+        return f"127.0.0.1:{self._port}"
+
+    def command(self) -> Command:
+        environment = {
+            "KAFKA_NODE_ID": "1",
+            "KAFKA_PROCESS_ROLES": "broker,controller",
+            "KAFKA_LISTENERS": f"INTERNAL://:{self._port},CONTROLLER://:{self._controller_port}",
+            "KAFKA_ADVERTISED_LISTENERS": f"INTERNAL://127.0.0.1:{self._port}",
+            "KAFKA_LISTENER_SECURITY_PROTOCOL_MAP": "INTERNAL:PLAINTEXT,CONTROLLER:PLAINTEXT",
+            "KAFKA_INTER_BROKER_LISTENER_NAME": "INTERNAL",
+            "KAFKA_CONTROLLER_LISTENER_NAMES": "CONTROLLER",
+            "KAFKA_CONTROLLER_QUORUM_VOTERS": f"1@127.0.0.1:{self._controller_port}",
+            "KAFKA_OFFSETS_TOPIC_REPLICATION_FACTOR": "1",
+            "KAFKA_OFFSETS_TOPIC_NUM_PARTITIONS": "3",
+            "KAFKA_TRANSACTION_STATE_LOG_REPLICATION_FACTOR": "1",
+            "KAFKA_TRANSACTION_STATE_LOG_MIN_ISR": "1",
+            "KAFKA_TRANSACTION_STATE_LOG_NUM_PARTITIONS": "3",
+            "KAFKA_GROUP_INITIAL_REBALANCE_DELAY_MS": "0",
+            "KAFKA_AUTO_CREATE_TOPICS_ENABLE": "false",
+        }
+        return kafka.command(Layout.of_checkout(), environment, self.folder)
+
+    def answers(self) -> bool:
+        try:
+            AdminClient({"bootstrap.servers": self.bootstrap_servers, "log_level": 0}).list_topics(timeout=1)
+        except KafkaException:
+            return False
+        return True
+
+
+class LocalStack(Server):
+    """One LocalStack with the product's Kinesis backend. It forgets all but Kinesis records when it restarts."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self._port = free_port()
+
+    @property
+    def endpoint_url(self) -> str:
+        return f"http://localhost:{self._port}"
+
+    def command(self) -> Command:
+        return localstack.command(Layout.of_checkout(), {"LS_LOG": "warning"}, self.folder, self._port)
+
+    def answers(self) -> bool:
+        try:
+            with urllib.request.urlopen(f"{self.endpoint_url}/_localstack/health", timeout=2) as answer:
+                return bool(answer.status == 200)
+        except OSError:
+            return False
