@@ -8,6 +8,7 @@ from typing import Any
 import duckdb
 from deltalake import DeltaTable
 from deltalake.exceptions import TableNotFoundError
+from pyarrow import fs
 from pyarrow.dataset import Dataset
 
 
@@ -33,8 +34,12 @@ class Lake:
 
     def dataset(self, table: str, version: int | None = None) -> Dataset | None:
         """One table as a dataset, at a version or the newest; None when it is not there yet."""
+        folder = self._root / table
+        # Arrow's own file system: delta-rs' default is written in Python, and Arrow's threads that still hold one of
+        # its files when the interpreter ends abort the process ("terminate called without an active exception").
+        files = fs.SubTreeFileSystem(str(folder), fs.LocalFileSystem())
         try:
-            return DeltaTable(self._root / table, version=version).to_pyarrow_dataset()
+            return DeltaTable(folder, version=version).to_pyarrow_dataset(filesystem=files)
         except TableNotFoundError:
             return None
 
