@@ -4,7 +4,7 @@ import functools
 import json
 from typing import Any
 
-from aws_deploy.stacks import ALL, Outputs, Size, StackKind, Wanted, build
+from aws_deploy.stacks import ALL, Outputs, Size, Stack, StackKind, Wanted, build
 from pipeline_contracts.names import Names
 from pydantic import SecretStr
 
@@ -37,12 +37,12 @@ def wanted(size: Size = "dev", **overrides: dict[str, str]) -> Wanted:
 
 def document(kind: StackKind) -> Any:
     """A copy that a test may break."""
-    return json.loads(_text(kind))
+    return json.loads(stack(kind).body)
 
 
 @functools.cache
-def _text(kind: StackKind) -> str:
-    return build(kind, wanted(), EARLIER).body
+def stack(kind: StackKind, size: Size = "dev") -> Stack:
+    return build(kind, wanted(size), EARLIER)
 
 
 def documents() -> dict[StackKind, Any]:

@@ -134,6 +134,32 @@ def test_a_dead_stack_on_aws_is_left_to_a_person(aws: Bench, status: str, way: s
     assert aws.cloud.calls == []
 
 
+def test_a_stack_that_never_came_to_life_is_made_anew_on_aws_too(aws: Bench) -> None:
+    aws.have("ROLLBACK_COMPLETE")
+    aws.deployer.apply(STACK)
+    assert aws.cloud.calls == ["DELETE p-data", "CREATE p-data"]
+
+
+def test_a_creation_that_fails_leaves_nothing_behind(aws: Bench) -> None:
+    aws.deployer.apply(STACK)
+    aws.deployer.apply(replace(STACK, body=body("AWS::SNS::Topic")))
+    assert aws.cloud.options == ["clean p-data"]
+
+
+def test_leftovers_are_taken_over_and_then_not_cleaned_away(aws: Bench) -> None:
+    aws.deployer.apply(replace(STACK, adopt=True))
+    assert aws.cloud.options == ["import p-data"]
+
+
+def test_what_holds_data_is_protected(aws: Bench, local: Bench) -> None:
+    for bench in (aws, local):
+        bench.deployer.apply(replace(STACK, protected=True))
+    assert aws.cloud.protected == {"p-data"}
+    [_, denied] = aws.cloud.policies["p-data"]["Statement"]
+    assert (denied["Effect"], denied["Resource"]) == ("Deny", ["LogicalResourceId/Made"])
+    assert local.cloud.protected == set()
+
+
 def test_an_interrupted_review_goes_on_on_aws(aws: Bench) -> None:
     aws.have("REVIEW_IN_PROGRESS")
     aws.deployer.apply(STACK)
