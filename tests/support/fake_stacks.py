@@ -1,9 +1,10 @@
 """``FakeCloudFormation`` with what a deployment into AWS asks of it beyond LocalStack's three stacks."""
 
 import json
+from collections.abc import Iterator
 from typing import Any
 
-from fake_cloudformation import FakeCloudFormation
+from fake_cloudformation import FakeCloudFormation, FakePaginator, refused
 
 
 class FakeStacks(FakeCloudFormation):
@@ -31,6 +32,9 @@ class FakeStacks(FakeCloudFormation):
         found["Stacks"][0]["EnableTerminationProtection"] = name in self.protected
         return found
 
+    def get_paginator(self, operation: str) -> FakePaginator:
+        return _Paginator(self, operation)
+
     def update_termination_protection(self, *, StackName: str, EnableTerminationProtection: bool) -> None:
         if EnableTerminationProtection:
             self.protected.add(StackName)
@@ -39,3 +43,10 @@ class FakeStacks(FakeCloudFormation):
 
     def set_stack_policy(self, *, StackName: str, StackPolicyBody: str) -> None:
         self.policies[StackName] = json.loads(StackPolicyBody)
+
+
+class _Paginator(FakePaginator):
+    def paginate(self, StackName: str) -> Iterator[dict[str, Any]]:
+        if StackName.removeprefix("id-of-") not in self.service.stacks:
+            raise refused(self.operation, f"Stack [{StackName}] does not exist")
+        yield from super().paginate(StackName)

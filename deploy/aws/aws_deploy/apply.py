@@ -10,6 +10,8 @@ from aws_deploy.errors import SettingError
 from aws_deploy.stacks import ALL, NEEDS, ORDER, Outputs, StackKind, Wanted, build, stack_name
 from aws_deploy.surroundings import Nothing, Surroundings
 
+_NOTHING_MADE = {None, "REVIEW_IN_PROGRESS", "ROLLBACK_COMPLETE"}
+
 
 def apply_stacks(
     deployer: Deployer,
@@ -38,7 +40,7 @@ def apply_stacks(
         _check_needs(kind, outputs)
         ready = around.before(kind, wanted)
         stack = build(kind, ready, outputs)
-        if deployer.target == "aws" and deployer.find(name) is None:
+        if deployer.target == "aws" and deployer.settled(name, stack.tags["project"]) in _NOTHING_MADE:
             stack = replace(stack, adopt=around.has_leftovers(kind, wanted))
         outputs[kind] = around.after(kind, deployer.apply(stack, rebuild=kind in rebuild))
     return {kind: outputs[kind] for kind in ALL if kind in kinds}

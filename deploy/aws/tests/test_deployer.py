@@ -174,6 +174,16 @@ def test_it_waits_for_somebody_elses_run(target: Target) -> None:
     assert bench.cloud.calls[0] == "UPDATE p-data"
 
 
+@pytest.mark.parametrize("target", ["aws", "localstack"])
+def test_a_review_without_tags_is_gone_on_with(target: Target) -> None:
+    bench = Bench(target)
+    bench.have("REVIEW_IN_PROGRESS", tags=[])
+    assert bench.deployer.apply(STACK) == {"Name": "made"}
+    bench.have("REVIEW_IN_PROGRESS", tags=[{"Key": "project", "Value": "other"}])
+    with pytest.raises(ForeignStackError):
+        bench.deployer.apply(STACK)
+
+
 def test_an_update_that_was_rolled_back_can_be_tried_again(aws: Bench) -> None:
     aws.have("UPDATE_ROLLBACK_COMPLETE")
     aws.deployer.apply(STACK)
