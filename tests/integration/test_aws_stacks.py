@@ -42,7 +42,7 @@ class FakeProxy(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body)
 
-    def log_message(self, format: str, *args: Any) -> None:
+    def log_message(self, *args: Any) -> None:
         pass
 
 
@@ -92,7 +92,15 @@ class Bench:
     def start(self, *arguments: str) -> "subprocess.Popen[str]":
         """The command as a process, to be killed."""
         return subprocess.Popen(
-            [sys.executable, "-c", "from aws_deploy.cli import main; main()", "apply", "--as-on-aws", *IMAGES, *arguments],
+            [
+                sys.executable,
+                "-c",
+                "from aws_deploy.cli import main; main()",
+                "apply",
+                "--as-on-aws",
+                *IMAGES,
+                *arguments,
+            ],
             env={**os.environ, **self.env},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -149,7 +157,9 @@ def test_all_stacks_are_created_changed_rolled_forward_and_destroyed(bench: Benc
     # A change goes to what it concerns, in place, and is shown before.
     bigger = ["--set", "kafka.Partitions=6", "--set", "connect.Workers=2", "--set", "proxy.Tasks=3"]
     planned = bench.run("plan", "--format", "json", *IMAGES, *bigger)
-    changes = {(row["stack"].removeprefix(f"{bench.id}-"), row["resource"]) for row in json.loads(planned.stdout)["changes"]}
+    changes = {
+        (row["stack"].removeprefix(f"{bench.id}-"), row["resource"]) for row in json.loads(planned.stdout)["changes"]
+    }
     assert changes >= {("kafka", "PinTopic"), ("connect", "Events"), ("proxy", "Service")}
     assert {stack for stack, _ in changes} == {"kafka", "connect", "proxy"}
     bench.apply(*bigger)

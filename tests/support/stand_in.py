@@ -76,8 +76,9 @@ def _pythonic(node: Any) -> Any:
         if key == "pattern" and isinstance(value, str) and not _compiles(value):
             continue
         if key == "patternProperties":
-            value = {name if _compiles(name) else ".*": rule for name, rule in value.items()}
-        found[key] = _pythonic(value)
+            found[key] = {name if _compiles(name) else ".*": _pythonic(rule) for name, rule in value.items()}
+        else:
+            found[key] = _pythonic(value)
     return found
 
 

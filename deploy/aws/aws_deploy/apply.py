@@ -46,9 +46,7 @@ def apply_stacks(
     return {kind: outputs[kind] for kind in ALL if kind in kinds}
 
 
-def read_outputs(
-    deployer: Deployer, names: Names, kinds: Sequence[StackKind] = ORDER
-) -> Mapping[StackKind, Outputs]:
+def read_outputs(deployer: Deployer, names: Names, kinds: Sequence[StackKind] = ORDER) -> Mapping[StackKind, Outputs]:
     """The outputs of the stacks that are there; empty ones for the others."""
     return {kind: deployer.outputs(stack_name(names, kind)) for kind in kinds}
 

@@ -126,11 +126,11 @@ class StackCalls:
         # A creation that fails must not leave resources with DeletionPolicy Retain behind: their names would then
         # be in the way of the next try.
         clean: dict[str, Any] = {"RetainExceptOnCreate": True} if kind == "CREATE" and not stack.adopt else {}
-        seen = {event["EventId"] for event in self._events(stack.name)}
+        before = {event["EventId"] for event in self._events(stack.name)}
         self.client.execute_change_set(StackName=stack.name, ChangeSetName=change_set, **clean)
-        status = self.wait(stack.name, seen)
+        status = self.wait(stack.name, set(before))
         if status not in _DONE:
-            resource, reason = self._cause(stack.name, status)
+            resource, reason = self._cause(stack.name, status, before)
             raise StackFailedError(stack.name, resource, reason)
 
     def delete(self, name: str, *, tell: bool = False) -> None:
@@ -143,11 +143,11 @@ class StackCalls:
         if found is None:
             return
         stack_id = found["StackId"]  # a deleted stack is found by its id only
-        seen = {event["EventId"] for event in self._events(stack_id)} if tell else None
+        before = {event["EventId"] for event in self._events(stack_id)}
         self.client.delete_stack(StackName=name)
-        status = self.wait(stack_id, seen)
+        status = self.wait(stack_id, set(before) if tell else None)
         if status not in {None, "DELETE_COMPLETE"}:
-            resource, reason = self._cause(stack_id, status)
+            resource, reason = self._cause(stack_id, status, before)
             raise StackFailedError(name, resource, reason)
 
     def wait(self, name: str, seen: set[str] | None) -> str | None:
@@ -159,7 +159,7 @@ class StackCalls:
                 for event in reversed(list(self._events(name))):
                     if event["EventId"] not in seen:
                         seen.add(event["EventId"])
-                        self.watcher.progress(found["StackName"] if "StackName" in found else name, _progress(event))
+                        self.watcher.progress(found.get("StackName", name), _progress(event))
             if found is None or not found["StackStatus"].endswith("_IN_PROGRESS"):
                 return str(found["StackStatus"]) if found else None
             self._sleep(end, name, found["StackStatus"])
@@ -178,10 +178,12 @@ class StackCalls:
             if "does not exist" not in str(error):  # gone since it was found: no events then
                 raise
 
-    def _cause(self, name: str, status: str | None) -> tuple[str, str]:
-        """The resource that failed first, and why."""
+    def _cause(self, name: str, status: str | None, before: set[str]) -> tuple[str, str]:
+        """The resource that failed first since the events ``before``, and why."""
         for event in reversed(list(self._events(name))):
             progress = _progress(event)
+            if event["EventId"] in before:
+                continue
             if progress.status.endswith("_FAILED") and _NOT_THE_CAUSE not in progress.reason and progress.reason:
                 return progress.resource, progress.reason
         found = self.find(name)

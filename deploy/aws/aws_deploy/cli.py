@@ -112,9 +112,7 @@ def destroy(
         project = target.names.pipeline_id
         if (confirmed or click.prompt(f"Type the pipeline id to destroy it ({project})")) != project:
             raise click.ClickException("That is not its id; nothing was deleted")
-        retained = destroy_stacks(
-            target.deployer(Printer(out)), target.names, stacks or ALL, unprotect=unprotect
-        )
+        retained = destroy_stacks(target.deployer(Printer(out)), target.names, stacks or ALL, unprotect=unprotect)
         for item in retained:
             out.print(f"{item.stack}: retained {item.kind} {item.physical_id} ({item.note})")
         if delete_data:
@@ -143,9 +141,7 @@ def doctor(*, form: str, databricks_host: str | None, **given: Any) -> None:
 @click.option("--client-id", envvar="DATABRICKS_CLIENT_ID", help="Of a service principal.")
 @click.option("--client-secret", envvar="DATABRICKS_CLIENT_SECRET", help="Use the variable.")
 @click.option("--token", envvar="DATABRICKS_TOKEN", help="Instead of a service principal; use the variable.")
-def connection(
-    *, host: str, client_id: str | None, client_secret: str | None, token: str | None, **given: Any
-) -> None:
+def connection(*, host: str, client_id: str | None, client_secret: str | None, token: str | None, **given: Any) -> None:
     """Put Airflow's connection to Databricks into Secrets Manager (after stack mwaa)."""
     with readable_errors():
         target = _target(given)

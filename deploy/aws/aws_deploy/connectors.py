@@ -41,8 +41,12 @@ def include_connectors(node: Node, folder: Path) -> Node:
     here = {key: include_connectors(value, folder) for key, value in node.items() if key != _CONNECTOR}
     if isinstance(named := node.get(_CONNECTOR), str):
         from_file = {k: v for k, v in _settings(folder / named).items() if k not in _NAMED_BY_THE_TEMPLATE}
-        return {key: {"Fn::Sub": value} if "${" in value else value for key, value in from_file.items()} | here
+        return {key: _with_parameters(value) for key, value in from_file.items()} | here
     return here
+
+
+def _with_parameters(value: str) -> Node:
+    return {"Fn::Sub": value} if "${" in value else value
 
 
 def worker_name(pipeline_id: str, flush_interval_ms: str) -> str:

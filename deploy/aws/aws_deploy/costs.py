@@ -51,27 +51,31 @@ class Idle:
 def idle_costs(resources: Mapping[str, Mapping[str, Any]]) -> list[Idle]:
     """Of resources that ``resolve`` gave; those that cost nothing while idle are left out."""
     tasks = {name: item["Properties"] for name, item in resources.items() if item["Type"] == "AWS::ECS::TaskDefinition"}
-    found = [Idle(n, item["Type"], _per_hour(item["Type"], item.get("Properties", {}), tasks)) for n, item in resources.items()]
+    found = [
+        Idle(n, item["Type"], _per_hour(item["Type"], item.get("Properties", {}), tasks))
+        for n, item in resources.items()
+    ]
     return [idle for idle in found if idle.usd_per_hour > 0]
 
 
 def _per_hour(kind: str, properties: Mapping[str, Any], tasks: Mapping[str, Any]) -> float:
+    usd = _PER_HOUR.get(kind, 0.0)
     match kind:
         case "AWS::MSK::Cluster":
             nodes = properties["BrokerNodeGroupInfo"]
             disk = float(nodes["StorageInfo"]["EBSStorageInfo"]["VolumeSize"]) * _GIB_MONTH / HOURS_PER_MONTH
-            return float(int(properties["NumberOfBrokerNodes"]) * (_BROKER[nodes["InstanceType"]] + disk))
+            usd = int(properties["NumberOfBrokerNodes"]) * (_BROKER[nodes["InstanceType"]] + disk)
         case "AWS::KafkaConnect::Connector":
             capacity = properties["Capacity"]["ProvisionedCapacity"]
-            return int(capacity["McuCount"]) * int(capacity["WorkerCount"]) * _MCU
+            usd = int(capacity["McuCount"]) * int(capacity["WorkerCount"]) * _MCU
         case "AWS::MWAA::Environment":
-            return _AIRFLOW[properties["EnvironmentClass"]]
+            usd = _AIRFLOW[properties["EnvironmentClass"]]
         case "AWS::Kinesis::Stream":
-            return int(properties["ShardCount"]) * _SHARD if "ShardCount" in properties else _ON_DEMAND
+            usd = int(properties["ShardCount"]) * _SHARD if "ShardCount" in properties else _ON_DEMAND
         case "AWS::EC2::VPCEndpoint" if properties["VpcEndpointType"] == "Interface":
-            return len(properties["SubnetIds"]) * _ENDPOINT
+            usd = len(properties["SubnetIds"]) * _ENDPOINT
         case "AWS::ECS::Service":
             task = tasks[properties["TaskDefinition"]["Ref"]]
             one = int(task["Cpu"]) / 1024 * _VCPU + int(task["Memory"]) / 1024 * _TASK_GIB
-            return int(properties["DesiredCount"]) * one
-    return _PER_HOUR.get(kind, 0.0)
+            usd = int(properties["DesiredCount"]) * one
+    return usd

@@ -97,9 +97,7 @@ class Deployer(StackCalls):
             "Principal": "*",
             "Resource": [f"LogicalResourceId/{name}" for name in kept],
         }
-        self.client.set_stack_policy(
-            StackName=stack.name, StackPolicyBody=json.dumps({"Statement": [every, never]})
-        )
+        self.client.set_stack_policy(StackName=stack.name, StackPolicyBody=json.dumps({"Statement": [every, never]}))
 
     def _check_resources(self, name: str) -> None:
         missing = [

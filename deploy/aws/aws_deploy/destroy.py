@@ -121,7 +121,9 @@ def _empty(clients: Clients, bucket: str) -> int:
         if keys:
             failed = clients.s3.delete_objects(Bucket=bucket, Delete={"Objects": keys, "Quiet": True}).get("Errors", [])
             if failed:
-                raise ClientError({"Error": {"Code": failed[0].get("Code", ""), "Message": str(failed[0])}}, "DeleteObjects")
+                raise ClientError(
+                    {"Error": {"Code": failed[0].get("Code", ""), "Message": str(failed[0])}}, "DeleteObjects"
+                )
         count += len(keys)
     clients.s3.delete_bucket(Bucket=bucket)
     return count

@@ -47,12 +47,16 @@ def explain(error: Exception) -> str:
         case UnauthorizedSSOTokenError() | SSOTokenLoadError() | TokenRetrievalError():
             return f"The session has expired. {_SIGN_IN}"
         case ClientError():
-            code = error.response.get("Error", {}).get("Code", "")
-            if code in _EXPIRED:
-                return f"The session token has expired. {_SIGN_IN}"
-            if code in _UNKNOWN:
-                return f"AWS does not know these credentials ({code}). Check --profile and the AWS_… variables"
-            if code in _DENIED:
-                said = error.response["Error"].get("Message", "")
-                return f"This identity may not {error.operation_name}: {said}"
+            return _refusal(error)
+    return str(error)
+
+
+def _refusal(error: ClientError) -> str:
+    code, said = (error.response.get("Error", {}).get(key, "") for key in ("Code", "Message"))
+    if code in _EXPIRED:
+        return f"The session token has expired. {_SIGN_IN}"
+    if code in _UNKNOWN:
+        return f"AWS does not know these credentials ({code}). Check --profile and the AWS_… variables"
+    if code in _DENIED:
+        return f"This identity may not {error.operation_name}: {said}"
     return str(error)

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import click
 from pipeline_contracts.names import Names
@@ -27,7 +27,9 @@ _TARGET = [
 ]
 _WANTED = [
     click.option("--size", type=click.Choice(["dev", "prod"]), default="dev", show_default=True),
-    click.option("--proxy-url", envvar="PROXY_URL", default="", help="LocalStack: the proxy, as the gateway reaches it."),
+    click.option(
+        "--proxy-url", envvar="PROXY_URL", default="", help="LocalStack: the proxy, as the gateway reaches it."
+    ),
     click.option(
         "--api-key", envvar="GATEWAY_API_KEY", required=True, help="20 to 128 of A-Za-z0-9_-; use the variable."
     ),
@@ -35,7 +37,9 @@ _WANTED = [
     click.option("--image", "images", multiple=True, metavar="SERVICE=URI@DIGEST", help="An image by its digest."),
     click.option("--plugin", envvar="CONNECT_PLUGIN", type=click.Path(path_type=Path), help="S3 sink connector's zip."),
     click.option("--plugin-sha256", envvar="CONNECT_PLUGIN_SHA256", default="", help="What the zip must hash to."),
-    click.option("--set", "settings", multiple=True, metavar="STACK.PARAMETER=VALUE", help="A parameter of a template."),
+    click.option(
+        "--set", "settings", multiple=True, metavar="STACK.PARAMETER=VALUE", help="A parameter of a template."
+    ),
     click.option("--env", "environment", default="dev", show_default=True, help="Tag of every resource."),
     click.option("--owner", default="unknown", show_default=True, help="Tag of every resource."),
 ]
@@ -159,5 +163,5 @@ def _overrides(settings: tuple[str, ...]) -> dict[StackKind, dict[str, str]]:
         stack, _, name = key.partition(".")
         if stack not in ALL or not name:
             raise SettingError(f"--set {setting}: there is no stack {stack!r}; there are {', '.join(ALL)}")
-        found.setdefault(cast("StackKind", stack), {})[name] = value
+        found.setdefault(stack, {})[name] = value
     return found

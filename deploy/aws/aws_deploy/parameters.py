@@ -21,11 +21,11 @@ def parameters(kind: StackKind, wanted: Wanted, earlier: Earlier) -> dict[str, s
     Raises:
         KeyError: a stack that it reads from has not been deployed.
     """
-    found = _OF[kind](wanted, earlier) | wanted.overrides.get(kind, {})
+    found = {"PipelineId": wanted.names.pipeline_id, **_OF[kind](wanted, earlier), **wanted.overrides.get(kind, {})}
     if kind == "connect":
         flush = found.get("FlushIntervalMs", _FLUSH_INTERVAL_MS)
         found["WorkerName"] = worker_name(wanted.names.pipeline_id, flush)
-    return {"PipelineId": wanted.names.pipeline_id} | found
+    return found
 
 
 def check(stack: str, declared: Mapping[str, Mapping[str, Any]], given: Mapping[str, str]) -> None:
@@ -43,7 +43,9 @@ def check(stack: str, declared: Mapping[str, Mapping[str, Any]], given: Mapping[
             raise SettingError(f"Stack {stack} needs parameter {name}: {rule.get('Description', 'no default')}")
         if name in given and (wrong := _wrong(given[name], rule)):
             shown = _SECRET if rule.get("NoEcho") else repr(given[name])
-            raise SettingError(f"Stack {stack}: parameter {name} is {shown}; {rule.get('ConstraintDescription', wrong)}")
+            raise SettingError(
+                f"Stack {stack}: parameter {name} is {shown}; {rule.get('ConstraintDescription', wrong)}"
+            )
 
 
 def _wrong(value: str, rule: Mapping[str, Any]) -> str:

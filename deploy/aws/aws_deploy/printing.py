@@ -9,7 +9,7 @@ from rich.table import Table
 
 from aws_deploy.costs import HOURS_PER_MONTH
 from aws_deploy.plan import Planned
-from aws_deploy.stacks import Outputs
+from aws_deploy.stacks import Outputs, StackKind
 from aws_deploy.watcher import Change, Progress, Watcher
 
 Form = str
@@ -46,7 +46,7 @@ class Printer(Watcher):
         self._console.print(f"{stack}: {event.resource} {event.status} {event.reason}".rstrip())
 
 
-def show_outputs(outputs: Mapping[str, Outputs], form: Form) -> None:
+def show_outputs(outputs: Mapping[StackKind, Outputs], form: Form) -> None:
     """A table, or JSON."""
     if form == "json":
         click.echo(json.dumps(outputs, indent=2))

@@ -42,35 +42,42 @@ class _Template:
         [(kind, argument)] = condition.items()
         match kind:
             case "Condition":
-                return self._decide(self._document["Conditions"][argument])
+                holds = self._decide(self._document["Conditions"][argument])
             case "Fn::Equals":
                 one, other = (str(self._value(item)) for item in argument)
-                return one == other
+                holds = one == other
             case "Fn::Not":
-                return not self._decide(argument[0])
+                holds = not self._decide(argument[0])
             case "Fn::And":
-                return all(self._decide(item) for item in argument)
+                holds = all(self._decide(item) for item in argument)
             case "Fn::Or":
-                return any(self._decide(item) for item in argument)
-        raise KeyError(kind)
+                holds = any(self._decide(item) for item in argument)
+            case _:
+                raise KeyError(kind)
+        return holds
 
     def _value(self, node: Any) -> Any:
         if isinstance(node, list):
             return [value for value in map(self._value, node) if value is not _GONE]
         if not isinstance(node, dict):
             return node
-        if len(node) == 1:
-            [(kind, argument)] = node.items()
-            match kind:
-                case "Ref":
-                    return _GONE if argument == "AWS::NoValue" else self._values.get(argument, node)
-                case "Fn::If":
-                    return self._value(argument[1 if self._decide({"Condition": argument[0]}) else 2])
-                case "Fn::FindInMap":
-                    name, first, second = (self._value(item) for item in argument)
-                    return self._document["Mappings"][name][first][second]
-                case "Fn::Sub" if isinstance(argument, str):
-                    text = _VARIABLE.sub(lambda found: self._values.get(found[1], found[0]), argument)
-                    return {"Fn::Sub": text} if _VARIABLE.search(text) else text
+        if len(node) == 1 and (known := self._function(node)) is not None:
+            return known
         values = {key: self._value(value) for key, value in node.items()}
         return {key: value for key, value in values.items() if value is not _GONE}
+
+    def _function(self, node: dict[str, Any]) -> Any:
+        """The value of an intrinsic function; None where it is none, or nobody knows it yet."""
+        [(kind, argument)] = node.items()
+        match kind:
+            case "Ref":
+                return _GONE if argument == "AWS::NoValue" else self._values.get(argument, node)
+            case "Fn::If":
+                return self._value(argument[1 if self._decide({"Condition": argument[0]}) else 2])
+            case "Fn::FindInMap":
+                name, first, second = (self._value(item) for item in argument)
+                return self._document["Mappings"][name][first][second]
+            case "Fn::Sub" if isinstance(argument, str):
+                text = _VARIABLE.sub(lambda found: self._values.get(found[1], found[0]), argument)
+                return {"Fn::Sub": text} if _VARIABLE.search(text) else text
+        return None

@@ -10,7 +10,19 @@ from aws_deploy.parameters import check, parameters
 from aws_deploy.render import render, template_path
 from aws_deploy.wanted import ALL, NEEDS, ORDER, STATEFUL, Earlier, Outputs, Size, StackKind, Wanted
 
-__all__ = ["ALL", "NEEDS", "ORDER", "STATEFUL", "Outputs", "Size", "Stack", "StackKind", "Wanted", "build", "stack_name"]
+__all__ = [
+    "ALL",
+    "NEEDS",
+    "ORDER",
+    "STATEFUL",
+    "Outputs",
+    "Size",
+    "Stack",
+    "StackKind",
+    "Wanted",
+    "build",
+    "stack_name",
+]
 
 
 @dataclass(frozen=True)

@@ -81,9 +81,11 @@ class Account:
         if kind == "data":
             buckets = [wanted.names.bucket, f"{wanted.names.bucket}-access-logs"]
             buckets += [f"{project}-lake", f"{project}-artifacts"]
-            return any([self._our_bucket(name, project) for name in buckets])
+            ours = [self._our_bucket(name, project) for name in buckets]  # all are looked at
+            return any(ours)
         if kind == "streams":
-            return any([self._our_stream(name, project) for name in wanted.names.streams])
+            ours = [self._our_stream(name, project) for name in wanted.names.streams]
+            return any(ours)
         return False
 
     def after(self, kind: StackKind, outputs: Outputs) -> Outputs:

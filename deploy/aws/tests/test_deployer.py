@@ -112,6 +112,16 @@ def test_a_failure_names_stack_resource_and_first_reason(target: Target) -> None
     assert str(caught.value) == "Stack p-data: resource Made failed: the name is taken"
 
 
+def test_a_failure_is_not_blamed_on_an_earlier_one(aws: Bench) -> None:
+    aws.cloud.fail_next = ("First", "an old reason")
+    with pytest.raises(StackFailedError):
+        aws.deployer.apply(STACK)
+    aws.cloud.stacks["p-data"].status = "UPDATE_ROLLBACK_COMPLETE"
+    aws.cloud.fail_next = ("Second", "a new reason")
+    with pytest.raises(StackFailedError, match="resource Second failed: a new reason"):
+        aws.deployer.apply(replace(STACK, body=body("AWS::SNS::Topic")))
+
+
 @pytest.mark.parametrize("status", ["CREATE_FAILED", "ROLLBACK_COMPLETE", "UPDATE_FAILED", "REVIEW_IN_PROGRESS"])
 def test_a_dead_stack_is_made_anew_on_localstack(local: Bench, status: str) -> None:
     local.have(status)

@@ -1,3 +1,6 @@
+import json
+from typing import cast
+
 import pytest
 from aws_deploy.deployer import Deployer
 from aws_deploy.destroy import Retained, delete_retained, destroy_stacks
@@ -9,8 +12,6 @@ from pipeline_contracts.names import Names
 from rendered import document
 from service_kit.clock import ManualClock
 from stubbed_aws import StubbedAws
-from typing import cast
-import json
 
 NAMES = Names("p")
 TAGS = [{"Key": "project", "Value": "p"}]
@@ -20,7 +21,7 @@ TAGS = [{"Key": "project", "Value": "p"}]
 def cloud() -> FakeStacks:
     cloud = FakeStacks()
     for kind in ("data", "network", "kafka"):
-        body = json.dumps({"Resources": document(kind)["Resources"]})  # type: ignore[arg-type]
+        body = json.dumps({"Resources": document(kind)["Resources"]})
         cloud.stacks[f"p-{kind}"] = FakeStack(f"p-{kind}", "CREATE_COMPLETE", TAGS, body)
     return cloud
 

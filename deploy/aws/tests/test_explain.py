@@ -38,9 +38,7 @@ def test_other_refusals(error: Exception, text: str) -> None:
     assert text in explain(error)
 
 
-def test_a_wrong_profile_is_one_line_with_those_that_there_are(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_a_wrong_profile_is_one_line_with_those_that_there_are(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     config = tmp_path / "config"
     config.write_text("[profile work]\nregion = us-east-1\n")
     monkeypatch.setenv("AWS_CONFIG_FILE", str(config))

@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import pytest
 from aws_deploy.connectors import include_connectors, worker_name
 from aws_deploy.costs import idle_costs
@@ -5,7 +7,6 @@ from aws_deploy.errors import SettingError
 from aws_deploy.resolve import resolve
 from aws_deploy.stacks import ALL, NEEDS, build
 from rendered import EARLIER, document, wanted
-from pathlib import Path
 
 
 @pytest.mark.parametrize(
@@ -96,9 +97,7 @@ def test_every_size_has_a_price_and_prod_costs_more() -> None:
     for size in ("dev", "prod"):
         asked = wanted(size)
         found = [
-            idle
-            for kind in ALL
-            for idle in idle_costs(resolve(document(kind), build(kind, asked, EARLIER).parameters))
+            idle for kind in ALL for idle in idle_costs(resolve(document(kind), build(kind, asked, EARLIER).parameters))
         ]
         kinds = {idle.kind for idle in found}
         assert {"AWS::MSK::Cluster", "AWS::MWAA::Environment", "AWS::EC2::NatGateway", "AWS::ECS::Service"} <= kinds

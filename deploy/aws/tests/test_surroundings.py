@@ -90,7 +90,7 @@ def test_what_an_earlier_deployment_left_is_taken_over(aws: StubbedAws) -> None:
 
 def test_a_bucket_of_another_account_is_an_error(aws: StubbedAws) -> None:
     aws.stub("s3").add_client_error("head_bucket", "403")
-    with pytest.raises(ForeignResourceError, match="pinterest-raw belongs to somebody else.*PIPELINE_ID"):
+    with pytest.raises(ForeignResourceError, match=r"pinterest-raw belongs to somebody else.*PIPELINE_ID"):
         Account(aws.clients).has_leftovers("data", WANTED)
 
 

@@ -24,7 +24,7 @@ class StandIn(ResourceProvider[Any]):
 
     def __init__(self) -> None:
         self._schema = Schema(self.TYPE)
-        self.SCHEMA = self._schema.document  # noqa: N815 (LocalStack's name)
+        self.SCHEMA = self._schema.document
 
     def create(self, request: Any) -> ProgressEvent[Any]:
         """Make it, unless the schema refuses it or its name is taken."""
@@ -69,6 +69,9 @@ class StandIn(ResourceProvider[Any]):
     def delete(self, request: Any) -> ProgressEvent[Any]:
         """Unmake it."""
         model = request.previous_state or request.desired_state
+        if not set(self._schema.paths("primaryIdentifier")) <= set(model):
+            # LocalStack asks for the deletion of what could not be made, too.
+            return ProgressEvent(OperationStatus.SUCCESS, resource_model={})
         try:
             self._hold_up()
             if self.TYPE == "AWS::EC2::EIP":
@@ -106,6 +109,7 @@ class StandIn(ResourceProvider[Any]):
             **model,
             "region": request.region_name,
             "account": request.account_id,
+            "elb": f"elasticloadbalancing:{request.region_name}:{request.account_id}",
             "unique": unique,
             "short": unique.replace("-", "")[:16],
             "logical": request.logical_resource_id,

@@ -52,7 +52,9 @@ def roles(deployment: Deployment) -> list[str]:
 
 
 def _is_our_topic(resource: Any) -> bool:
-    return isinstance(resource, str) and bool(re.search(r":topic/pinterest/\*/(pinterest\.|__amazon_msk_connect_)", resource))
+    return isinstance(resource, str) and bool(
+        re.search(r":topic/pinterest/\*/(pinterest\.|__amazon_msk_connect_)", resource)
+    )
 
 
 def _streams_are_managed_apart(deployment: Deployment) -> list[str]:
@@ -70,7 +72,9 @@ def _all_of_s3(documents: Documents) -> None:
 
 
 def _all_keys(documents: Documents) -> None:
-    properties(documents, "databricks", "StreamsRole")["Policies"][0]["PolicyDocument"]["Statement"][1]["Resource"] = "*"
+    properties(documents, "databricks", "StreamsRole")["Policies"][0]["PolicyDocument"]["Statement"][1]["Resource"] = (
+        "*"
+    )
 
 
 def _all_topics(documents: Documents) -> None:

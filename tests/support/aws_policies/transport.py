@@ -14,7 +14,10 @@ _OPEN = {"0.0.0.0/0", "::/0"}
 def encrypted_transport(deployment: Deployment) -> list[str]:
     found = []
     for cluster in deployment.of("AWS::MSK::Cluster"):
-        if cluster.properties["EncryptionInfo"].get("EncryptionInTransit") != {"ClientBroker": "TLS", "InCluster": True}:
+        if cluster.properties["EncryptionInfo"].get("EncryptionInTransit") != {
+            "ClientBroker": "TLS",
+            "InCluster": True,
+        }:
             found.append(f"{cluster} takes plain text")
     for connector in deployment.of("AWS::KafkaConnect::Connector"):
         if connector.properties["KafkaClusterEncryptionInTransit"] != {"EncryptionType": "TLS"}:
@@ -56,10 +59,8 @@ def brokers(deployment: Deployment) -> list[str]:
             "has a second way in": is_["ClientAuthentication"]["Sasl"]["Scram"] == {"Enabled": False}
             and is_["ClientAuthentication"]["Tls"] == {"Enabled": False},
             "is public": is_["BrokerNodeGroupInfo"]["ConnectivityInfo"] == {"PublicAccess": {"Type": "DISABLED"}},
-            "does not log": is_.get("LoggingInfo", {})
-            .get("BrokerLogs", {})
-            .get("CloudWatchLogs", {})
-            .get("Enabled") is True,
+            "does not log": is_.get("LoggingInfo", {}).get("BrokerLogs", {}).get("CloudWatchLogs", {}).get("Enabled")
+            is True,
             "is not watched": monitoring.startswith("PER_"),
         }
         found += [f"{cluster} {what}" for what, holds in wants.items() if not holds]
@@ -92,11 +93,11 @@ def ingress(deployment: Deployment) -> list[str]:
         own[group.name] += group.properties.get("SecurityGroupIngress", [])
     for alone in deployment.of("AWS::EC2::SecurityGroupIngress"):
         own[alone.properties["GroupId"]["Fn::GetAtt"][0]].append(alone.properties)
-    for group, rules in own.items():
+    for name, rules in own.items():
         for rule in rules:
             if _OPEN & {rule.get("CidrIp"), rule.get("CidrIpv6")}:
-                found.append(f"{group} is open to everybody")
-            if group == "BrokerGroup" and (
+                found.append(f"{name} is open to everybody")
+            if name == "BrokerGroup" and (
                 (rule.get("FromPort"), rule.get("ToPort")) != (9098, 9098) or "SourceSecurityGroupId" not in rule
             ):
                 found.append("brokers take more than the IAM port of named groups")
