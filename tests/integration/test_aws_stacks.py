@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 import urllib.request
+import uuid
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -120,8 +121,8 @@ def plugin(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def bench(cloud: FullLocalStack, clients: Clients, plugin: Path, request: pytest.FixtureRequest) -> Bench:
-    return Bench(cloud, clients, f"a{abs(hash(request.node.name)) % 10**8}", plugin)
+def bench(cloud: FullLocalStack, clients: Clients, plugin: Path) -> Bench:
+    return Bench(cloud, clients, f"aws-{uuid.uuid4().hex[:8]}", plugin)
 
 
 def stack_status(bench: Bench, kind: StackKind) -> str:

@@ -11,7 +11,7 @@ from localstack_stand_in.kinds import KINDS, attribute
 
 
 def _plugin(kind: str) -> type[CloudFormationResourceProviderPlugin]:
-    class StandInPlugin(CloudFormationResourceProviderPlugin):
+    class StandInPlugin(CloudFormationResourceProviderPlugin):  # type: ignore[misc]  # LocalStack is in no environment of ours
         name = kind
 
         def __init__(self) -> None:

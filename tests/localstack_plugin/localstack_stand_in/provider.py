@@ -17,7 +17,7 @@ _THERE: dict[str, dict[str, dict[str, Any]]] = {}
 """Everything that was made, by type and identifier. LocalStack forgets at its end, and so does this."""
 
 
-class StandIn(ResourceProvider[Any]):
+class StandIn(ResourceProvider[Any]):  # type: ignore[misc]  # LocalStack is in no environment of ours
     """Subclasses say which type."""
 
     TYPE: str

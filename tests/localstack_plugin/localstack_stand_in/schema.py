@@ -31,7 +31,7 @@ class Schema:
         Raises:
             InvalidPropertyError: the schema does not allow them; names the place.
         """
-        found = self._typed(copy.deepcopy(properties), self.document)
+        found: dict[str, Any] = self._typed(copy.deepcopy(properties), self.document)
         for path in self.paths("readOnlyProperties"):
             if "/" not in path and path in found:
                 raise InvalidPropertyError(f"{path} is read-only")

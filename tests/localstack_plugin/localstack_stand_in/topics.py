@@ -3,6 +3,7 @@
 import base64
 import json
 import os
+from collections.abc import Collection
 from concurrent.futures import Future
 from typing import Any
 
@@ -63,7 +64,7 @@ def _admin() -> AdminClient | None:
     return AdminClient({"bootstrap.servers": servers, "log_level": 0}) if servers else None
 
 
-def _done(future: "Future[Any]", allowed: set[int] = frozenset()) -> bool:  # type: ignore[assignment]
+def _done(future: "Future[Any]", allowed: Collection[int] = ()) -> bool:
     """True where it was done, False where the broker gave an allowed error."""
     try:
         future.result(_TIMEOUT_S)
