@@ -87,9 +87,9 @@ def _retained(calls: StackCalls, kind: StackKind, name: str) -> Iterator[Retaine
 
 
 def delete_retained(clients: Clients, retained: Collection[Retained], project: str) -> Iterator[str]:
-    """Delete what ``destroy`` left, with all data in it: buckets, streams, brokers. Says what it did, one line each.
+    """Delete what ``destroy`` left, with all data in it: buckets, streams, brokers, the secret; one line each.
 
-    Keys, secrets, images and file systems stay: they cost little, and without the key nothing old can be read.
+    Key, images and ledger stay: they cost little, and without the key nothing old can be read.
 
     Raises:
         ForeignResourceError: one lacks our tag; it was not touched, those before it are gone.
@@ -111,6 +111,12 @@ def delete_retained(clients: Clients, retained: Collection[Retained], project: s
                 _check_tag(item, info.get("Tags", {}), project)
                 kafka.delete_cluster(ClusterArn=item.physical_id)
                 yield f"brokers {item.physical_id}: being deleted"
+            case "AWS::SecretsManager::Secret":
+                secrets = clients.other("secretsmanager")
+                given = secrets.describe_secret(SecretId=item.physical_id).get("Tags", [])
+                _check_tag(item, {tag["Key"]: tag["Value"] for tag in given}, project)
+                secrets.delete_secret(SecretId=item.physical_id, ForceDeleteWithoutRecovery=True)
+                yield f"secret {item.physical_id}: deleted"
 
 
 def _empty(clients: Clients, bucket: str) -> int:

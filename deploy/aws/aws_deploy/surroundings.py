@@ -12,7 +12,7 @@ from aws_deploy.clients import Clients
 from aws_deploy.errors import ForeignResourceError, MissingImageError, SettingError
 from aws_deploy.wanted import Outputs, StackKind, Wanted
 
-_GONE = {"404", "NoSuchBucket", "NotFound", "NoSuchTagSet", "ResourceNotFoundException"}
+_GONE = {"404", "NoSuchBucket", "NotFound", "NoSuchTagSet", "ResourceNotFoundException", "RepositoryNotFoundException"}
 _IMAGE_OF: Mapping[StackKind, str] = {"proxy": "proxy", "emitter": "emitter"}
 
 
@@ -76,7 +76,12 @@ class Account:
         return wanted
 
     def has_leftovers(self, kind: StackKind, wanted: Wanted) -> bool:
-        """Look at buckets and streams of the names that the stack will take."""
+        """Look at what has the names that the stack will take: buckets, streams, repositories, brokers, a secret.
+
+        Raises:
+            ForeignResourceError: see the base.
+            SettingError: it is ours, and CloudFormation cannot take it over; says how to delete it.
+        """
         project = wanted.names.pipeline_id
         if kind == "data":
             buckets = [wanted.names.bucket, f"{wanted.names.bucket}-access-logs"]
@@ -86,6 +91,15 @@ class Account:
         if kind == "streams":
             ours = [self._our_stream(name, project) for name in wanted.names.streams]
             return any(ours)
+        # LocalStack, where it stands in for AWS, has none of these services' calls.
+        if self.clients.target == "aws":
+            if kind == "images":
+                ours = [self._our_repository(f"{project}/{name}", project) for name in _IMAGE_OF.values()]
+                return any(ours)
+            if kind == "kafka":
+                self._refuse_old_brokers(project)
+            if kind == "mwaa":
+                self._refuse_old_secret(f"{project}/airflow/connections/databricks_default", project)
         return False
 
     def after(self, kind: StackKind, outputs: Outputs) -> Outputs:
@@ -166,6 +180,37 @@ class Account:
         except ClientError as error:
             return _unless_gone(error)
         return _ours(f"Stream {name}", {tag["Key"]: tag["Value"] for tag in tags}, project)
+
+    def _our_repository(self, name: str, project: str) -> bool:
+        ecr = self.clients.other("ecr")
+        try:
+            arn = ecr.describe_repositories(repositoryNames=[name])["repositories"][0]["repositoryArn"]
+        except ClientError as error:
+            return _unless_gone(error)
+        tags = ecr.list_tags_for_resource(resourceArn=arn)["tags"]
+        return _ours(f"Repository {name}", {tag["Key"]: tag["Value"] for tag in tags}, project)
+
+    def _refuse_old_brokers(self, name: str) -> None:
+        """Brokers are found by ARN only, so that CloudFormation cannot take them over by their name."""
+        for cluster in self.clients.other("kafka").list_clusters(ClusterNameFilter=name)["ClusterInfoList"]:
+            if cluster["ClusterName"] == name and cluster.get("State") != "DELETING":
+                _ours(f"MSK cluster {name}", cluster.get("Tags", {}), name)
+                raise SettingError(
+                    f"MSK cluster {name} of an earlier deployment is still there. Once all is in S3, delete it with "
+                    f"`aws kafka delete-cluster --cluster-arn {cluster['ClusterArn']}` and apply again"
+                )
+
+    def _refuse_old_secret(self, name: str, project: str) -> None:
+        try:
+            found = self.clients.other("secretsmanager").describe_secret(SecretId=name)
+        except ClientError as error:
+            _unless_gone(error)
+            return
+        _ours(f"Secret {name}", {tag["Key"]: tag["Value"] for tag in found.get("Tags", [])}, project)
+        raise SettingError(
+            f"Secret {name} of an earlier deployment is still there. Delete it with `aws secretsmanager delete-secret "
+            f"--force-delete-without-recovery --secret-id {name}`, apply again, and store the connection again"
+        )
 
 
 def _ours(what: str, tags: Mapping[str, str], project: str) -> bool:

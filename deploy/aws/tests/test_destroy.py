@@ -78,7 +78,12 @@ def test_streams_and_brokers_go_with_their_data_and_keys_stay() -> None:
     left = [
         Retained("p-streams", "AWS::Kinesis::Stream", "s"),
         Retained("p-kafka", "AWS::MSK::Cluster", "arn"),
+        Retained("p-mwaa", "AWS::SecretsManager::Secret", "secret"),
         Retained("p-data", "AWS::KMS::Key", "key"),
     ]
-    assert list(delete_retained(aws.clients, left, "p")) == ["stream s: deleted", "brokers arn: being deleted"]
+    secrets = aws.stub("secretsmanager")
+    secrets.add_response("describe_secret", {"Tags": TAGS})
+    secrets.add_response("delete_secret", {}, {"SecretId": "secret", "ForceDeleteWithoutRecovery": True})
+    done = ["stream s: deleted", "brokers arn: being deleted", "secret secret: deleted"]
+    assert list(delete_retained(aws.clients, left, "p")) == done
     aws.nothing_left()

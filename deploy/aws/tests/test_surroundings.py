@@ -112,3 +112,38 @@ def test_brokers_are_asked_for_their_addresses(aws: StubbedAws) -> None:
     outputs = Account(aws.clients).after("kafka", {"ClusterArn": "arn"})
     assert outputs == {"ClusterArn": "arn", "BootstrapServers": "b-1:9098"}
     assert Account(aws.clients).after("data", {"a": "b"}) == {"a": "b"}
+
+
+def test_repositories_are_taken_over(aws: StubbedAws) -> None:
+    ecr = aws.stub("ecr")
+    ecr.add_response("describe_repositories", {"repositories": [{"repositoryArn": "arn"}]})
+    ecr.add_response("list_tags_for_resource", {"tags": OURS["TagSet"]}, {"resourceArn": "arn"})
+    ecr.add_client_error("describe_repositories", "RepositoryNotFoundException")
+    assert Account(aws.clients).has_leftovers("images", WANTED)
+    aws.nothing_left()
+
+
+def cluster(name: str, **more: str) -> dict[str, object]:
+    return {"ClusterName": name, "ClusterArn": f"arn-of-{name}", "Tags": {"project": name}, **more}
+
+
+def test_brokers_that_are_still_there_are_named_with_the_way_to_delete_them(aws: StubbedAws) -> None:
+    kafka = aws.stub("kafka")
+    there = [cluster("pinterest-two"), cluster("pinterest", State="DELETING")]
+    kafka.add_response("list_clusters", {"ClusterInfoList": there}, {"ClusterNameFilter": "pinterest"})
+    assert not Account(aws.clients).has_leftovers("kafka", WANTED)
+    kafka.add_response("list_clusters", {"ClusterInfoList": [cluster("pinterest", State="ACTIVE")]})
+    with pytest.raises(SettingError, match="delete-cluster --cluster-arn arn-of-pinterest"):
+        Account(aws.clients).has_leftovers("kafka", WANTED)
+
+
+def test_a_secret_that_is_still_there_is_named_with_the_way_to_delete_it(aws: StubbedAws) -> None:
+    secrets = aws.stub("secretsmanager")
+    secrets.add_client_error("describe_secret", "ResourceNotFoundException")
+    assert not Account(aws.clients).has_leftovers("mwaa", WANTED)
+    secrets.add_response("describe_secret", {"Tags": OURS["TagSet"]})
+    with pytest.raises(SettingError, match="delete-secret --force-delete-without-recovery"):
+        Account(aws.clients).has_leftovers("mwaa", WANTED)
+    secrets.add_response("describe_secret", {})
+    with pytest.raises(ForeignResourceError):
+        Account(aws.clients).has_leftovers("mwaa", WANTED)
