@@ -2,7 +2,8 @@
 
 Usage: .venv/bin/python tests/tiers.py [TIER ...]      (no TIER: all, in this order)
 
-Exit code 0 when every check passed and every tier ran at least one test. A tier that runs no test has failed.
+Exit code 0 when every check passed and every tier ran at least one test. A tier that runs no test has failed. The tier
+``docker`` is left out, with a line that says so, where no Docker engine answers; with DOCKER_REQUIRED=1 it has failed.
 """
 
 import os
@@ -14,16 +15,26 @@ from collections.abc import Callable
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT / "tests" / "support"))
+import engine  # noqa: E402  # the tests' own
+
 RESULTS = ROOT / ".cache" / "tests"
 BIN = ROOT / ".venv" / "bin"
 UNIT = ["packages", "services", "spark/tests", "deploy/aws/tests", "local/tests"]
 DATABRICKS = ["packages", "spark/tests"]
+
+DOCKERFILES = ["services/*/Dockerfile", "spark/Dockerfile", "deploy/*/Dockerfile", "local/**/Dockerfile"]
 
 CHECKS = {
     "style": [str(BIN / "ruff"), "check", "."],
     "format": [str(BIN / "ruff"), "format", "--check", "."],
     "types": [str(BIN / "mypy")],
     "imports": [str(BIN / "lint-imports")],
+    "dockerfiles": [
+        str(BIN / "hadolint"),
+        *("--config", ".hadolint.yaml"),
+        *sorted(str(file.relative_to(ROOT)) for pattern in DOCKERFILES for file in ROOT.glob(pattern)),
+    ],
 }
 
 
@@ -37,6 +48,7 @@ def main(arguments: list[str]) -> int:
         "integration": lambda: pytest("integration", BIN, ["tests/integration"]),
         "embedded": lambda: pytest("embedded", BIN, ["tests/e2e"]),
         "chaos": lambda: pytest("chaos", BIN, ["tests/chaos"]),
+        "docker": lambda: pytest("docker", BIN, ["tests/docker"]),
     }
     unknown = set(arguments) - set(tiers)
     if unknown:
@@ -45,13 +57,16 @@ def main(arguments: list[str]) -> int:
     lines = []
     failed = False
     for name in arguments or tiers:
+        if name == "docker" and not arguments and os.environ.get("DOCKER_REQUIRED") != "1" and not engine.answers():
+            lines.append(("docker: not run, no Docker engine answers", 0.0))
+            continue
         started = time.monotonic()
         good, bad = tiers[name]()
         failed = failed or bad > 0 or good == 0
         lines.append((f"{name}: {good} passed, {bad} failed", time.monotonic() - started))
         sys.stdout.write(f"{lines[-1][0]}\n")
         sys.stdout.flush()
-    sys.stdout.write("\n" + "".join(f"{line:40} {seconds:6.0f} s\n" for line, seconds in lines))
+    sys.stdout.write("\n" + "".join(f"{line:44} {seconds:6.0f} s\n" for line, seconds in lines))
     return 1 if failed else 0
 
 

@@ -1,6 +1,7 @@
 """Rules of compose.yaml and the Dockerfiles; each was seen to fail on a broken copy, here, every time."""
 
 import re
+import subprocess
 import tomllib
 from pathlib import Path
 
@@ -128,3 +129,10 @@ def test_nothing_enters_the_build_unnamed() -> None:
 def test_every_command_runs_in_a_container_or_says_what_does() -> None:
     assert set(container.look.commands) | set(container.ELSEWHERE) == set(main.commands)
     assert not set(container.look.commands) & set(container.ELSEWHERE)
+
+
+def test_no_file_but_cis_knows_how_a_machine_gets_its_engine() -> None:
+    listed = subprocess.run(
+        ["git", "grep", "-l", "shared/" + "docker"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert set(listed.stdout.split()) == {".ci/run"}

@@ -6,9 +6,10 @@ from typing import Any
 
 import yaml
 
-KEY_ORDER = "<< profiles image build ports environment depends_on restart healthcheck mem_limit tmpfs volumes".split(
-    " "
-)
+KEY_ORDER = [
+    "<<", "profiles", "image", "build", "ports", "environment", "depends_on", "restart", "healthcheck", "mem_limit",
+    "tmpfs", "volumes",
+]  # fmt: skip
 # Run commands and end; there is nothing to ask.
 COMMANDS = {"cli"}
 CONDITIONS = {"service_healthy", "service_completed_successfully"}
