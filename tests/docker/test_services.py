@@ -6,7 +6,7 @@ import json
 import tarfile
 from collections import Counter
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import boto3
 import pytest
@@ -48,7 +48,7 @@ def in_kafka(cluster: Cluster, topic: str) -> Counter[bytes]:
         consumer.close()
 
 
-def aws(cluster: Cluster, name: str) -> Any:
+def aws(cluster: Cluster, name: Literal["kinesis", "s3"]) -> Any:
     return boto3.client(name, endpoint_url=cluster["localstack"].url, region_name="us-east-1")
 
 

@@ -33,6 +33,7 @@ def offences_of_compose(text: str, variables: dict[str, str], root: Path) -> lis
 
 def _keys(text: str) -> list[tuple[str, list[str]]]:
     node = yaml.compose(text)
+    assert node is not None
     services = next(value for key, value in node.value if key.value == "services")
     return [(key.value, [entry.value for entry, _ in value.value]) for key, value in services.value]
 
