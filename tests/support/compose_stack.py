@@ -98,4 +98,5 @@ class ComposeStack:
         return ["run", "-T", "--rm", "--no-deps", *mount, "emitter", *arguments]
 
     def _end(self) -> None:
+        engine.remove_containers(self.environment["COMPOSE_PROJECT_NAME"])  # `down` leaves those of `run` alone
         self.compose("down", "--volumes", "--remove-orphans", "--timeout", "10", check=False)

@@ -65,6 +65,14 @@ def build() -> None:
     compose("build", "--quiet", environment={})
 
 
+def remove_containers(project: str) -> None:
+    """Kill and remove every container of a Compose project."""
+    label = f"label=com.docker.compose.project={project}"
+    found = subprocess.run(["docker", "ps", "-aq", "--filter", label], capture_output=True, text=True, check=True)
+    if numbers := found.stdout.split():
+        subprocess.run(["docker", "rm", "-fv", *numbers], capture_output=True, check=False)
+
+
 def described(name: str, variables: dict[str, str]) -> dict[str, Any]:
     """One service of compose.yaml, with these variables over those of .env."""
     known = read_variables(ROOT / ".env", {}) | variables

@@ -47,6 +47,12 @@ class ServiceContainer:
         self.inner.reload()
         return str(self.inner.attrs["State"].get("Health", {}).get("Status"))
 
+    @property
+    def failed_checks(self) -> int:
+        """How many health checks in a row have failed."""
+        self.inner.reload()
+        return int(self.inner.attrs["State"]["Health"]["FailingStreak"])
+
     def status_of(self, path: str) -> int:
         """The status of one GET; 0 when nobody answers."""
         try:
