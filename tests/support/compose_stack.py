@@ -87,6 +87,10 @@ class ComposeStack:
         answers: dict[str, list[dict[str, Any]]] = self.json("answers")["answers"]
         return answers
 
+    def logs(self, service: str) -> str:
+        """All that one service wrote since its container was made."""
+        return self.compose("logs", "--no-log-prefix", service).stdout
+
     def kill(self, service: str) -> None:
         """kill -9 of a service's container. Docker leaves it dead, until ``up``."""
         self.compose("kill", service)
