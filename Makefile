@@ -14,7 +14,7 @@ demo: setup ## run the whole system once: SOURCE=folder EVENTS=n REPORT=file
 	$(BIN)/pipeline demo $(if $(SOURCE),--source '$(SOURCE)') $(if $(EVENTS),--events $(EVENTS)) --report '$(REPORT)'
 
 .PHONY: test
-test: setup-dev ## every check and every test that needs no Docker
+test: setup-dev ## every check and every test; those in containers where Docker runs
 	$(BIN)/python tests/tiers.py
 
 .PHONY: setup

@@ -20,6 +20,7 @@ FULL = {
     "answers": ["answers.py", "--posts", "400000"],
     "analysis": ["analysis.py", "--posts", "10000", "400000"],
     "system": ["system.py", "--cold"],
+    "containers": ["containers.py", "--cold"],
 }
 QUICK = {
     "proxy": ["proxy.py", "--seconds", "1", "--cells", "1x32,100x8"],
@@ -27,6 +28,7 @@ QUICK = {
     "answers": ["answers.py", "--posts", "40000"],
     "analysis": ["analysis.py", "--posts", "10000"],
     "system": ["system.py"],
+    "containers": ["containers.py"],
 }
 
 

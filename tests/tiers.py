@@ -4,8 +4,9 @@ Usage: .venv/bin/python tests/tiers.py [TIER ...]      (no TIER: all)
 
 Tiers that are named run one after the other and print as they go. Without names, two lanes of tiers run side by
 side, since the tiers of the second mostly wait for services to start and stop; what a tier prints is then held back
-until it ends. Exit code 0 when every check passed and every tier ran at least one test: a tier without a test has
-failed.
+until it ends. After them, alone, the tier ``docker``: where no Docker engine answers it is left out, with a line that
+says so; with DOCKER_REQUIRED=1 it has failed. Exit code 0 when every check passed and every tier ran at least one
+test: a tier without a test has failed.
 """
 
 import os
@@ -20,16 +21,26 @@ from pathlib import Path
 from typing import IO
 
 ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT / "tests" / "support"))
+import engine  # noqa: E402  # the tests' own
+
 RESULTS = ROOT / ".cache" / "tests"
 BIN = ROOT / ".venv" / "bin"
 UNIT = ["packages", "services", "spark/tests", "deploy/aws/tests", "local/tests"]
 DATABRICKS = ["packages", "spark/tests"]
+
+DOCKERFILES = ["services/*/Dockerfile", "spark/Dockerfile", "deploy/*/Dockerfile", "local/**/Dockerfile"]
 
 CHECKS = {
     "style": [str(BIN / "ruff"), "check", "."],
     "format": [str(BIN / "ruff"), "format", "--check", "."],
     "types": [str(BIN / "mypy")],
     "imports": [str(BIN / "lint-imports")],
+    "dockerfiles": [
+        str(BIN / "hadolint"),
+        *("--config", ".hadolint.yaml"),
+        *sorted(str(file.relative_to(ROOT)) for pattern in DOCKERFILES for file in ROOT.glob(pattern)),
+    ],
 }
 LANES = (("lint", "policy", "unit", "integration", "databricks"), ("embedded", "chaos"))
 
@@ -69,6 +80,10 @@ def main(arguments: list[str]) -> int:
     else:
         with ThreadPoolExecutor(len(LANES)) as lanes:
             outcomes = [outcome for done in lanes.map(run_held_back, LANES) for outcome in done]
+        if os.environ.get("DOCKER_REQUIRED") == "1" or engine.answers():
+            outcomes.append(run("docker", None))
+        else:
+            say("docker: not run, no Docker engine answers\n")
     summary = "".join(f"{outcome.line:40} {outcome.seconds:6.0f} s\n" for outcome in outcomes)
     say(f"\n{summary}{'all of it':40} {time.monotonic() - started:6.0f} s\n")
     return 0 if all(outcome.good for outcome in outcomes) else 1
@@ -148,6 +163,7 @@ TIERS: dict[str, Callable[[Output], tuple[int, int]]] = {
     "integration": pytest("integration", BIN, ["tests/integration"]),
     "embedded": pytest("embedded", BIN, ["tests/e2e"]),
     "chaos": pytest("chaos", BIN, ["tests/chaos"]),
+    "docker": pytest("docker", BIN, ["tests/docker"]),
 }
 
 

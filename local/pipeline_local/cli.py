@@ -18,20 +18,22 @@ from pipeline_local.topology import TopologyError
 FOLLOW_POLL_S = 0.3
 
 
-class _Group(click.Group):
+class CommandGroup(click.Group):
     """Turns our own errors into one clear message and exit code 1."""
 
     def invoke(self, ctx: click.Context) -> Any:
+        """As click does it; an error of ours is one line."""
         try:
             return super().invoke(ctx)
         except (InstallationError, SetupError, TopologyError) as error:
             raise click.ClickException(str(error)) from error
 
-    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 (in the order of a first session)
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 (click's signature)
+        """In the order of a first session."""
         return list(self.commands)
 
 
-@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(cls=CommandGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.pass_context
 def main(context: click.Context) -> None:
     """Run the Pinterest data pipeline on this machine and look into it.

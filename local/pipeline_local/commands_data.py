@@ -47,7 +47,7 @@ def policy_options(function: Any) -> Any:
 def analyser(installation: Installation) -> AnalyserClient:
     """The analyser of a running installation."""
     service = installation.service("analyser")
-    return AnalyserClient(f"http://127.0.0.1:{service.port}", service.environment["ANALYSER_TOKEN"])
+    return AnalyserClient(service.url, service.environment["ANALYSER_TOKEN"])
 
 
 def run_emitter(installation: Installation, arguments: list[str], **options: Any) -> subprocess.CompletedProcess[str]:

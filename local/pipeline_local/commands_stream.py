@@ -19,7 +19,7 @@ POPULAR_LIMIT = 20
 def reader(installation: Installation) -> ReaderClient:
     """The stream reader of a running installation."""
     service = installation.service("stream-reader")
-    return ReaderClient(f"http://127.0.0.1:{service.port}", service.environment["STREAM_READER_TOKEN"])
+    return ReaderClient(service.url, service.environment["STREAM_READER_TOKEN"])
 
 
 @click.command()

