@@ -82,7 +82,8 @@ def demo(
         raise InstallationError("the pipeline is running; `pipeline down` first (its state stays), then the demo")
     own = Installation(replace(installation.layout, home=installation.layout.home.parent / "demo"))
     os.environ["PIPELINE_HOME"] = str(own.layout.home)
-    os.environ.setdefault("ANALYSER_SHORT_LIVED", "true")
+    for name in ("ANALYSER_SHORT_LIVED", "STREAM_READER_SHORT_LIVED"):
+        os.environ.setdefault(name, "true")
     if own.layout.home.exists():
         own.reset()
     watch = Stopwatch()
