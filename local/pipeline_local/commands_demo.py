@@ -115,13 +115,6 @@ def _run(installation: Installation, emitter_arguments: list[str], watch: Stopwa
         if done.returncode not in {0, 1}:
             raise InstallationError(f"the emitter failed with exit code {done.returncode}; its lines above say why")
         summary = json.loads(done.stdout)
-    with watch.stage("stream"):
-        await_streamed(installation, STREAM_DEADLINE_S)
-    try:
-        reader = commands_stream.reader(installation)
-        popular, latencies = reader.popular(commands_stream.POPULAR_LIMIT, {}), reader.latencies()
-    except ReaderError as error:
-        raise InstallationError(str(error)) from error
     with watch.stage("archive"):
         await_archived(installation, commands_data.ARCHIVE_DEADLINE_S)
     with watch.stage("analyse"):
@@ -134,6 +127,13 @@ def _run(installation: Installation, emitter_arguments: list[str], watch: Stopwa
             )
         except AnalyserError as error:
             raise InstallationError(str(error)) from error
+    with watch.stage("stream"):
+        await_streamed(installation, STREAM_DEADLINE_S)
+    try:
+        reader = commands_stream.reader(installation)
+        popular, latencies = reader.popular(commands_stream.POPULAR_LIMIT, {}), reader.latencies()
+    except ReaderError as error:
+        raise InstallationError(str(error)) from error
     with watch.stage("audit"):
         found = audit_paths(installation)
     answers = stored_answers.stored(Lake(installation.layout.lake))
