@@ -1,4 +1,4 @@
-"""Commands that move or show data: send, analyse, answers, audit, quarantine, env, consume, query."""
+"""Commands that move or show data: send, analyse, answers, audit, quarantine, env, consume, query, and the stream's."""
 
 import csv
 import io
@@ -9,29 +9,26 @@ from typing import Any
 
 import click
 import duckdb
-from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
 from pipeline_contracts.names import KINDS, Kind
 from rich.console import Console
 
 from pipeline_local import answers as stored_answers
-from pipeline_local import processes, tables
+from pipeline_local import commands_stream, processes, tables, topic_records
 from pipeline_local.analyser_client import AnalyserClient, AnalyserError
-from pipeline_local.audit.collect import audit_batch_path
-from pipeline_local.audit.report import EXIT_UNREACHABLE
+from pipeline_local.audit.collect import audit_paths
+from pipeline_local.audit.report import EXIT_UNREACHABLE, PATHS, PathName
 from pipeline_local.audit.stages import StageUnreachableError
 from pipeline_local.flow import await_archived
 from pipeline_local.installation import Installation, InstallationError
 from pipeline_local.lake import Lake
+from pipeline_local.options import format_option, must_run
 
 ARCHIVE_DEADLINE_S = 300.0
 ANALYSIS = ("ingest", "clean", "answers")
 """The tasks of an analysis here. The job's last one, which audits the lake alone, is left to `pipeline audit`."""
-CONSUME_TIMEOUT_S = 10.0
 FORMATS = click.Choice(["table", "json", "csv"])
 
-format_option = click.option(
-    "--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True
-)
+path_option = click.option("--path", type=click.Choice(PATHS), help="Of one path alone. Default: both.")
 
 
 def policy_options(function: Any) -> Any:
@@ -51,16 +48,6 @@ def analyser(installation: Installation) -> AnalyserClient:
     """The analyser of a running installation."""
     service = installation.service("analyser")
     return AnalyserClient(service.url, service.environment["ANALYSER_TOKEN"])
-
-
-def must_run(installation: Installation) -> None:
-    """Say what to do where a command needs the services.
-
-    Raises:
-        InstallationError: nothing runs.
-    """
-    if not installation.runs:
-        raise InstallationError("nothing is running; start it with `pipeline up`")
 
 
 def run_emitter(installation: Installation, arguments: list[str], **options: Any) -> subprocess.CompletedProcess[str]:
@@ -133,16 +120,17 @@ def answers(installation: Installation, /, *, names: tuple[str, ...], form: str,
 
 
 @click.command()
+@path_option
 @format_option
 @click.pass_obj
-def audit(installation: Installation, form: str) -> None:
-    """Account for every record: acknowledged, stored, and the one fate of each.
+def audit(installation: Installation, path: PathName | None, form: str) -> None:
+    """Account for every record of both paths: acknowledged, stored, and the one fate of each.
 
-    Exit code 0: all accounted for; 1: something is missing, doubled or altered; 3: a stage cannot be reached;
-    4: records are still on their way (analyse, then audit again).
+    Exit code 0: all accounted for; 1: something is missing, doubled, altered or expired; 3: a stage cannot be
+    reached; 4: records are still on their way (analyse, then audit again).
     """
     try:
-        found = audit_batch_path(installation)
+        found = audit_paths(installation, [path] if path else PATHS)
     except StageUnreachableError as error:
         click.echo(f"cannot audit: {error}", err=True)
         sys.exit(EXIT_UNREACHABLE)
@@ -156,11 +144,14 @@ def audit(installation: Installation, form: str) -> None:
 @click.command()
 @click.option("--limit", default=20, show_default=True, help="How many rows to show.")
 @click.option(
-    "--replay", is_flag=True, help="Clean the quarantined records again (after a fix) and move those that pass."
+    "--replay",
+    is_flag=True,
+    help="Clean the batch path's quarantined records again (after a fix) and move those that pass.",
 )
+@path_option
 @format_option
 @click.pass_obj
-def quarantine(installation: Installation, limit: int, replay: bool, form: str) -> None:
+def quarantine(installation: Installation, limit: int, replay: bool, path: PathName | None, form: str) -> None:
     """Show what could not be read: how many by reason, and each with its coordinate and its text."""
     if replay:
         must_run(installation)
@@ -168,7 +159,8 @@ def quarantine(installation: Installation, limit: int, replay: bool, form: str) 
             analyser(installation).run(installation.names.job("batch"), {"replay": "true"}, only=["clean", "answers"])
         except AnalyserError as error:
             raise InstallationError(str(error)) from error
-    rows = Lake(installation.layout.lake).rows("quarantine/batch")
+    lake = Lake(installation.layout.lake)
+    rows = [{"path": one, **row} for one in ([path] if path else PATHS) for row in lake.rows(f"quarantine/{one}")]
     if form == "json":
         click.echo(json.dumps(rows[:limit], default=str, indent=2))
     else:
@@ -213,16 +205,11 @@ def consume(installation: Installation, kind: str, limit: int, last: bool) -> No
     names = installation.names
     topic = names.dead_letter_topic if kind == "dlq" else names.topic(_kind(kind))
     servers = installation.service("proxy").environment["KAFKA_BOOTSTRAP_SERVERS"]
-    consumer = Consumer(
-        {"bootstrap.servers": servers, "group.id": "pipeline-consume", "enable.auto.commit": False, "log_level": 0}
-    )
     try:
-        for line in _records(consumer, topic, limit, last=last):
+        for line in topic_records.read(servers, topic, limit, last=last):
             click.echo(json.dumps(line, ensure_ascii=False))
-    except KafkaException as error:
-        raise InstallationError(f"Kafka at {servers}: {error}") from error
-    finally:
-        consumer.close()
+    except topic_records.TopicUnreadableError as error:
+        raise InstallationError(str(error)) from error
 
 
 @click.command()
@@ -230,7 +217,11 @@ def consume(installation: Installation, kind: str, limit: int, last: bool) -> No
 @click.option("--format", "form", type=FORMATS, default="table", show_default=True)
 @click.pass_obj
 def query(installation: Installation, sql: str, form: str) -> None:
-    """Run SQL over the lake (DuckDB). Tables: `bronze_events`, `silver_pin`, `gold_…`; `show tables` lists them."""
+    """Run SQL over the lake (DuckDB). `show tables` lists its tables.
+
+    Such as `bronze_events`, `silver_pin`, `gold_…`, `stream_pinterest_pin_table` (every record) and
+    `stream_pinterest_pin_current` (one row per post), `stream_profile_popularity`.
+    """
     with Lake(installation.layout.lake).connect() as connection:
         try:
             result = connection.execute(sql)
@@ -257,34 +248,4 @@ def _kind(name: str) -> Kind:
     return next(kind for kind in KINDS if kind == name)
 
 
-def _records(consumer: Consumer, topic: str, limit: int, *, last: bool) -> list[dict[str, Any]]:
-    metadata = consumer.list_topics(topic, timeout=CONSUME_TIMEOUT_S).topics[topic]
-    assignment = []
-    available = 0
-    for partition in metadata.partitions:
-        low, high = consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=CONSUME_TIMEOUT_S)
-        start = max(low, high - limit) if last else low
-        available += high - start
-        assignment.append(TopicPartition(topic, partition, start))
-    consumer.assign(assignment)
-    messages: list[Message] = []
-    while len(messages) < min(limit, available) and (got := consumer.consume(limit, timeout=CONSUME_TIMEOUT_S)):
-        messages += [message for message in got if message.error() is None]
-    messages.sort(key=lambda message: (message.timestamp()[1], message.partition() or 0, message.offset() or 0))
-    chosen = messages[-limit:] if last else messages[:limit]
-    return [
-        {
-            "partition": message.partition(),
-            "offset": message.offset(),
-            "key": _text(message.key()),
-            "value": _text(message.value()),
-        }
-        for message in chosen
-    ]
-
-
-def _text(data: bytes | str | None) -> str | None:
-    return data.decode("utf-8", "backslashreplace") if isinstance(data, bytes) else data
-
-
-COMMANDS = (send, analyse, answers, audit, quarantine, env, consume, query)
+COMMANDS = (send, analyse, answers, *commands_stream.COMMANDS, audit, quarantine, env, consume, query)

@@ -1,4 +1,4 @@
-"""``pipeline demo``: the whole system once, from nothing to answers and the proof that no record is missing."""
+"""``pipeline demo``: both paths once, from nothing to answers, popular profiles and the proof that none is missing."""
 
 import json
 import os
@@ -15,14 +15,17 @@ import click
 from rich.console import Console
 
 from pipeline_local import answers as stored_answers
-from pipeline_local import commands_data, tables
+from pipeline_local import commands_data, commands_stream, tables
 from pipeline_local.analyser_client import AnalyserError
-from pipeline_local.audit.collect import audit_batch_path
-from pipeline_local.flow import await_archived
+from pipeline_local.audit.collect import audit_paths
+from pipeline_local.audit.report import Audit
+from pipeline_local.flow import await_archived, await_streamed
 from pipeline_local.installation import Installation, InstallationError
 from pipeline_local.lake import Lake
+from pipeline_local.reader_client import ReaderError
 
 DEFAULT_EVENTS = 10_000
+STREAM_DEADLINE_S = 600.0
 
 
 @dataclass
@@ -50,6 +53,11 @@ class Stopwatch:
     help=f"How many events of all kinds. Default: all of SOURCE, or {DEFAULT_EVENTS:,}.",
 )
 @click.option("--seed", default=1, show_default=True, help="Of the made-up posts.")
+@click.option(
+    "--rate",
+    type=click.FloatRange(min=0, min_open=True),
+    help="Events a second. Default: as fast as accepted, where latencies show how long the queue was.",
+)
 @click.option("--report", type=click.Path(dir_okay=False, path_type=Path), default="report.json", show_default=True)
 @click.option("--keep", is_flag=True, help="Leave everything running at the end.")
 @click.pass_obj
@@ -60,13 +68,15 @@ def demo(
     source: str | None,
     events: int | None,
     seed: int,
+    rate: float | None,
     report: Path,
     keep: bool,
 ) -> None:
-    """Start everything on an empty state, send posts, answer the questions, account for every record, stop.
+    """Start everything on an empty state, send posts down both paths, show answers and account for all, stop.
 
     It has a state folder of its own, which it empties first; what `pipeline up` keeps is not touched. The report
-    holds the same as the screen: events sent, audit, answers, seconds of each stage.
+    holds the same as the screen: events sent, audit, answers, stream (tables, popular profiles, latencies), seconds
+    of each stage.
     """
     if installation.runs:
         raise InstallationError("the pipeline is running; `pipeline down` first (its state stays), then the demo")
@@ -78,7 +88,7 @@ def demo(
     watch = Stopwatch()
     started = time.monotonic()
     try:
-        document = _run(own, _emitter_arguments(source, events, seed), watch)
+        document = _run(own, _emitter_arguments(source, events, seed, rate), watch)
     except BaseException:
         if not keep:
             own.down()
@@ -104,6 +114,13 @@ def _run(installation: Installation, emitter_arguments: list[str], watch: Stopwa
         if done.returncode not in {0, 1}:
             raise InstallationError(f"the emitter failed with exit code {done.returncode}; its lines above say why")
         summary = json.loads(done.stdout)
+    with watch.stage("stream"):
+        await_streamed(installation, STREAM_DEADLINE_S)
+    try:
+        reader = commands_stream.reader(installation)
+        popular, latencies = reader.popular(commands_stream.POPULAR_LIMIT, {}), reader.latencies()
+    except ReaderError as error:
+        raise InstallationError(str(error)) from error
     with watch.stage("archive"):
         await_archived(installation, commands_data.ARCHIVE_DEADLINE_S)
     with watch.stage("analyse"):
@@ -117,20 +134,51 @@ def _run(installation: Installation, emitter_arguments: list[str], watch: Stopwa
         except AnalyserError as error:
             raise InstallationError(str(error)) from error
     with watch.stage("audit"):
-        found = audit_batch_path(installation)
+        found = audit_paths(installation)
     answers = stored_answers.stored(Lake(installation.layout.lake))
+    stream = _stream(installation, found, popular, latencies)
     stored_answers.show(answers, "table")
-    tables.print_audit(Console(), found)
+    console = Console()
+    commands_stream.show_popular(console, popular)
+    tables.print_stream_tables(console, stream["tables"])
+    tables.print_latencies(console, {"table": stream["latency_ms"], "popularity": stream["popularity_latency_ms"]})
+    tables.print_audit(console, found)
     return {
         "events": {"sent": summary["sent"]},
         "audit": found.as_document(),
         "answers": answers.tables,
+        "stream": stream,
         "seconds": {},
     }
 
 
-def _emitter_arguments(source: str | None, events: int | None, seed: int) -> list[str]:
-    arguments = ["--format", "json", "--seed", str(seed)]
+def _stream(
+    installation: Installation, found: Audit, popular: dict[str, Any], latencies: dict[str, Any]
+) -> dict[str, Any]:
+    """The stream's part of the report. Latencies are in milliseconds, None where nothing was measured."""
+    own = Audit([row for row in found.rows if row.path == "stream"])
+    counts = {}
+    for name, kind in installation.names.streams.items():
+        rows = [row for row in own.rows if row.name == name]
+        current = sum(row.current for row in rows)
+        counts[kind] = {"rows": current + sum(row.superseded + row.repeated for row in rows), "current": current}
+    return {
+        "tables": counts,
+        "popular": popular["profiles"],
+        "audit": own.as_document(),
+        "latency_ms": _percentiles(latencies["table"]),
+        "popularity_latency_ms": _percentiles(latencies["popularity"]),
+    }
+
+
+def _percentiles(measured: dict[str, Any]) -> dict[str, float | None]:
+    return {"p50": measured["p50_ms"], "p95": measured["p95_ms"]}
+
+
+def _emitter_arguments(source: str | None, events: int | None, seed: int, rate: float | None) -> list[str]:
+    arguments = ["--path", "both", "--format", "json", "--seed", str(seed)]
+    if rate is not None:
+        arguments += ["--rate", str(rate)]
     if source is not None:
         is_folder = "://" not in source
         arguments += ["--source", str(Path(source).resolve()) if is_folder else source]

@@ -1,9 +1,16 @@
-"""Waits until what was sent lies in objects."""
+"""Waits until what was sent has arrived: in objects, in the stream tables, in the popularity of profiles."""
 
 import time
 
+from pipeline_contracts.names import Names
+from service_kit.clock import Clock, SystemClock
+
+from pipeline_local.audit.ledger import read_ledger
 from pipeline_local.audit.stages import KafkaStage, ObjectStage, StageUnreachableError
+from pipeline_local.audit.stream_fates import not_stored
+from pipeline_local.audit.stream_stage import KinesisStage
 from pipeline_local.installation import Installation, InstallationError
+from pipeline_local.lake import POPULARITY, Lake, current_view, view_name
 
 POLL_S = 0.5
 
@@ -23,6 +30,17 @@ def object_stage(installation: Installation) -> ObjectStage:
 def kafka_stage(installation: Installation) -> KafkaStage:
     """The broker of an installation."""
     return KafkaStage(installation.service("s3-sink").environment["KAFKA_BOOTSTRAP_SERVERS"])
+
+
+def kinesis_stage(installation: Installation) -> KinesisStage:
+    """The streams of an installation."""
+    environment = installation.service("mirror").environment
+    return KinesisStage.connect(
+        environment["AWS_ENDPOINT_URL"],
+        environment["AWS_REGION"],
+        environment["AWS_ACCESS_KEY_ID"],
+        environment["AWS_SECRET_ACCESS_KEY"],
+    )
 
 
 def await_archived(installation: Installation, deadline_s: float) -> None:
@@ -55,3 +73,42 @@ def await_archived(installation: Installation, deadline_s: float) -> None:
         f"records were not archived within {deadline_s:.0f} s{trouble}; "
         "see `pipeline status` and `pipeline logs s3-sink`"
     )
+
+
+def await_streamed(installation: Installation, deadline_s: float, clock: Clock | None = None) -> None:
+    """Block until the stream tables hold every record acknowledged so far, and every post moves its profile.
+
+    Raises:
+        InstallationError: some were still on their way at the deadline.
+    """
+    names, lake = installation.names, Lake(installation.layout.lake)
+    clock = clock or SystemClock()
+    acknowledged = read_ledger(installation.layout.ledger, "stream")
+    deadline = clock.monotonic() + deadline_s
+    trouble = ""
+    while clock.monotonic() < deadline:
+        left = not_stored(names, lake, acknowledged)
+        trouble = f"; {left} of {len(acknowledged)} records are not in the stream tables"
+        if left == 0:
+            posts, counted = _posts_of_profiles(names, lake)
+            if posts == counted:
+                return
+            trouble = f"; the popularity of profiles counts {counted} of {posts} posts"
+        clock.sleep(POLL_S)
+    raise InstallationError(
+        f"the stream path was not done within {deadline_s:.0f} s{trouble}; "
+        "see `pipeline status` and `pipeline logs stream-reader`"
+    )
+
+
+def _posts_of_profiles(names: Names, lake: Lake) -> tuple[int, int]:
+    """How many current posts name their profile, and how many of them the popularity table counts."""
+    pins = f"stream/{names.stream_table('pin')}"
+    popularity = lake.dataset(POPULARITY)
+    counted = 0 if popularity is None else sum(popularity.to_table(columns=["posts"])["posts"].to_pylist())
+    if lake.dataset(pins) is None:
+        return 0, counted
+    with lake.connect([pins]) as connection:
+        view = current_view(view_name(pins))
+        row = connection.execute(f"select count(*) from {view} where poster_name is not null").fetchone()  # noqa: S608
+    return (row[0] if row else 0), counted

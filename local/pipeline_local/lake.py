@@ -1,15 +1,22 @@
 """Reads the lake's Delta tables without Spark, so that answers and audit work whether the analyser runs or not."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import duckdb
 from deltalake import DeltaTable
 from deltalake.exceptions import TableNotFoundError
 from pyarrow import fs
 from pyarrow.dataset import Dataset
+
+POPULARITY: Final = "stream/profile_popularity"
+
+_ORDER: Final = ("recorded_at", '"partition"', 'length("offset")', '"offset"', "log_id")
+EARLIEST_FIRST: Final = ", ".join(_ORDER)
+LATEST_FIRST: Final = ", ".join(f"{column} desc" for column in _ORDER)
+"""The order of a stream table's records. Sequence numbers are text of digits, and compare as numbers."""
 
 
 @dataclass(frozen=True)
@@ -67,12 +74,40 @@ class Lake:
         rows: list[dict[str, Any]] = [] if dataset is None else dataset.to_table().to_pylist()
         return rows
 
-    def connect(self) -> duckdb.DuckDBPyConnection:
-        """An in-memory DuckDB with one view per table, its path with ``_`` for ``/``: ``silver_pin``."""
+    def connect(self, only: Iterable[str] | None = None) -> duckdb.DuckDBPyConnection:
+        """An in-memory DuckDB with one view per table (or those named), its path with ``_`` for ``/``: ``silver_pin``.
+
+        A stream table holds every record; beside ``stream_pinterest_pin_table`` stands ``stream_pinterest_pin_current``
+        with the rows that count, one per post.
+        """
         connection = duckdb.connect()
         connection.execute("set timezone = 'UTC'")
-        for table in self.tables():
+        for table in self.tables() if only is None else only:
             dataset = self.dataset(table)
-            if dataset is not None:
-                connection.register(table.replace("/", "_").replace("-", "_"), dataset)
+            if dataset is None:
+                continue
+            view = view_name(table)
+            connection.register(view, dataset)
+            if view.startswith("stream_") and view.endswith("_table"):
+                connection.execute(f"create view {current_view(view)} as {_current_rows(view)}")
         return connection
+
+
+def view_name(table: str) -> str:
+    """A table's name in SQL: ``silver_pin`` for ``silver/pin``."""
+    return table.replace("/", "_").replace("-", "_")
+
+
+def current_view(view: str) -> str:
+    """The view of the rows that count, beside that of a stream table."""
+    return f"{view.removesuffix('_table')}_current"
+
+
+def _current_rows(table: str) -> str:
+    """Of each post the content whose first record is the latest, in that record's row."""
+    return f"""
+    select * from (
+      select * from {table}
+      qualify row_number() over (partition by ind, content_hash order by {EARLIEST_FIRST}) = 1
+    ) qualify row_number() over (partition by ind order by {LATEST_FIRST}) = 1
+    """  # noqa: S608 (a name of ours)

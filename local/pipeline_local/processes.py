@@ -22,6 +22,7 @@ MODULES = {
     "proxy": "ingest_proxy",
     "s3-sink": "s3_sink",
     "analyser": "batch_analyser",
+    "stream-reader": "stream_reader",
     "emitter": "emitter",
 }
 
@@ -73,9 +74,10 @@ def _paths(layout: Layout, service: Service) -> dict[str, str]:
         "LAKE_URI": layout.lake.as_uri(),
         "EMITTER_LEDGER": str(layout.ledger),
         "ANALYSER_STATE_DIR": str(layout.home / "analyser"),
+        "STREAM_READER_STATE_DIR": str(layout.home / "stream-reader"),
     }
     result = {name: value for name, value in paths.items() if name in service.environment}
-    if service.name == "analyser":
+    if service.name in {"analyser", "stream-reader"}:
         result |= {"SPARK_JARS_DIR": str(layout.spark_jars), "SPARK_ARCHIVE_DIR": str(layout.class_archives)}
     if service.name == "s3-sink":
         result["S3_SINK_CONNECTORS_DIR"] = str(layout.root / "deploy" / "aws" / "connectors")

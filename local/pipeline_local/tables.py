@@ -1,27 +1,32 @@
-"""Status, audit, quarantine and rows as people read them."""
+"""Status, audit, quarantine, popular profiles and rows as people read them."""
 
 import io
 import json
 import shutil
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import asdict
+from datetime import UTC, datetime
 from typing import Any
 
 import psutil
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from pipeline_local import descendants
-from pipeline_local.audit.report import EXIT_EQUAL, EXIT_FLOWING, EXIT_MISSING, Audit
+from pipeline_local.audit.report import EXIT_EQUAL, EXIT_FLOWING, EXIT_MISSING, PATHS, Audit, AuditRow, PathName
 from pipeline_local.installation import Installation
 from pipeline_local.status import Status
 
 STAGES = ("acknowledged", "in_log", "in_objects", "in_bronze", "unacknowledged")
 FATES = ("current", "superseded", "repeated", "quarantined", "dead_lettered", "expired", "in_flight")
+NOT_OF_STREAMS = {"in_objects", "in_bronze", "dead_lettered"}
 VERDICTS = {
     EXIT_EQUAL: "every record is accounted for: none missing, none doubled",
     EXIT_MISSING: "NOT EQUAL: records are missing, doubled, altered or expired; see above",
-    EXIT_FLOWING: "still flowing: some records have not reached the end; run `pipeline analyse`, then audit again",
+    EXIT_FLOWING: "still flowing: some records have not reached the end; run `pipeline analyse`, then audit again "
+    "(the stream path goes on by itself)",
 }
 
 _COLOURS = {"ready": "green", "failed": "red", "unready": "yellow", "restarting": "yellow"}
@@ -75,26 +80,46 @@ def memory_bytes(installation: Installation, service: str) -> int:
 
 
 def print_audit(console: Console, found: Audit) -> None:
-    """One column per log, the stages and then the fates as rows; below it every trouble, and a verdict in words."""
-    logs = sorted({(row.name, row.log_id) for row in found.rows})
-    names = Counter(name for name, _ in logs)
-    titles = [name if names[name] == 1 else f"{name}\n{log_id}" for name, log_id in logs]
-    table = Table("records", *titles, "all", title="Every record and its fate", title_justify="left")
-    for column in table.columns[1:]:
-        column.justify = "right"
-    for section in (STAGES, FATES):
-        for measure in section:
-            sums = [
-                sum(getattr(row, measure) or 0 for row in found.rows if (row.name, row.log_id) == log) for log in logs
-            ]
-            table.add_row(measure.replace("_", " "), *(f"{one:,}" for one in sums), f"{sum(sums):,}")
-        table.add_section()
-    console.print(table)
+    """A table per path, with one column per log; below them every trouble, and a verdict in words."""
+    for path in PATHS:
+        if rows := [row for row in found.rows if row.path == path]:
+            _print_fates(console, path, rows)
     for row in found.rows:
         for what in ("missing", "doubled", "altered"):
             if ranges := getattr(row, what):
-                console.print(f"{what}: {row.name}, partition {row.partition}, offsets {ranges}", highlight=False)
+                place = "shard" if row.path == "stream" else "partition"
+                console.print(f"{what}: {row.name}, {place} {row.partition}, offsets {ranges}", highlight=False)
     console.print(VERDICTS[found.exit_code], highlight=False)
+
+
+def _print_fates(console: Console, path: PathName, rows: list[AuditRow]) -> None:
+    logs = sorted({(row.name, row.log_id) for row in rows})
+    names = Counter(name for name, _ in logs)
+    titles = [_narrow(name) if names[name] == 1 else f"{_narrow(name)}\n{_short(log_id)}" for name, log_id in logs]
+    table = Table("records", title=f"Every record and its fate: {path}", title_justify="left")
+    for title in (*titles, "all"):
+        table.add_column(title, justify="right", overflow="fold")
+    for section in (STAGES, FATES):
+        for measure in section:
+            if path == "stream" and measure in NOT_OF_STREAMS:
+                continue
+            sums = [sum(getattr(row, measure) or 0 for row in rows if (row.name, row.log_id) == log) for log in logs]
+            table.add_row(measure.replace("_", " "), *(f"{one:,}" for one in sums), f"{sum(sums):,}")
+        table.add_section()
+    console.print(table)
+
+
+def _narrow(name: str) -> str:
+    """A stream's name on two lines, so that three of them fit a terminal."""
+    return name.replace("streaming-", "streaming-\n", 1)
+
+
+def _short(log_id: str) -> str:
+    """What tells two logs of one name apart: of a stream, when it was made."""
+    _, at, created_ms = log_id.rpartition("@")
+    if not at:
+        return log_id
+    return f"of {datetime.fromtimestamp(int(created_ms) / 1000, UTC):%Y-%m-%d %H:%M:%S}"
 
 
 def print_quarantine(console: Console, rows: list[dict[str, Any]], limit: int) -> None:
@@ -102,29 +127,68 @@ def print_quarantine(console: Console, rows: list[dict[str, Any]], limit: int) -
     if not rows:
         console.print("nothing is quarantined")
         return
-    counts = Table("reason", "source", "records", title="Quarantine", title_justify="left")
-    for (reason, source), count in sorted(Counter((row["reason"], row["source"]) for row in rows).items()):
-        counts.add_row(reason, source, str(count))
+    counts = Table("path", "reason", "source", "records", title="Quarantine", title_justify="left")
+    for (path, *why), count in sorted(Counter((row["path"], row["reason"], row["source"]) for row in rows).items()):
+        counts.add_row(path, *why, str(count))
     console.print(counts)
-    table = Table("topic", "partition", "offset", "reason", "text")
+    table = Table()
+    for title in ("topic or stream", "partition", "offset", "reason"):
+        table.add_column(title, overflow="fold")  # a coordinate that is cut off finds nothing
+    table.add_column("text")
     for row in rows[:limit]:
         table.add_row(
-            row["topic"],
+            row["topic"] if row["path"] == "batch" else row["stream"],
             str(row["partition"]),
             str(row["offset"]),
             row["reason"],
-            (row["value"] or row["raw_base64"])[:120],
+            escape((row["value"] or row["raw_base64"])[:120]),
         )
     console.print(table)
     if len(rows) > limit:
         console.print(f"{len(rows) - limit} more; --limit shows them")
 
 
+def print_popular(console: Console, profiles: list[dict[str, Any]]) -> None:
+    """Profiles and their scores, the highest first."""
+    table = Table(
+        "", "profile", "score", "posts", "followers", "last post", title="Popular profiles", title_justify="left"
+    )
+    for column in (table.columns[0], *table.columns[2:5]):
+        column.justify = "right"
+    for place, profile in enumerate(profiles, start=1):
+        table.add_row(
+            str(place),
+            escape(profile["poster_name"]),
+            f"{profile['score']:.3f}",
+            f"{profile['posts']:,}",
+            f"{profile['follower_count'] or 0:,}",
+            str(profile["last_post_at"]),
+        )
+    console.print(table)
+
+
+def print_stream_tables(console: Console, counts: Mapping[str, Mapping[str, int]]) -> None:
+    """How many rows each stream table holds, and how many of them count."""
+    table = Table("table", "rows", "current rows", title="Stream tables", title_justify="left")
+    for kind, numbers in counts.items():
+        table.add_row(kind, f"{numbers['rows']:,}", f"{numbers['current']:,}")
+    console.print(table)
+
+
+def print_latencies(console: Console, latencies: Mapping[str, Mapping[str, float | None]]) -> None:
+    """One line: how long after its arrival in the stream a record was in its table, and counted for its profile."""
+    parts = [
+        f"{what} {' / '.join('-' if one is None else f'{one:,.0f} ms' for one in (ms['p50'], ms['p95']))}"
+        for what, ms in latencies.items()
+    ]
+    console.print(f"from arrival in the stream (half / 95 % within): {', '.join(parts)}", highlight=False)
+
+
 def print_rows(console: Console, title: str, rows: list[dict[str, Any]]) -> None:
     """A titled table; ``none`` where there are no rows."""
     table = Table(*(rows[0] if rows else ["none"]), title=title, title_justify="left")
     for row in rows:
-        table.add_row(*(_number(value) for value in row.values()))
+        table.add_row(*(_cell(value) for value in row.values()))
     console.print(table)
 
 
@@ -133,14 +197,14 @@ def rendered(columns: list[str], rows: list[tuple[Any, ...]]) -> str:
     console = Console(record=True, file=io.StringIO(), width=shutil.get_terminal_size((160, 40)).columns)
     table = Table(*columns)
     for row in rows:
-        table.add_row(*("" if value is None else str(value) for value in row))
+        table.add_row(*("" if value is None else escape(str(value)) for value in row))
     console.print(table)
     return console.export_text()
 
 
-def _number(value: object) -> str:
+def _cell(value: object) -> str:
     if isinstance(value, int) and not isinstance(value, bool) and value >= 10_000:
         return f"{value:,}"
     if isinstance(value, float):
         return f"{value:,.1f}"
-    return "" if value is None else str(value)
+    return "" if value is None else escape(str(value))

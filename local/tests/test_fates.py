@@ -1,4 +1,4 @@
-"""Each fate, on a lake of real Delta tables written by hand."""
+"""Each fate of the batch path, on a lake of real Delta tables written by hand."""
 
 import json
 import shutil
@@ -70,7 +70,7 @@ def judged(
     rows = [{**AT, "offset": offset, "content_hash": content} for offset, content in (acknowledged or {}).items()]
     said = pa.Table.from_pylist(rows, schema=Acknowledged)
     origins = {Coordinate(TOPIC, "L", 0, offset) for offset in dead}
-    return audit(Names(), Lake(folder), Stages(logs, ranges, origins, said))
+    return Audit(audit(Names(), Lake(folder), Stages(logs, ranges, origins, said)))
 
 
 def row(found: Audit) -> dict[str, Any]:
@@ -162,6 +162,7 @@ def test_a_log_that_was_made_anew_keeps_its_old_rows(tmp_path: Path, empty: bool
     bronze(tmp_path, {0: "1"})
     silver(tmp_path, (1, 0, "1", []))
     logs = [] if empty else [LogPartition(TOPIC, "new", 0, 0, 0)]
-    found = audit(Names(), Lake(tmp_path), Stages(logs, [], set(), pa.Table.from_pylist([], schema=Acknowledged)))
+    stages = Stages(logs, [], set(), Acknowledged.empty_table())
+    found = Audit(audit(Names(), Lake(tmp_path), stages))
     old = next(one for one in found.rows if one.log_id == "L")
     assert (old.in_log, old.current, found.exit_code) == (1, 1, 0)

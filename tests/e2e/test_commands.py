@@ -1,21 +1,27 @@
 """Every `pipeline` command on a running installation, in the order of a first session."""
 
+import base64
 import csv
 import io
 import json
+import math
 import os
 import re
 import shlex
 import subprocess
+import time
 import urllib.request
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from agreement import differences
 from pipeline_local import descendants
 from recompute import recompute
 from stack import PIPELINE, ROOT, Stack, fates
 
+SERVICES = {"kafka", "localstack", "mirror", "proxy", "s3-sink", "analyser", "stream-reader"}
+POPULAR_DEADLINE_S = 60
 USERS = [
     {"ind": 1, "first_name": "Ana", "last_name": "Lee", "age": 36, "date_joined": "2015-12-08 20:02:43"},
     {"ind": 2, "first_name": "Bo", "last_name": "Ek", "age": 200, "date_joined": "2016-01-01 00:00:00"},
@@ -42,7 +48,7 @@ def posts(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_status_shows_every_service_ready(stack: Stack) -> None:
     status = stack.json("status")
     assert status["state"] == "ready"
-    assert set(status["services"]) == {"kafka", "localstack", "mirror", "proxy", "s3-sink", "analyser"}
+    assert set(status["services"]) == SERVICES
     assert {service["state"] for service in status["services"].values()} == {"ready"}
     assert all(service["memory_bytes"] > 10_000_000 for service in status["services"].values())
     assert "s3-sink" in stack.pipeline("status").stdout
@@ -163,6 +169,58 @@ def test_replay_keeps_what_still_cannot_be_read(stack: Stack) -> None:
     assert stack.audit()["ok"]
 
 
+def test_the_same_posts_down_the_stream(stack: Stack, posts: Path) -> None:
+    stack.pipeline("send", "--source", str(posts), "--path", "stream")
+    audit = stack.audit()
+    assert audit["ok"], audit
+    counts = fates({"rows": [row for row in audit["rows"] if row["path"] == "stream"]})
+    assert (counts["in_log"], counts["current"], counts["quarantined"]) == (4, 3, 1)
+    alone = stack.json("audit", "--path", "stream")["rows"]
+    assert alone == [row for row in audit["rows"] if row["path"] == "stream"]
+    assert {row["path"] for row in stack.json("audit", "--path", "batch")["rows"]} == {"batch"}
+
+
+def test_the_stream_agrees_with_the_batch(stack: Stack, posts: Path) -> None:
+    assert differences(posts, stack.home / "lake") == {}
+
+
+def test_quarantine_of_each_path(stack: Stack) -> None:
+    assert [row["path"] for row in stack.json("quarantine")] == ["batch", "stream"]
+    (row,) = stack.json("quarantine", "--path", "stream")
+    assert (row["reason"], row["stream"]) == ("out_of_range", "streaming-pinterest-user")
+    assert json.loads(row["value"])["age"] == 200
+    assert base64.b64decode(row["raw_base64"]).decode() == row["value"]
+    assert "streaming-pinterest-user" in stack.pipeline("quarantine").stdout
+
+
+def test_popular_profiles_by_what_their_posts_are(stack: Stack) -> None:
+    """Place and person of a post arrive later than its pin, and correct the score then."""
+    deadline = time.monotonic() + POPULAR_DEADLINE_S
+    of_the_post = ("--category", "art", "--country", "Malta", "--age-group", "36-50")
+    while not stack.json("popular", *of_the_post)["profiles"] and time.monotonic() < deadline:
+        time.sleep(0.5)
+    for filters in ((), of_the_post):
+        (profile,) = stack.json("popular", *filters)["profiles"]
+        assert (profile["poster_name"], profile["posts"], profile["follower_count"]) == ("P", 1, 2000)
+        assert 3.0 < profile["score"] < math.log10(2001)
+    assert stack.json("popular", "--country", "Peru")["profiles"] == []
+    said = stack.pipeline("popular").stdout
+    assert "Popular profiles" in said
+    assert "half life" in said
+
+
+def test_resume_knows_the_kinds(stack: Stack) -> None:
+    done = stack.pipeline("resume", "nope", check=False)
+    assert done.returncode == 2
+    assert "'pin', 'geo', 'user'" in done.stderr
+
+
+def test_query_sees_the_stream_tables(stack: Stack) -> None:
+    sql = "select country, log_id from stream_pinterest_geo_current join stream_pinterest_geo_table using (ind, log_id)"
+    assert [row["country"] for row in stack.json("query", sql)] == ["Malta"]
+    assert stack.json("query", "select posts from stream_profile_popularity") == [{"posts": 1}]
+
+
 def test_query_runs_sql_over_the_lake(stack: Stack) -> None:
     assert stack.json("query", "select ind, country from silver_geo") == [{"ind": 1, "country": "Malta"}]
     done = stack.pipeline("query", "select nope", check=False)
@@ -171,7 +229,7 @@ def test_query_runs_sql_over_the_lake(stack: Stack) -> None:
 
 
 def test_logs_are_json_lines_with_service_level_and_event(stack: Stack) -> None:
-    for service in ("proxy", "s3-sink", "analyser", "mirror"):
+    for service in ("proxy", "s3-sink", "analyser", "mirror", "stream-reader"):
         lines = [json.loads(line) for line in stack.pipeline("logs", service).stdout.splitlines() if line[:1] == "{"]
         assert lines, service
         assert all({"time", "level", "service", "event"} <= set(line) for line in lines)
@@ -203,11 +261,12 @@ def test_down_and_up_again_keeps_what_was_sent(stack: Stack) -> None:
     done = stack.pipeline("analyse", check=False)
     assert done.returncode == 1
     assert "start it with `pipeline up`" in done.stderr
-    assert stack.pipeline("audit", check=False).returncode == 3
+    for path in ("batch", "stream"):
+        assert stack.pipeline("audit", "--path", path, check=False).returncode == 3
     stack.up()
     audit = stack.audit()
     assert audit["ok"], audit
-    assert fates(audit)["in_log"] == 5
+    assert fates(audit)["in_log"] == 5 + 4
 
 
 def test_up_after_the_supervisor_was_killed_cleans_up_first(stack: Stack) -> None:

@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from agreement import current_counts, differences, popularity
 from pipeline_local import descendants
+from pipeline_local.lake import Lake
 from posts import SAMPLE, write_generated
 from recompute import recompute
 from stack import PIPELINE, ROOT, fates, free_ports
@@ -39,10 +41,36 @@ def demo(tmp_path: Path, *arguments: str) -> dict[str, Any]:
         timeout=500,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    for title in ("1. Most popular category in each country", "8. Median follower count", "Every record and its fate"):
+    for title in (
+        "1. Most popular category in each country", "8. Median follower count", "Popular profiles", "Stream tables",
+        "Every record and its fate: batch", "Every record and its fate: stream",
+    ):  # fmt: skip
         assert title in done.stdout
     document: dict[str, Any] = json.loads(report.read_text())
     return document
+
+
+def must_agree(tmp_path: Path, raw: Path, report: dict[str, Any]) -> None:
+    """Raw files, silver and the stream tables hold the same posts, row by row, and each post moved its profile."""
+    lake = tmp_path / "demo" / "lake"
+    assert differences(raw, lake) == {}
+    stream = report["stream"]
+    assert stream["tables"] == current_counts(lake)
+    profiles = popularity(lake)
+    posts = {name: posts for name, (posts, _) in profiles["expected"].items()}
+    assert {name: posts for name, (posts, _) in profiles["stored"].items()} == posts
+    scores = {name: score for name, (_, score) in profiles["expected"].items()}
+    assert {name: score for name, (_, score) in profiles["stored"].items()} == pytest.approx(scores, rel=1e-6)
+    popular = stream["popular"]
+    assert len(popular) == 20
+    assert [one["score"] for one in popular] == sorted((one["score"] for one in popular), reverse=True)
+    assert {one["poster_name"]: one["posts"] for one in popular}.items() <= posts.items()
+    for measured in (stream["latency_ms"], stream["popularity_latency_ms"]):
+        assert 0 < measured["p50"] <= measured["p95"]
+
+
+def of_path(audit: dict[str, Any], path: str) -> dict[str, int]:
+    return fates({"rows": [row for row in audit["rows"] if row["path"] == path]})
 
 
 @pytest.mark.skipif(not SAMPLE.exists(), reason="the real sample is not beside this checkout")
@@ -50,22 +78,35 @@ def test_demo_on_the_real_sample(tmp_path: Path) -> None:
     report = demo(tmp_path, "--source", str(SAMPLE))
     assert report["events"] == {"sent": {"pin": 1326, "geo": 1326, "user": 1329}}
     assert report["audit"]["ok"]
-    counts = fates(report["audit"])
-    assert counts == {
-        "in_log": 3981, "current": 3 * 877, "superseded": 0, "repeated": 449 + 449 + 448, "quarantined": 4,
-        "dead_lettered": 0, "expired": 0, "in_flight": 0,
-    }  # fmt: skip
+    for path in ("batch", "stream"):
+        assert of_path(report["audit"], path) == {
+            "in_log": 3981, "current": 3 * 877, "superseded": 0, "repeated": 449 + 449 + 448, "quarantined": 4,
+            "dead_lettered": 0, "expired": 0, "in_flight": 0,
+        }, path  # fmt: skip
+    assert report["stream"]["audit"]["ok"]
+    assert report["stream"]["audit"]["rows"] == [row for row in report["audit"]["rows"] if row["path"] == "stream"]
+    assert report["stream"]["tables"] == {
+        "pin": {"rows": 1326, "current": 877},
+        "geo": {"rows": 1326, "current": 877},
+        "user": {"rows": 1325, "current": 877},
+    }
+    quarantined = Lake(tmp_path / "demo" / "lake").rows("quarantine/stream")
+    assert [(row["stream"], row["reason"]) for row in quarantined] == [("streaming-pinterest-user", "wrong_kind")] * 4
+    must_agree(tmp_path, SAMPLE, report)
     assert list(report["answers"]) == NINE
     expected = recompute(SAMPLE)
     assert report["answers"] == {name: expected[name] for name in NINE}
-    assert set(report["seconds"]) == {"start", "send", "archive", "analyse", "audit", "stop", "total"}
+    assert set(report["seconds"]) == {"start", "send", "stream", "archive", "analyse", "audit", "stop", "total"}
 
 
 def test_demo_on_a_hundred_thousand_generated_events(tmp_path: Path) -> None:
     report = demo(tmp_path, "--events", "100000", "--seed", "7")
     assert sum(report["events"]["sent"].values()) == 100_000
     assert report["audit"]["ok"]
-    expected = recompute(write_generated(tmp_path / "raw", 100_000, 7))
+    assert [of_path(report["audit"], path)["in_log"] for path in ("batch", "stream")] == [100_000, 100_000]
+    raw = write_generated(tmp_path / "raw", 100_000, 7)
+    must_agree(tmp_path, raw, report)
+    expected = recompute(raw)
     assert report["answers"] == {name: expected[name] for name in NINE}
 
 

@@ -22,6 +22,7 @@ from pipeline_transforms.cleaning import REASONS
 from pipeline_transforms.schemas import CLEANED
 from s3_sink.settings import Settings as SinkSettings
 from service_kit.settings import ServiceSettings
+from stream_reader.settings import Settings as ReaderSettings
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
@@ -30,6 +31,7 @@ SETTINGS: dict[str, tuple[str, type[ServiceSettings]]] = {
     "services/proxy": ("PROXY_", ProxySettings),
     "services/s3-sink": ("S3_SINK_", SinkSettings),
     "services/emitter": ("EMITTER_", EmitterSettings),
+    "services/stream-reader": ("STREAM_READER_", ReaderSettings),
     "spark": ("ANALYSER_", ServerSettings),
     "deploy/aws": ("MIRROR_", MirrorSettings),
 }

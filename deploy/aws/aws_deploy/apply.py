@@ -1,29 +1,56 @@
 """All stacks of a deployment, in order."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 
 from pipeline_contracts.names import Names
 
 from aws_deploy.deployer import Deployer
-from aws_deploy.stacks import ORDER, Outputs, StackKind, Wanted, build, stack_name
+from aws_deploy.errors import SettingError
+from aws_deploy.stacks import ALL, NEEDS, ORDER, Outputs, StackKind, Wanted, build, stack_name
+from aws_deploy.surroundings import Nothing, Surroundings
+
+_NOTHING_MADE = {None, "REVIEW_IN_PROGRESS", "ROLLBACK_COMPLETE"}
 
 
 def apply_stacks(
-    deployer: Deployer, wanted: Wanted, rebuild: Collection[StackKind] = ()
+    deployer: Deployer,
+    wanted: Wanted,
+    rebuild: Collection[StackKind] = (),
+    *,
+    kinds: Collection[StackKind] = ORDER,
+    surroundings: Surroundings | None = None,
 ) -> Mapping[StackKind, Outputs]:
-    """Apply every stack, each with the outputs of those before it; stops at the first that fails.
+    """Apply these stacks, each with the outputs of those before it; stops at the first that fails.
 
     ``rebuild`` names stacks whose resources were lost (LocalStack only, see ``Deployer.apply``).
 
     Raises:
-        What ``Deployer.apply`` raises.
+        SettingError: a stack that one of these needs is neither there nor among them; or a bad parameter.
+        What ``Deployer.apply`` and ``surroundings`` raise.
     """
+    around = surroundings or Nothing()
     outputs: dict[StackKind, Outputs] = {}
-    for kind in ORDER:
-        outputs[kind] = deployer.apply(build(kind, wanted, outputs), rebuild=kind in rebuild)
-    return outputs
+    for kind in ALL:
+        name = stack_name(wanted.names, kind)
+        if kind not in kinds:
+            if wanted.target == "aws" and deployer.status(name, wanted.names.pipeline_id):
+                outputs[kind] = around.after(kind, deployer.outputs(name))
+            continue
+        _check_needs(kind, outputs)
+        ready = around.before(kind, wanted)
+        stack = build(kind, ready, outputs)
+        if deployer.target == "aws" and deployer.settled(name, stack.tags["project"]) in _NOTHING_MADE:
+            stack = replace(stack, adopt=around.has_leftovers(kind, wanted))
+        outputs[kind] = around.after(kind, deployer.apply(stack, rebuild=kind in rebuild))
+    return {kind: outputs[kind] for kind in ALL if kind in kinds}
 
 
-def read_outputs(deployer: Deployer, names: Names) -> Mapping[StackKind, Outputs]:
+def read_outputs(deployer: Deployer, names: Names, kinds: Sequence[StackKind] = ORDER) -> Mapping[StackKind, Outputs]:
     """The outputs of the stacks that are there; empty ones for the others."""
-    return {kind: deployer.outputs(stack_name(names, kind)) for kind in ORDER}
+    return {kind: deployer.outputs(stack_name(names, kind)) for kind in kinds}
+
+
+def _check_needs(kind: StackKind, there: Collection[StackKind]) -> None:
+    if missing := sorted(NEEDS[kind] - set(there)):
+        raise SettingError(f"Stack {kind} needs {', '.join(missing)}, which are not there; apply them first, or all")

@@ -1,47 +1,25 @@
 """The ``aws_deploy`` command."""
 
-import json
 import sys
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from typing import Any
 
 import click
-from botocore.exceptions import BotoCoreError, ClientError
 from pipeline_contracts.kafka_topics import topic_specs
-from pipeline_contracts.names import InvalidPipelineIdError, Names
 from pydantic import SecretStr
-from rich.console import Console
-from rich.table import Table
 
 from aws_deploy.apply import apply_stacks, read_outputs
-from aws_deploy.clients import Clients
-from aws_deploy.deployer import Change, Deployer, Progress, Watcher
-from aws_deploy.errors import DeployError
+from aws_deploy.connection import airflow_connection, store_connection
+from aws_deploy.destroy import delete_retained, destroy_stacks
+from aws_deploy.doctor import examine
+from aws_deploy.explain import readable_errors
 from aws_deploy.mirror.__main__ import main as run_mirror
-from aws_deploy.stacks import Outputs, StackKind, Wanted
+from aws_deploy.options import Target, form_option, stacks_option, target_options, wanted_options
+from aws_deploy.plan import plan_stacks
+from aws_deploy.printing import Printer, console, show_outputs, show_plan, show_rows
+from aws_deploy.stacks import ALL, StackKind, stack_name
 from aws_deploy.topics import KafkaTopics, ensure_topics
 
-
-class _Printer(Watcher):
-    """Tells a person at a terminal what happens."""
-
-    def __init__(self, console: Console) -> None:
-        self._console = console
-
-    def changes(self, stack: str, changes: list[Change]) -> None:
-        """One line per change."""
-        if not changes:
-            self._console.print(f"{stack}: no changes")
-        for change in changes:
-            self._console.print(f"{stack}: {change.action.lower()} {change.resource} ({change.kind})")
-
-    def rebuilding(self, stack: str) -> None:
-        """One line."""
-        self._console.print(f"{stack}: LocalStack cannot change it in place; it is made anew")
-
-    def progress(self, stack: str, event: Progress) -> None:
-        """One line per event."""
-        self._console.print(f"{stack}: {event.resource} {event.status} {event.reason}".rstrip())
+_TARGET = ("pipeline_id", "region", "profile", "endpoint_url", "as_on_aws")
 
 
 @click.group()
@@ -49,62 +27,129 @@ def main() -> None:
     """Deploy the pipeline's stacks into AWS, or into LocalStack where AWS_ENDPOINT_URL is set."""
 
 
-_pipeline_id = click.option("--pipeline-id", envvar="PIPELINE_ID", default="pinterest", show_default=True)
-_region = click.option("--region", envvar="AWS_REGION", default="us-east-1", show_default=True)
-_profile = click.option("--profile", envvar="AWS_PROFILE", help="Profile of the AWS configuration.")
-_endpoint = click.option("--endpoint-url", envvar="AWS_ENDPOINT_URL", help="LocalStack's address; unset: AWS.")
+@main.command()
+@target_options
+@wanted_options
+@stacks_option
+@form_option
+def plan(*, stacks: tuple[StackKind, ...], form: str, **given: Any) -> None:
+    """Show what apply would change, and what is paid while nobody uses it. Changes nothing."""
+    with readable_errors():
+        target = _target(given)
+        found = plan_stacks(
+            target.deployer(), target.wanted(**given), target.kinds(stacks), target.surroundings(**given)
+        )
+    show_plan(found, form)
 
 
 @main.command()
-@_pipeline_id
-@_region
-@_profile
-@_endpoint
-@click.option("--proxy-url", envvar="PROXY_URL", required=True, help="The proxy, as the gateway reaches it.")
-@click.option("--api-key", envvar="GATEWAY_API_KEY", required=True, help="20 to 128 of A-Za-z0-9_-; use the variable.")
+@target_options
+@wanted_options
+@stacks_option
 @click.option("--kafka", envvar="KAFKA_BOOTSTRAP_SERVERS", help="Make the topics there too; unset: leave them.")
-@click.option("--env", "environment", default="dev", show_default=True, help="Tag of every resource.")
-@click.option("--owner", default="unknown", show_default=True, help="Tag of every resource.")
-def apply(
-    *,
-    pipeline_id: str,
-    region: str,
-    profile: str | None,
-    endpoint_url: str | None,
-    proxy_url: str,
-    api_key: str,
-    kafka: str | None,
-    environment: str,
-    owner: str,
-) -> None:
+def apply(*, stacks: tuple[StackKind, ...], kafka: str | None, **given: Any) -> None:
     """Create or change all stacks, in order. Safe to run again; stops at the first failure."""
-    console = Console(highlight=False, soft_wrap=True)
-    with _errors():
-        clients = _clients(endpoint_url, region, profile)
-        names = Names(pipeline_id)
-        wanted = Wanted(names, clients.target, clients.endpoint_url, proxy_url, SecretStr(api_key), environment, owner)
-        outputs = apply_stacks(_deployer(clients, _Printer(console)), wanted)
+    out = console()
+    with readable_errors():
+        target = _target(given)
+        wanted = target.wanted(**given)
+        outputs = apply_stacks(
+            target.deployer(Printer(out)),
+            wanted,
+            kinds=target.kinds(stacks),
+            surroundings=target.surroundings(**given),
+        )
         if kafka:
-            for line in ensure_topics(KafkaTopics(kafka), topic_specs(names)) or ["topics: no changes"]:
-                console.print(line)
-    console.print(_table(outputs))
+            for line in ensure_topics(KafkaTopics(kafka), topic_specs(wanted.names)) or ["topics: no changes"]:
+                out.print(line)
+    show_outputs(outputs, "table")
 
 
 @main.command()
-@_pipeline_id
-@_region
-@_profile
-@_endpoint
-@click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True)
-def outputs(*, pipeline_id: str, region: str, profile: str | None, endpoint_url: str | None, form: str) -> None:
+@target_options
+@form_option
+def status(*, form: str, **given: Any) -> None:
+    """Show each stack: its state, since when, and why if it failed. Exit code 3 unless all are complete."""
+    with readable_errors():
+        target = _target(given)
+        deployer = target.deployer()
+        rows = []
+        for kind in target.kinds(()):
+            name = stack_name(target.names, kind)
+            state = deployer.status(name, target.names.pipeline_id)
+            there = deployer.find(name) if state else None
+            since = (there.get("LastUpdatedTime") or there["CreationTime"]).isoformat(" ", "seconds") if there else ""
+            rows.append((name, state or "not there", since, there.get("StackStatusReason", "") if there else ""))
+    show_rows(("stack", "state", "since", "reason"), rows, form)
+    if not all(state in {"CREATE_COMPLETE", "UPDATE_COMPLETE"} for _, state, *_ in rows):
+        sys.exit(3)
+
+
+@main.command()
+@target_options
+@form_option
+def outputs(*, form: str, **given: Any) -> None:
     """Show what the stacks give: bucket, streams, API, URL."""
-    with _errors():
-        clients = _clients(endpoint_url, region, profile)
-        found = read_outputs(_deployer(clients, Watcher()), Names(pipeline_id))
-    if form == "json":
-        click.echo(json.dumps(found, indent=2))
-    else:
-        Console(highlight=False, soft_wrap=True).print(_table(found))
+    with readable_errors():
+        target = _target(given)
+        found = read_outputs(target.deployer(), target.names, target.kinds(()))
+    show_outputs(found, form)
+
+
+@main.command()
+@target_options
+@stacks_option
+@click.option("--unprotect", is_flag=True, help="Take down protected stacks too.")
+@click.option("--delete-data", is_flag=True, help="Then delete buckets, streams and brokers with all that is in them.")
+@click.option("--yes", "confirmed", help="The pipeline id, instead of being asked for it.")
+def destroy(
+    *, stacks: tuple[StackKind, ...], unprotect: bool, delete_data: bool, confirmed: str | None, **given: Any
+) -> None:
+    """Delete the stacks, the last first, and say what stays."""
+    out = console()
+    with readable_errors():
+        target = _target(given)
+        project = target.names.pipeline_id
+        if (confirmed or click.prompt(f"Type the pipeline id to destroy it ({project})")) != project:
+            raise click.ClickException("That is not its id; nothing was deleted")
+        retained = destroy_stacks(target.deployer(Printer(out)), target.names, stacks or ALL, unprotect=unprotect)
+        for item in retained:
+            out.print(f"{item.stack}: retained {item.kind} {item.physical_id} ({item.note})")
+        if delete_data:
+            for line in delete_retained(target.clients, retained, project):
+                out.print(line)
+
+
+@main.command()
+@target_options
+@wanted_options
+@form_option
+@click.option("--databricks-host", envvar="DATABRICKS_HOST", help="Is asked whether it answers.")
+def doctor(*, form: str, databricks_host: str | None, **given: Any) -> None:
+    """Look at credentials, zones, quotas, names, images. Changes nothing. Exit code 1 if apply would fail."""
+    with readable_errors():
+        target = _target(given)
+        found = list(examine(target.account(**given), target.wanted(**given), databricks_host))
+    show_rows(("look", "state", "finding"), [(item.name, item.state, item.text) for item in found], form)
+    if any(item.state == "failed" for item in found):
+        sys.exit(1)
+
+
+@main.command()
+@target_options
+@click.option("--host", envvar="DATABRICKS_HOST", required=True)
+@click.option("--client-id", envvar="DATABRICKS_CLIENT_ID", help="Of a service principal.")
+@click.option("--client-secret", envvar="DATABRICKS_CLIENT_SECRET", help="Use the variable.")
+@click.option("--token", envvar="DATABRICKS_TOKEN", help="Instead of a service principal; use the variable.")
+def connection(*, host: str, client_id: str | None, client_secret: str | None, token: str | None, **given: Any) -> None:
+    """Put Airflow's connection to Databricks into Secrets Manager (after stack mwaa)."""
+    with readable_errors():
+        target = _target(given)
+        secret, other = (SecretStr(text) if text else None for text in (client_secret, token))
+        name = store_connection(
+            target.clients, target.names.pipeline_id, airflow_connection(host, client_id, secret, other)
+        )
+    click.echo(f"{name}: stored")
 
 
 @main.command()
@@ -113,28 +158,5 @@ def mirror() -> None:
     sys.exit(run_mirror())
 
 
-@contextmanager
-def _errors() -> Iterator[None]:
-    """Turn errors that a person can act on into one line and exit code 1."""
-    try:
-        yield
-    except (DeployError, InvalidPipelineIdError, BotoCoreError, ClientError) as error:
-        raise click.ClickException(str(error)) from error
-
-
-def _clients(endpoint_url: str | None, region: str, profile: str | None) -> Clients:
-    return Clients.on_localstack(endpoint_url, region) if endpoint_url else Clients.on_aws(region, profile)
-
-
-def _deployer(clients: Clients, watcher: Watcher) -> Deployer:
-    poll_s = 0.2 if clients.target == "localstack" else 2.0
-    return Deployer(clients.cloudformation, clients.target, watcher=watcher, poll_s=poll_s)
-
-
-def _table(outputs: Mapping[StackKind, Outputs]) -> Table:
-    table = Table("stack", "output")
-    table.add_column("value", overflow="fold")
-    for stack, values in outputs.items():
-        for key, value in values.items():
-            table.add_row(stack, key, value)
-    return table
+def _target(given: dict[str, Any]) -> Target:
+    return Target(**{name: given.pop(name) for name in _TARGET})

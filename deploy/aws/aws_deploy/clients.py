@@ -1,7 +1,8 @@
 """The only place where clients are made."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 from urllib.parse import urlsplit
 
 import boto3
@@ -32,6 +33,8 @@ class Clients:
     s3: "S3Client"
     kinesis: "KinesisClient"
     apigateway: "APIGatewayClient"
+    other: Callable[[str], Any]
+    """A client of any other service, by its boto3 name."""
 
     @classmethod
     def on_aws(cls, region: str, profile: str | None = None) -> Self:
@@ -48,6 +51,7 @@ class Clients:
             s3=session.client("s3", config=_AWS),
             kinesis=session.client("kinesis", config=_AWS),
             apigateway=session.client("apigateway", config=_AWS),
+            other=lambda service: session.client(service, config=_AWS),  # type: ignore[call-overload]
         )
 
     @classmethod
@@ -71,6 +75,7 @@ class Clients:
             s3=session.client("s3", config=path_style),
             kinesis=session.client("kinesis", config=_LOCAL),
             apigateway=session.client("apigateway", config=_LOCAL),
+            other=lambda service: session.client(service, config=_LOCAL),
         )
         used = clients.cloudformation.meta.endpoint_url
         if used.rstrip("/") != clients.endpoint_url:

@@ -33,3 +33,23 @@ class DeployTimeoutError(DeployError):
 
 class TopicError(DeployError):
     """A topic could not be made what it must be; or Kafka did not answer."""
+
+
+class SettingError(DeployError):
+    """Something that was asked for is not possible; the text names it and what would be."""
+
+
+class ForeignResourceError(DeployError):
+    """A bucket or stream of this name exists and is not this pipeline's. Nothing was touched."""
+
+
+class MissingImageError(DeployError):
+    """A service's image is not in its repository. Push it, then apply again."""
+
+
+class AccessError(DeployError):
+    """AWS does not accept the credentials; the text says how to get valid ones."""
+
+
+class ProtectedStackError(DeployError):
+    """A stack is protected against deletion. Nothing was deleted."""

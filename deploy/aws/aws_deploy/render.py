@@ -7,13 +7,13 @@ from pathlib import Path
 
 import yaml
 
+from aws_deploy.connectors import Node, connectors_folder, include_connectors
+
 MAX_BODY_BYTES = 51_200
 """What CloudFormation takes in a call; more must lie in a bucket."""
 
 _REST_API = "AWS::ApiGateway::RestApi"
 _DEPLOYMENT = "AWS::ApiGateway::Deployment"
-
-type Node = str | int | float | bool | list[Node] | dict[str, Node] | None
 
 
 def template_path(stack: str) -> Path:
@@ -24,7 +24,7 @@ def template_path(stack: str) -> Path:
 
 
 def render(template: str, parameters: Mapping[str, str]) -> str:
-    """The template as JSON, without aliases, with the body's hash in the logical id of each API deployment.
+    """The template as JSON: no aliases, the connectors' files put in, the body's hash in each API deployment's id.
 
     The hash covers the API's body and the parameters that the body names, whose values end up in it. Parameters
     with ``NoEcho`` are left out: a hash of a secret does not belong into a name.
@@ -33,7 +33,7 @@ def render(template: str, parameters: Mapping[str, str]) -> str:
         ValueError: the text is longer than CloudFormation takes in a call.
     """
     document: dict[str, dict[str, dict[str, Node]]] = yaml.safe_load(template)
-    resources = document["Resources"]
+    document["Resources"] = resources = _with_connectors(document["Resources"])
     apis = {name: resource for name, resource in resources.items() if resource.get("Type") == _REST_API}
     text = json.dumps(document, separators=(",", ":"), ensure_ascii=False)
     for name in [name for name, resource in resources.items() if resource.get("Type") == _DEPLOYMENT]:
@@ -46,3 +46,9 @@ def render(template: str, parameters: Mapping[str, str]) -> str:
     if len(text.encode()) > MAX_BODY_BYTES:
         raise ValueError(f"The template has {len(text.encode())} bytes; CloudFormation takes {MAX_BODY_BYTES}")
     return text
+
+
+def _with_connectors(resources: dict[str, dict[str, Node]]) -> dict[str, dict[str, Node]]:
+    folder = connectors_folder()
+    included = {name: include_connectors(resource, folder) for name, resource in resources.items()}
+    return {name: resource for name, resource in included.items() if isinstance(resource, dict)}

@@ -1,33 +1,28 @@
-"""Which stacks there are, in which order, and where their parameters come from."""
+"""One stack as CloudFormation gets it."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal, get_args
 
-from pipeline_contracts.names import API_STAGE, STREAM_SHARDS, Names
-from pydantic import SecretStr
+from pipeline_contracts.names import Names
 
-from aws_deploy.clients import Target
+from aws_deploy.parameters import check, parameters
 from aws_deploy.render import render, template_path
+from aws_deploy.wanted import ALL, NEEDS, ORDER, STATEFUL, Earlier, Outputs, Size, StackKind, Wanted
 
-StackKind = Literal["data", "streams", "api"]
-ORDER: tuple[StackKind, ...] = get_args(StackKind)
-"""Each one reads outputs of earlier ones only."""
-
-Outputs = Mapping[str, str]
-
-
-@dataclass(frozen=True)
-class Wanted:
-    """What a person decides about a deployment; all else follows from it."""
-
-    names: Names
-    target: Target
-    local_endpoint: str
-    proxy_url: str
-    api_key: SecretStr
-    environment: str = "dev"
-    owner: str = "unknown"
+__all__ = [
+    "ALL",
+    "NEEDS",
+    "ORDER",
+    "STATEFUL",
+    "Outputs",
+    "Size",
+    "Stack",
+    "StackKind",
+    "Wanted",
+    "build",
+    "stack_name",
+]
 
 
 @dataclass(frozen=True)
@@ -38,6 +33,10 @@ class Stack:
     body: str
     parameters: Mapping[str, str]
     tags: Mapping[str, str]
+    protected: bool = False
+    """Is to be kept from deletion and from replacement of what holds data."""
+    adopt: bool = False
+    """Resources of the same name that are there already belong to it: take them over instead of making them."""
 
 
 def stack_name(names: Names, kind: StackKind) -> str:
@@ -45,47 +44,21 @@ def stack_name(names: Names, kind: StackKind) -> str:
     return f"{names.pipeline_id}-{kind}"
 
 
-def build(kind: StackKind, wanted: Wanted, earlier: Mapping[StackKind, Outputs]) -> Stack:
+def build(kind: StackKind, wanted: Wanted, earlier: Earlier) -> Stack:
     """One stack, given the outputs of those before it.
 
     Raises:
         KeyError: a stack that it reads from has not been deployed.
+        SettingError: a parameter has a value that the template does not allow.
     """
-    parameters = _PARAMETERS[kind](wanted, earlier)
+    given = parameters(kind, wanted, earlier)
+    body = render(template_path(kind).read_text(encoding="utf-8"), given)
+    name = stack_name(wanted.names, kind)
+    check(name, json.loads(body)["Parameters"], given)
     return Stack(
-        name=stack_name(wanted.names, kind),
-        body=render(template_path(kind).read_text(encoding="utf-8"), parameters),
-        parameters=parameters,
+        name=name,
+        body=body,
+        parameters=given,
         tags={"project": wanted.names.pipeline_id, "env": wanted.environment, "owner": wanted.owner},
+        protected=wanted.size == "prod" and kind in STATEFUL,
     )
-
-
-def _data(wanted: Wanted, _earlier: Mapping[StackKind, Outputs]) -> dict[str, str]:
-    return {
-        "PipelineId": wanted.names.pipeline_id,
-        "Target": wanted.target,
-        "BucketName": wanted.names.bucket,
-    }
-
-
-def _streams(wanted: Wanted, earlier: Mapping[StackKind, Outputs]) -> dict[str, str]:
-    return {
-        "PipelineId": wanted.names.pipeline_id,
-        "Shards": str(STREAM_SHARDS),
-        "KeyArn": earlier["data"].get("KeyArn", ""),
-    }
-
-
-def _api(wanted: Wanted, earlier: Mapping[StackKind, Outputs]) -> dict[str, str]:
-    return {
-        "PipelineId": wanted.names.pipeline_id,
-        "Target": wanted.target,
-        "LocalEndpoint": wanted.local_endpoint,
-        "Stage": API_STAGE,
-        "ProxyUrl": wanted.proxy_url.rstrip("/"),
-        "KeyArn": earlier["data"].get("KeyArn", ""),
-        "ApiKeyValue": wanted.api_key.get_secret_value(),
-    }
-
-
-_PARAMETERS = {"data": _data, "streams": _streams, "api": _api}

@@ -13,7 +13,8 @@ from aws_deploy.errors import (
     UnsupportedResourceError,
 )
 from aws_deploy.stacks import Stack
-from fake_cloudformation import FakeCloudFormation, FakeStack
+from fake_cloudformation import FakeStack
+from fake_stacks import FakeStacks
 from mypy_boto3_cloudformation import CloudFormationClient
 from service_kit.clock import ManualClock
 
@@ -43,7 +44,7 @@ class Recorder(Watcher):
 
 class Bench:
     def __init__(self, target: Target) -> None:
-        self.cloud = FakeCloudFormation()
+        self.cloud = FakeStacks()
         self.watcher = Recorder()
         self.deployer = Deployer(
             cast("CloudFormationClient", self.cloud), target, watcher=self.watcher, clock=ManualClock(), deadline_s=60
@@ -111,6 +112,16 @@ def test_a_failure_names_stack_resource_and_first_reason(target: Target) -> None
     assert str(caught.value) == "Stack p-data: resource Made failed: the name is taken"
 
 
+def test_a_failure_is_not_blamed_on_an_earlier_one(aws: Bench) -> None:
+    aws.cloud.fail_next = ("First", "an old reason")
+    with pytest.raises(StackFailedError):
+        aws.deployer.apply(STACK)
+    aws.cloud.stacks["p-data"].status = "UPDATE_ROLLBACK_COMPLETE"
+    aws.cloud.fail_next = ("Second", "a new reason")
+    with pytest.raises(StackFailedError, match="resource Second failed: a new reason"):
+        aws.deployer.apply(replace(STACK, body=body("AWS::SNS::Topic")))
+
+
 @pytest.mark.parametrize("status", ["CREATE_FAILED", "ROLLBACK_COMPLETE", "UPDATE_FAILED", "REVIEW_IN_PROGRESS"])
 def test_a_dead_stack_is_made_anew_on_localstack(local: Bench, status: str) -> None:
     local.have(status)
@@ -122,7 +133,6 @@ def test_a_dead_stack_is_made_anew_on_localstack(local: Bench, status: str) -> N
     ("status", "way"),
     [
         ("CREATE_FAILED", "delete-stack"),
-        ("ROLLBACK_COMPLETE", "delete-stack"),
         ("DELETE_FAILED", "delete-stack"),
         ("UPDATE_ROLLBACK_FAILED", "continue-update-rollback"),
     ],
@@ -132,6 +142,32 @@ def test_a_dead_stack_on_aws_is_left_to_a_person(aws: Bench, status: str, way: s
     with pytest.raises(StackBlockedError, match=f"p-data is {status}.*aws cloudformation {way} --stack-name p-data"):
         aws.deployer.apply(STACK)
     assert aws.cloud.calls == []
+
+
+def test_a_stack_that_never_came_to_life_is_made_anew_on_aws_too(aws: Bench) -> None:
+    aws.have("ROLLBACK_COMPLETE")
+    aws.deployer.apply(STACK)
+    assert aws.cloud.calls == ["DELETE p-data", "CREATE p-data"]
+
+
+def test_a_creation_that_fails_leaves_nothing_behind(aws: Bench) -> None:
+    aws.deployer.apply(STACK)
+    aws.deployer.apply(replace(STACK, body=body("AWS::SNS::Topic")))
+    assert aws.cloud.options == ["clean p-data"]
+
+
+def test_leftovers_are_taken_over_and_then_not_cleaned_away(aws: Bench) -> None:
+    aws.deployer.apply(replace(STACK, adopt=True))
+    assert aws.cloud.options == ["import p-data"]
+
+
+def test_what_holds_data_is_protected(aws: Bench, local: Bench) -> None:
+    for bench in (aws, local):
+        bench.deployer.apply(replace(STACK, protected=True))
+    assert aws.cloud.protected == {"p-data"}
+    [_, denied] = aws.cloud.policies["p-data"]["Statement"]
+    assert (denied["Effect"], denied["Resource"]) == ("Deny", ["LogicalResourceId/Made"])
+    assert local.cloud.protected == set()
 
 
 def test_an_interrupted_review_goes_on_on_aws(aws: Bench) -> None:
@@ -146,6 +182,16 @@ def test_it_waits_for_somebody_elses_run(target: Target) -> None:
     bench.have("UPDATE_IN_PROGRESS", coming=("UPDATE_IN_PROGRESS", "UPDATE_COMPLETE"))
     bench.deployer.apply(STACK)
     assert bench.cloud.calls[0] == "UPDATE p-data"
+
+
+@pytest.mark.parametrize("target", ["aws", "localstack"])
+def test_a_review_without_tags_is_gone_on_with(target: Target) -> None:
+    bench = Bench(target)
+    bench.have("REVIEW_IN_PROGRESS", tags=[])
+    assert bench.deployer.apply(STACK) == {"Name": "made"}
+    bench.have("REVIEW_IN_PROGRESS", tags=[{"Key": "project", "Value": "other"}])
+    with pytest.raises(ForeignStackError):
+        bench.deployer.apply(STACK)
 
 
 def test_an_update_that_was_rolled_back_can_be_tried_again(aws: Bench) -> None:

@@ -1,5 +1,5 @@
 """Accounts for every record: what was acknowledged, what each stage holds, and the one fate of each.
 
-``sources`` reads the stages, ``fates`` gives each stored record its fate (SQL over their coordinates), ``report``
-holds the rows and the exit code. The rules stand in ``docs/guarantees.md``.
+``stages``, ``stream_stage`` and ``ledger`` read, ``fates`` and ``stream_fates`` give each record of a path its fate
+(SQL over coordinates), ``report`` holds the rows and the exit code. The rules stand in ``docs/guarantees.md``.
 """

@@ -1,4 +1,4 @@
-"""Gives each stored record its one fate, by coordinate, in SQL over what the stages hold.
+"""Gives each stored record of the batch path its one fate, by coordinate, in SQL over what the stages hold.
 
 A record of bronze is *quarantined* or *current* or *superseded* where those tables name its coordinate; it is
 *repeated* where its content already has a winner or a superseded first occurrence elsewhere. One that has none of
@@ -14,7 +14,8 @@ import duckdb
 import pyarrow as pa
 from pipeline_contracts.names import Names
 
-from pipeline_local.audit.report import Audit, AuditRow, Range
+from pipeline_local.audit.ranges import ranges
+from pipeline_local.audit.report import AuditRow, Range
 from pipeline_local.audit.stages import Coordinate, CoveredRange, LogPartition
 from pipeline_local.lake import Lake
 
@@ -109,8 +110,8 @@ class Stages:
     acknowledged: pa.Table
 
 
-def audit(names: Names, lake: Lake, stages: Stages) -> Audit:
-    """Judge every record of the batch path."""
+def audit(names: Names, lake: Lake, stages: Stages) -> list[AuditRow]:
+    """Judge every record of the batch path; a row per partition, those of logs that are gone included."""
     with duckdb.connect() as connection:
         connection.execute(_EMPTY_TABLES)
         _load_lake(connection, names, lake)
@@ -119,7 +120,7 @@ def audit(names: Names, lake: Lake, stages: Stages) -> Audit:
         _insert(connection, "dead", [astuple(one) for one in stages.dead])
         connection.register("acknowledged", stages.acknowledged)
         connection.execute(_FATES)
-        return Audit(_rows(connection))
+        return _rows(connection)
 
 
 def _insert(connection: duckdb.DuckDBPyConnection, table: str, rows: list[tuple[object, ...]]) -> None:
@@ -244,18 +245,7 @@ def _rows(connection: duckdb.DuckDBPyConnection) -> list[AuditRow]:
 
 
 def _ranges(connection: duckdb.DuckDBPyConnection, coordinates: str) -> dict[tuple[object, ...], list[Range]]:
-    """Runs of neighbouring offsets, per partition."""
-    rows = connection.execute(
-        f"""
-        with numbered as (
-          select *, "offset" - row_number() over (partition by topic, log_id, "partition" order by "offset") run
-          from (select distinct * from ({coordinates}))
-        )
-        select topic, log_id, "partition", min("offset"), max("offset")
-        from numbered group by topic, log_id, "partition", run order by all
-        """  # noqa: S608 (the statements above)
-    ).fetchall()
-    found: dict[tuple[object, ...], list[Range]] = {}
-    for topic, log_id, partition, first, last in rows:
-        found.setdefault((topic, log_id, partition), []).append([first, last])
-    return found
+    return ranges(
+        connection,
+        f'select topic as name, log_id, "partition", "offset", "offset" as place from ({coordinates})',  # noqa: S608
+    )

@@ -1,17 +1,20 @@
 """The audit's rows and what they mean for the exit code."""
 
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 EXIT_EQUAL, EXIT_MISSING, EXIT_UNREACHABLE, EXIT_FLOWING = 0, 1, 3, 4
 
-Range = list[int]
-"""First and last offset, both inside."""
+PathName = Literal["batch", "stream"]
+PATHS: tuple[PathName, ...] = get_args(PathName)
+
+Range = list[int] | list[str]
+"""First and last offset, both inside; of a stream, first and last sequence number."""
 
 
 @dataclass(frozen=True)
 class AuditRow:
-    """One partition of one log.
+    """One partition of one log: of a topic, or a shard of a stream.
 
     ``in_log`` is how many records the log has taken, ``acknowledged`` how many of them the ledger knows. Every
     one of them has one fate: ``in_log`` = ``current`` + ``superseded`` + ``repeated`` + ``quarantined`` +
@@ -19,7 +22,7 @@ class AuditRow:
     coordinates that hold something else than what was sent. ``in_objects`` and ``in_bronze`` are None for streams.
     """
 
-    path: Literal["batch", "stream"]
+    path: PathName
     name: str
     log_id: str
     partition: int | str

@@ -12,6 +12,8 @@ from typing import Final, Literal
 from pyspark.sql import Column, DataFrame, Window, WindowSpec
 from pyspark.sql import functions as fn
 
+AGE_GROUPS: Final = ("under 18", "18-24", "25-35", "36-50", "+50")
+
 
 @dataclass(frozen=True)
 class Policies:
@@ -52,7 +54,7 @@ def posts_of(pin: DataFrame, geo: DataFrame, user: DataFrame) -> Posts:
         pin.select("ind", "category", "poster_name", "follower_count")
         .join(geo.select("ind", "country", fn.year("timestamp").alias("post_year")), on="ind", how="left")
         .join(
-            user.select("ind", _age_group(fn.col("age")).alias("age_group"), fn.year("date_joined").alias("join_year")),
+            user.select("ind", age_group(fn.col("age")).alias("age_group"), fn.year("date_joined").alias("join_year")),
             on="ind",
             how="left",
         )
@@ -171,7 +173,8 @@ COUNTS: Final[Mapping[str, Answer]] = MappingProxyType(
 """All counts behind the "most popular" tables."""
 
 
-def _age_group(age: Column) -> Column:
+def age_group(age: Column) -> Column:
+    """The group of an age; one of ``AGE_GROUPS``, null where it is not known."""
     return (
         fn.when(age < 18, "under 18")
         .when(age <= 24, "18-24")

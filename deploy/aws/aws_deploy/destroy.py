@@ -1,0 +1,140 @@
+"""Takes a deployment down, the last stack first, and says what stays."""
+
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import yaml
+from botocore.exceptions import ClientError
+from pipeline_contracts.names import Names
+
+from aws_deploy.calls import StackCalls
+from aws_deploy.clients import Clients
+from aws_deploy.errors import ForeignResourceError, ProtectedStackError, SettingError
+from aws_deploy.render import template_path
+from aws_deploy.stacks import ALL, NEEDS, StackKind, stack_name
+
+_COSTS = {
+    "AWS::MSK::Cluster": "brokers are paid by the hour",
+    "AWS::Kinesis::Stream": "shards are paid by the hour",
+    "AWS::KMS::Key": "1 USD a month",
+    "AWS::SecretsManager::Secret": "0.40 USD a month",
+}
+
+
+@dataclass(frozen=True)
+class Retained:
+    """A resource that outlives its stack."""
+
+    stack: str
+    kind: str
+    physical_id: str
+
+    @property
+    def note(self) -> str:
+        """What it costs to keep it."""
+        return _COSTS.get(self.kind, "paid by size")
+
+
+def destroy_stacks(
+    calls: StackCalls, names: Names, kinds: Collection[StackKind] = ALL, *, unprotect: bool = False
+) -> list[Retained]:
+    """Delete the stacks, the last first; those that are not there are no error. Blocks until it is done.
+
+    Raises:
+        ProtectedStackError: one of them is protected and ``unprotect`` is not set; nothing was deleted.
+        SettingError: a stack outside ``kinds`` needs one of them; nothing was deleted.
+        ForeignStackError: one lacks our tag; nothing was deleted.
+        StackFailedError: a resource could not be deleted; the stacks before it are still there.
+    """
+    there = [kind for kind in ALL if calls.status(stack_name(names, kind), names.pipeline_id)]
+    _check_nobody_needs_them(there, kinds)
+    going = [kind for kind in reversed(ALL) if kind in kinds and kind in there]
+    protected = [stack_name(names, kind) for kind in going if _protected(calls, stack_name(names, kind))]
+    if protected and not unprotect:
+        raise ProtectedStackError(
+            f"{', '.join(protected)} are protected against deletion; nothing was deleted. "
+            "With --unprotect they go too (what holds data is retained all the same)"
+        )
+    retained = []
+    for kind in going:
+        name = stack_name(names, kind)
+        if name in protected:
+            calls.client.update_termination_protection(StackName=name, EnableTerminationProtection=False)
+        retained += list(_retained(calls, kind, name))
+        calls.delete(name, tell=True)
+    return retained
+
+
+def _check_nobody_needs_them(there: Collection[StackKind], kinds: Collection[StackKind]) -> None:
+    for kind in there:
+        if kind not in kinds and (used := NEEDS[kind] & set(kinds)):
+            raise SettingError(f"Stack {kind} needs {', '.join(sorted(used))}; destroy it first, or with them")
+
+
+def _protected(calls: StackCalls, name: str) -> bool:
+    found = calls.find(name)
+    return bool(found and found.get("EnableTerminationProtection"))
+
+
+def _retained(calls: StackCalls, kind: StackKind, name: str) -> Iterator[Retained]:
+    template: Mapping[str, Any] = yaml.safe_load(template_path(kind).read_text(encoding="utf-8"))["Resources"]
+    keep = {logical for logical, resource in template.items() if resource.get("DeletionPolicy") == "Retain"}
+    for page in calls.client.get_paginator("list_stack_resources").paginate(StackName=name):
+        for resource in page["StackResourceSummaries"]:
+            if resource["LogicalResourceId"] in keep and resource.get("PhysicalResourceId"):
+                yield Retained(name, resource["ResourceType"], resource["PhysicalResourceId"])
+
+
+def delete_retained(clients: Clients, retained: Collection[Retained], project: str) -> Iterator[str]:
+    """Delete what ``destroy`` left, with all data in it: buckets, streams, brokers, the secret; one line each.
+
+    Key, images and ledger stay: they cost little, and without the key nothing old can be read.
+
+    Raises:
+        ForeignResourceError: one lacks our tag; it was not touched, those before it are gone.
+    """
+    for item in retained:
+        match item.kind:
+            case "AWS::S3::Bucket":
+                tags = clients.s3.get_bucket_tagging(Bucket=item.physical_id)["TagSet"]
+                _check_tag(item, {tag["Key"]: tag["Value"] for tag in tags}, project)
+                yield f"bucket {item.physical_id}: deleted with {_empty(clients, item.physical_id)} versions of objects"
+            case "AWS::Kinesis::Stream":
+                found = clients.kinesis.list_tags_for_stream(StreamName=item.physical_id)["Tags"]
+                _check_tag(item, {tag["Key"]: tag["Value"] for tag in found}, project)
+                clients.kinesis.delete_stream(StreamName=item.physical_id, EnforceConsumerDeletion=True)
+                yield f"stream {item.physical_id}: deleted"
+            case "AWS::MSK::Cluster":
+                kafka = clients.other("kafka")
+                info = kafka.describe_cluster(ClusterArn=item.physical_id)["ClusterInfo"]
+                _check_tag(item, info.get("Tags", {}), project)
+                kafka.delete_cluster(ClusterArn=item.physical_id)
+                yield f"brokers {item.physical_id}: being deleted"
+            case "AWS::SecretsManager::Secret":
+                secrets = clients.other("secretsmanager")
+                given = secrets.describe_secret(SecretId=item.physical_id).get("Tags", [])
+                _check_tag(item, {tag["Key"]: tag["Value"] for tag in given}, project)
+                secrets.delete_secret(SecretId=item.physical_id, ForceDeleteWithoutRecovery=True)
+                yield f"secret {item.physical_id}: deleted"
+
+
+def _empty(clients: Clients, bucket: str) -> int:
+    count = 0
+    for page in clients.s3.get_paginator("list_object_versions").paginate(Bucket=bucket):
+        found = [*page.get("Versions", []), *page.get("DeleteMarkers", [])]
+        keys: Any = [{"Key": item["Key"], "VersionId": item["VersionId"]} for item in found]
+        if keys:
+            failed = clients.s3.delete_objects(Bucket=bucket, Delete={"Objects": keys, "Quiet": True}).get("Errors", [])
+            if failed:
+                raise ClientError(
+                    {"Error": {"Code": failed[0].get("Code", ""), "Message": str(failed[0])}}, "DeleteObjects"
+                )
+        count += len(keys)
+    clients.s3.delete_bucket(Bucket=bucket)
+    return count
+
+
+def _check_tag(item: Retained, tags: Mapping[str, str], project: str) -> None:
+    if tags.get("project") != project:
+        raise ForeignResourceError(f"{item.kind} {item.physical_id} has no tag project={project}; it was not touched")

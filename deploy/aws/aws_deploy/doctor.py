@@ -1,0 +1,119 @@
+"""Looks at what an account must have before a deployment can succeed. Changes nothing."""
+
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from typing import Literal
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from aws_deploy.clients import Clients
+from aws_deploy.errors import DeployError
+from aws_deploy.explain import explain
+from aws_deploy.stacks import Wanted
+from aws_deploy.surroundings import Account
+
+State = Literal["ok", "warning", "failed"]
+
+_TIMEOUT_S = 10
+
+
+@dataclass(frozen=True)
+class Quota:
+    """A limit of the account, and how much of it a deployment takes at most."""
+
+    service: str
+    code: str
+    what: str
+    needed: int
+
+
+_QUOTAS = [
+    Quota("vpc", "L-F678F1CE", "VPCs", 1),
+    Quota("ec2", "L-0263D0A3", "Elastic IP addresses", 3),
+]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One look."""
+
+    name: str
+    state: State
+    text: str
+
+
+def examine(account: Account, wanted: Wanted, databricks_host: str | None) -> Iterator[Finding]:
+    """Look at everything; one that fails does not keep the others from being looked at. Blocks on each call."""
+    clients = account.clients
+    looks: list[tuple[str, Callable[[], tuple[State, str]]]] = [
+        ("credentials", lambda: _credentials(clients)),
+        ("zones", lambda: _zones(clients)),
+        ("gateway logs", lambda: _gateway_role(clients)),
+        ("names", lambda: _names(account, wanted)),
+        ("image proxy", lambda: ("ok", account.image("proxy", wanted))),
+        ("image emitter", lambda: ("ok", account.image("emitter", wanted))),
+        ("plugin", lambda: _plugin(account)),
+        *((f"quota: {quota.what}", partial(_quota, clients, quota)) for quota in _QUOTAS),
+    ]
+    if databricks_host:
+        looks.append(("databricks", lambda: _databricks(databricks_host)))
+    for name, look in looks:
+        try:
+            state, text = look()
+        except (DeployError, BotoCoreError, ClientError) as error:
+            state, text = "failed", explain(error)
+        yield Finding(name, state, text)
+
+
+def _credentials(clients: Clients) -> tuple[State, str]:
+    identity = clients.other("sts").get_caller_identity()
+    return "ok", f"{identity['Arn']} in account {identity['Account']}"
+
+
+def _zones(clients: Clients) -> tuple[State, str]:
+    found = clients.other("ec2").describe_availability_zones(Filters=[{"Name": "state", "Values": ["available"]}])
+    names = sorted(zone["ZoneName"] for zone in found["AvailabilityZones"])
+    enough = len(names) >= 3
+    return ("ok" if enough else "failed"), f"{', '.join(names)}{'' if enough else '; three are needed'}"
+
+
+def _gateway_role(clients: Clients) -> tuple[State, str]:
+    if clients.apigateway.get_account().get("cloudwatchRoleArn"):
+        return "ok", "API Gateway may write logs in this account"
+    return "failed", (
+        "API Gateway has no role for logs in this account, so the stage cannot be made. Give it one once "
+        "(`aws apigateway update-account`, see deploy/aws/README.md)"
+    )
+
+
+def _names(account: Account, wanted: Wanted) -> tuple[State, str]:
+    taken = [kind for kind in ("data", "streams") if account.has_leftovers(kind, wanted)]
+    return "ok", f"{', '.join(taken)}: there and ours" if taken else "buckets and streams can be made"
+
+
+def _plugin(account: Account) -> tuple[State, str]:
+    if account.plugin is None:
+        return "warning", "no --plugin; stack connect needs the connector's zip at its first deployment"
+    return ("ok", str(account.plugin)) if account.plugin.is_file() else ("failed", f"{account.plugin} is not there")
+
+
+def _quota(clients: Clients, quota: Quota) -> tuple[State, str]:
+    """The limit only: how much of it is used, each service counts in its own way."""
+    found = clients.other("service-quotas").get_service_quota(ServiceCode=quota.service, QuotaCode=quota.code)
+    value = int(found["Quota"]["Value"])
+    return ("ok" if value >= quota.needed else "failed"), f"{value} allowed, up to {quota.needed} taken by this"
+
+
+def _databricks(host: str) -> tuple[State, str]:
+    address = f"https://{host.removeprefix('https://').rstrip('/')}/api/2.1/jobs/list?limit=1"
+    try:
+        with urllib.request.urlopen(address, timeout=_TIMEOUT_S):
+            return "ok", "answers"
+    except urllib.error.HTTPError as error:
+        # Nobody has signed in here: being refused is the right answer.
+        return ("ok", "answers") if error.code in {401, 403} else ("failed", f"{host} answers {error.code}")
+    except OSError as error:
+        return "failed", f"{host} does not answer: {error}"

@@ -1,0 +1,167 @@
+"""Options that several commands share, and what is made of them."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+from pipeline_contracts.names import Names
+from pydantic import SecretStr
+
+from aws_deploy.clients import Clients
+from aws_deploy.deployer import Deployer
+from aws_deploy.errors import SettingError
+from aws_deploy.stacks import ALL, ORDER, StackKind, Wanted
+from aws_deploy.surroundings import Account, Nothing, Surroundings
+from aws_deploy.watcher import Watcher
+
+type Command = Callable[..., Any]
+
+_TARGET = [
+    click.option("--pipeline-id", envvar="PIPELINE_ID", default="pinterest", show_default=True),
+    click.option("--region", envvar="AWS_REGION", default="us-east-1", show_default=True),
+    click.option("--profile", envvar="AWS_PROFILE", help="Profile of the AWS configuration."),
+    click.option("--endpoint-url", envvar="AWS_ENDPOINT_URL", help="LocalStack's address; unset: AWS."),
+    # LocalStack in the place of AWS, with the plug-in of tests/localstack_plugin.
+    click.option("--as-on-aws", is_flag=True, hidden=True),
+]
+_WANTED = [
+    click.option("--size", type=click.Choice(["dev", "prod"]), default="dev", show_default=True),
+    click.option(
+        "--proxy-url", envvar="PROXY_URL", default="", help="LocalStack: the proxy, as the gateway reaches it."
+    ),
+    click.option(
+        "--api-key", envvar="GATEWAY_API_KEY", required=True, help="20 to 128 of A-Za-z0-9_-; use the variable."
+    ),
+    click.option("--tag", envvar="IMAGE_TAG", default="", help="Tag of the images in ECR."),
+    click.option("--image", "images", multiple=True, metavar="SERVICE=URI@DIGEST", help="An image by its digest."),
+    click.option("--plugin", envvar="CONNECT_PLUGIN", type=click.Path(path_type=Path), help="S3 sink connector's zip."),
+    click.option("--plugin-sha256", envvar="CONNECT_PLUGIN_SHA256", default="", help="What the zip must hash to."),
+    click.option(
+        "--set", "settings", multiple=True, metavar="STACK.PARAMETER=VALUE", help="A parameter of a template."
+    ),
+    click.option("--env", "environment", default="dev", show_default=True, help="Tag of every resource."),
+    click.option("--owner", default="unknown", show_default=True, help="Tag of every resource."),
+]
+_FORM = click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True)
+_STACKS = click.option(
+    "--stack",
+    "stacks",
+    multiple=True,
+    type=click.Choice(ALL),
+    help="Only this one; may be repeated. Default: all (LocalStack: data, streams, api).",
+)
+
+
+def target_options(command: Command) -> Command:
+    """Which account, region and pipeline."""
+    return _with(command, _TARGET)
+
+
+def wanted_options(command: Command) -> Command:
+    """What is to be deployed."""
+    return _with(command, _WANTED)
+
+
+def stacks_option(command: Command) -> Command:
+    """Which stacks."""
+    return _with(command, [_STACKS])
+
+
+def form_option(command: Command) -> Command:
+    """Table or JSON."""
+    return _with(command, [_FORM])
+
+
+def _with(command: Command, options: list[Any]) -> Command:
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+class Target:
+    """Account, region and pipeline, from ``target_options``."""
+
+    def __init__(
+        self, *, pipeline_id: str, region: str, profile: str | None, endpoint_url: str | None, as_on_aws: bool
+    ) -> None:
+        self.names = Names(pipeline_id)
+        self.clients = Clients.on_localstack(endpoint_url, region) if endpoint_url else Clients.on_aws(region, profile)
+        self.stand_in = bool(endpoint_url and as_on_aws)
+        self.target = "aws" if self.stand_in else self.clients.target
+
+    def deployer(self, watcher: Watcher | None = None) -> Deployer:
+        """A deployer that tells ``watcher``."""
+        poll_s = 0.2 if self.clients.target == "localstack" else 2.0
+        # An MSK cluster or an Airflow environment takes up to 40 minutes.
+        deadline_s = 900.0 if self.target == "localstack" else 5400.0
+        told = watcher or Watcher()
+        return Deployer(
+            self.clients.cloudformation,
+            self.target,
+            watcher=told,
+            poll_s=poll_s,
+            deadline_s=deadline_s,
+            stand_in=self.stand_in,
+        )
+
+    def kinds(self, stacks: tuple[StackKind, ...]) -> tuple[StackKind, ...]:
+        """The stacks that are meant, in order."""
+        meant = stacks or (ALL if self.target == "aws" else ORDER)
+        return tuple(kind for kind in ALL if kind in meant)
+
+    def wanted(
+        self,
+        *,
+        size: str,
+        proxy_url: str,
+        api_key: str,
+        images: tuple[str, ...],
+        settings: tuple[str, ...],
+        environment: str,
+        owner: str,
+        **_others: object,
+    ) -> Wanted:
+        """From ``wanted_options``.
+
+        Raises:
+            SettingError: ``--image`` or ``--set`` has not the form that it must have.
+        """
+        return Wanted(
+            names=self.names,
+            target=self.target,
+            local_endpoint="" if self.target == "aws" else self.clients.endpoint_url,
+            proxy_url=proxy_url,
+            api_key=SecretStr(api_key),
+            environment=environment,
+            owner=owner,
+            size="prod" if size == "prod" else "dev",
+            images=dict(_pair("--image", image, "SERVICE=URI@DIGEST") for image in images),
+            overrides=_overrides(settings),
+        )
+
+    def account(self, *, plugin: Path | None, plugin_sha256: str, tag: str, **_others: object) -> Account:
+        """The account, from ``wanted_options``."""
+        return Account(self.clients, plugin=plugin, tag=tag, plugin_sha256=plugin_sha256)
+
+    def surroundings(self, **given: Any) -> Surroundings:
+        """What stacks need besides CloudFormation; nothing on the laptop."""
+        return self.account(**given) if self.target == "aws" else Nothing()
+
+
+def _pair(option: str, text: str, form: str) -> tuple[str, str]:
+    key, equals, value = text.partition("=")
+    if not equals or not key or not value:
+        raise SettingError(f"{option} {text}: must be {form}")
+    return key, value
+
+
+def _overrides(settings: tuple[str, ...]) -> dict[StackKind, dict[str, str]]:
+    found: dict[StackKind, dict[str, str]] = {}
+    for setting in settings:
+        key, value = _pair("--set", setting, "STACK.PARAMETER=VALUE")
+        stack, _, name = key.partition(".")
+        if stack not in ALL or not name:
+            raise SettingError(f"--set {setting}: there is no stack {stack!r}; there are {', '.join(ALL)}")
+        found.setdefault(stack, {})[name] = value
+    return found

@@ -1,0 +1,83 @@
+"""What ``apply`` would do, without doing it."""
+
+import json
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
+
+from aws_deploy.calls import StackCalls
+from aws_deploy.costs import Idle, idle_costs
+from aws_deploy.resolve import resolve
+from aws_deploy.stacks import ALL, NEEDS, Outputs, StackKind, Wanted, build, stack_name
+from aws_deploy.surroundings import Surroundings
+from aws_deploy.watcher import Change
+
+_IMAGE = "(not known yet)@sha256:" + "0" * 64
+# Stand in for what stacks give that are not there yet.
+_LATER: dict[StackKind, Outputs] = {
+    "data": {},
+    "kafka": {"BootstrapServers": "later:9098"},
+    "proxy": {"ProxyUrl": "http://later"},
+}
+
+
+@dataclass(frozen=True)
+class Planned:
+    """One stack: what would change, and what it costs while idle once that is done."""
+
+    kind: StackKind
+    name: str
+    status: str | None
+    """None where there is no such stack yet."""
+    changes: Sequence[Change]
+    idle: Sequence[Idle]
+
+
+def plan_stacks(
+    calls: StackCalls, wanted: Wanted, kinds: Collection[StackKind], surroundings: Surroundings
+) -> list[Planned]:
+    """Ask CloudFormation for the changes of stacks that are there; list the resources of the others.
+
+    Leaves nothing behind: change sets are deleted again, and no stack is created.
+
+    Raises:
+        SettingError: a parameter has a value that the template does not allow.
+        ForeignStackError, ForeignResourceError: a name is taken.
+    """
+    outputs: dict[StackKind, Outputs] = {}
+    found = []
+    for kind in ALL:
+        name = stack_name(wanted.names, kind)
+        status = calls.status(name, wanted.names.pipeline_id)
+        there = status not in {None, "REVIEW_IN_PROGRESS", "DELETE_COMPLETE", "ROLLBACK_COMPLETE"}
+        if kind in kinds:
+            stack = build(kind, _known(calls, name, wanted), {**_LATER, **outputs})
+            made = resolve(json.loads(stack.body), stack.parameters)
+            if there and not status_in_progress(status) and NEEDS[kind] <= set(outputs):
+                asked = calls.change_set(stack, "UPDATE")
+                changes = asked[1] if asked else []
+                if asked:
+                    calls.client.delete_change_set(StackName=name, ChangeSetName=asked[0])
+            else:
+                surroundings.has_leftovers(kind, wanted)
+                changes = [Change("Add", resource, item["Type"]) for resource, item in made.items()]
+            found.append(Planned(kind, name, status if there else None, changes, idle_costs(made)))
+        if there:
+            outputs[kind] = surroundings.after(kind, calls.outputs(name))
+    return found
+
+
+def status_in_progress(status: str | None) -> bool:
+    """Whether CloudFormation is at work on it now, so that no change set can be made."""
+    return bool(status and status.endswith("_IN_PROGRESS"))
+
+
+def _known(calls: StackCalls, name: str, wanted: Wanted) -> Wanted:
+    """Images and plugin as the stack has them now, where nobody has given others."""
+    there = calls.find(name)
+    now = {p["ParameterKey"]: p.get("ParameterValue", "") for p in there.get("Parameters", [])} if there else {}
+    image = now.get("Image", _IMAGE)
+    return replace(
+        wanted,
+        images={"proxy": image, "emitter": image, **wanted.images},
+        plugin_sha256=wanted.plugin_sha256 or now.get("PluginSha256", "0" * 64),
+    )

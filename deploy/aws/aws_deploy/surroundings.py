@@ -1,0 +1,229 @@
+"""What a deployment needs of an account besides CloudFormation: addresses, images, plugins, names that are taken."""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Protocol
+
+from botocore.exceptions import ClientError
+
+from aws_deploy.clients import Clients
+from aws_deploy.errors import ForeignResourceError, MissingImageError, SettingError
+from aws_deploy.wanted import Outputs, StackKind, Wanted
+
+_GONE = {"404", "NoSuchBucket", "NotFound", "NoSuchTagSet", "ResourceNotFoundException", "RepositoryNotFoundException"}
+_IMAGE_OF: Mapping[StackKind, str] = {"proxy": "proxy", "emitter": "emitter"}
+
+
+class Surroundings(Protocol):
+    """Asked before and after each stack."""
+
+    def before(self, kind: StackKind, wanted: Wanted) -> Wanted:
+        """Make ready what the stack needs, and say what is wanted with that filled in.
+
+        Raises:
+            SettingError, MissingImageError: something is missing; the text says what to do.
+        """
+
+    def has_leftovers(self, kind: StackKind, wanted: Wanted) -> bool:
+        """Whether resources that an earlier deployment left (they are retained) carry the new stack's names.
+
+        Raises:
+            ForeignResourceError: one of the names is taken, and not by this pipeline.
+        """
+
+    def after(self, kind: StackKind, outputs: Outputs) -> Outputs:
+        """The outputs of a stack, with what CloudFormation cannot give."""
+
+
+class Nothing:
+    """For the laptop's three stacks, which need nothing."""
+
+    def before(self, kind: StackKind, wanted: Wanted) -> Wanted:  # noqa: ARG002
+        """As it is."""
+        return wanted
+
+    def has_leftovers(self, kind: StackKind, wanted: Wanted) -> bool:  # noqa: ARG002
+        """LocalStack takes over a bucket or stream by itself."""
+        return False
+
+    def after(self, kind: StackKind, outputs: Outputs) -> Outputs:  # noqa: ARG002
+        """As they are."""
+        return outputs
+
+
+@dataclass(frozen=True)
+class Account:
+    """An AWS account, or LocalStack in its place."""
+
+    clients: Clients
+    plugin: Path | None = None
+    """The connector's zip; None where it has been uploaded before and ``Wanted.plugin_sha256`` names it."""
+    tag: str = ""
+    """Tag of the images to look up; empty where ``Wanted.images`` names them all by digest."""
+    plugin_sha256: str = ""
+    """What the zip must hash to; empty for any."""
+    _digests: dict[str, str] = field(default_factory=dict)
+
+    def before(self, kind: StackKind, wanted: Wanted) -> Wanted:
+        """Upload the plugin; look up an image's digest."""
+        if kind == "connect":
+            return replace(wanted, plugin_sha256=self._upload_plugin(wanted))
+        service = _IMAGE_OF.get(kind)
+        if service and service not in wanted.images:
+            return replace(wanted, images={**wanted.images, service: self.image(service, wanted)})
+        return wanted
+
+    def has_leftovers(self, kind: StackKind, wanted: Wanted) -> bool:
+        """Look at what has the names that the stack will take: buckets, streams, repositories, brokers, a secret.
+
+        Raises:
+            ForeignResourceError: see the base.
+            SettingError: it is ours, and CloudFormation cannot take it over; says how to delete it.
+        """
+        project = wanted.names.pipeline_id
+        if kind == "data":
+            buckets = [wanted.names.bucket, f"{wanted.names.bucket}-access-logs"]
+            buckets += [f"{project}-lake", f"{project}-artifacts"]
+            ours = [self._our_bucket(name, project) for name in buckets]  # all are looked at
+            return any(ours)
+        if kind == "streams":
+            ours = [self._our_stream(name, project) for name in wanted.names.streams]
+            return any(ours)
+        # LocalStack, where it stands in for AWS, has none of these services' calls.
+        if self.clients.target == "aws":
+            if kind == "images":
+                ours = [self._our_repository(f"{project}/{name}", project) for name in _IMAGE_OF.values()]
+                return any(ours)
+            if kind == "kafka":
+                self._refuse_old_brokers(project)
+            if kind == "mwaa":
+                self._refuse_old_secret(f"{project}/airflow/connections/databricks_default", project)
+        return False
+
+    def after(self, kind: StackKind, outputs: Outputs) -> Outputs:
+        """Brokers' addresses: no CloudFormation attribute holds them."""
+        if kind != "kafka" or "ClusterArn" not in outputs:
+            return outputs
+        found = self.clients.other("kafka").get_bootstrap_brokers(ClusterArn=outputs["ClusterArn"])
+        return {**outputs, "BootstrapServers": found["BootstrapBrokerStringSaslIam"]}
+
+    def image(self, service: str, wanted: Wanted) -> str:
+        """The service's image by its digest.
+
+        Raises:
+            MissingImageError: there is none with this tag; the text gives the commands that put one there.
+        """
+        repository = f"{wanted.names.pipeline_id}/{service}"
+        if not self.tag:
+            raise SettingError(f"No image of {service}: give --tag, or --image {service}=…@sha256:…")
+        ecr = self.clients.other("ecr")
+        try:
+            found = ecr.describe_images(repositoryName=repository, imageIds=[{"imageTag": self.tag}])
+            address = ecr.describe_repositories(repositoryNames=[repository])["repositories"][0]["repositoryUri"]
+        except ClientError as error:
+            if error.response["Error"]["Code"] not in {"ImageNotFoundException", "RepositoryNotFoundException"}:
+                raise
+            raise MissingImageError(
+                f"There is no image {repository}:{self.tag}. Build it, then "
+                f"`docker tag {service} <registry>/{repository}:{self.tag}` and `docker push` it "
+                "(`aws ecr get-login-password | docker login …` first), and apply again"
+            ) from error
+        return f"{address}@{found['imageDetails'][0]['imageDigest']}"
+
+    def _upload_plugin(self, wanted: Wanted) -> str:
+        bucket = f"{wanted.names.pipeline_id}-artifacts"
+        digest = wanted.plugin_sha256
+        if self.plugin is not None:
+            try:
+                content = self.plugin.read_bytes()
+            except OSError as error:
+                raise SettingError(f"--plugin {self.plugin}: {error.strerror}") from error
+            digest = hashlib.sha256(content).hexdigest()
+            if self.plugin_sha256 not in {"", digest}:
+                raise SettingError(f"--plugin {self.plugin} has SHA-256 {digest}, not {self.plugin_sha256}")
+            if not self._has_object(bucket, f"plugins/{digest}.zip"):
+                self.clients.s3.put_object(Bucket=bucket, Key=f"plugins/{digest}.zip", Body=content)
+        if not digest:
+            raise SettingError("Stack connect needs the S3 sink connector: give --plugin with its zip (see the README)")
+        if not self._has_object(bucket, f"plugins/{digest}.zip"):
+            raise SettingError(f"s3://{bucket}/plugins/{digest}.zip is not there; give --plugin")
+        return digest
+
+    def _has_object(self, bucket: str, key: str) -> bool:
+        try:
+            self.clients.s3.head_object(Bucket=bucket, Key=key)
+        except ClientError as error:
+            return _unless_gone(error)
+        return True
+
+    def _our_bucket(self, name: str, project: str) -> bool:
+        try:
+            self.clients.s3.head_bucket(Bucket=name)
+        except ClientError as error:
+            if error.response["Error"]["Code"] in {"403", "AccessDenied", "301"}:
+                raise ForeignResourceError(
+                    f"Bucket {name} belongs to somebody else (bucket names are global). Choose another PIPELINE_ID"
+                ) from error
+            return _unless_gone(error)
+        try:
+            tags = self.clients.s3.get_bucket_tagging(Bucket=name)["TagSet"]
+        except ClientError as error:
+            _unless_gone(error)
+            tags = []
+        return _ours(f"Bucket {name}", {tag["Key"]: tag["Value"] for tag in tags}, project)
+
+    def _our_stream(self, name: str, project: str) -> bool:
+        try:
+            tags: Any = self.clients.kinesis.list_tags_for_stream(StreamName=name)["Tags"]
+        except ClientError as error:
+            return _unless_gone(error)
+        return _ours(f"Stream {name}", {tag["Key"]: tag["Value"] for tag in tags}, project)
+
+    def _our_repository(self, name: str, project: str) -> bool:
+        ecr = self.clients.other("ecr")
+        try:
+            arn = ecr.describe_repositories(repositoryNames=[name])["repositories"][0]["repositoryArn"]
+        except ClientError as error:
+            return _unless_gone(error)
+        tags = ecr.list_tags_for_resource(resourceArn=arn)["tags"]
+        return _ours(f"Repository {name}", {tag["Key"]: tag["Value"] for tag in tags}, project)
+
+    def _refuse_old_brokers(self, name: str) -> None:
+        """Brokers are found by ARN only, so that CloudFormation cannot take them over by their name."""
+        for cluster in self.clients.other("kafka").list_clusters(ClusterNameFilter=name)["ClusterInfoList"]:
+            if cluster["ClusterName"] == name and cluster.get("State") != "DELETING":
+                _ours(f"MSK cluster {name}", cluster.get("Tags", {}), name)
+                raise SettingError(
+                    f"MSK cluster {name} of an earlier deployment is still there. Once all is in S3, delete it with "
+                    f"`aws kafka delete-cluster --cluster-arn {cluster['ClusterArn']}` and apply again"
+                )
+
+    def _refuse_old_secret(self, name: str, project: str) -> None:
+        try:
+            found = self.clients.other("secretsmanager").describe_secret(SecretId=name)
+        except ClientError as error:
+            _unless_gone(error)
+            return
+        _ours(f"Secret {name}", {tag["Key"]: tag["Value"] for tag in found.get("Tags", [])}, project)
+        raise SettingError(
+            f"Secret {name} of an earlier deployment is still there. Delete it with `aws secretsmanager delete-secret "
+            f"--force-delete-without-recovery --secret-id {name}`, apply again, and store the connection again"
+        )
+
+
+def _ours(what: str, tags: Mapping[str, str], project: str) -> bool:
+    if tags.get("project") != project:
+        raise ForeignResourceError(
+            f"{what} exists and has no tag project={project}: it is not this pipeline's. Choose another "
+            "PIPELINE_ID, or tag it if it is yours: it is taken over then"
+        )
+    return True
+
+
+def _unless_gone(error: ClientError) -> bool:
+    """False where the error says that something is not there; any other error goes on."""
+    if error.response.get("Error", {}).get("Code") in _GONE:
+        return False
+    raise error

@@ -1,0 +1,72 @@
+"""What a person decides about a deployment, and which stacks there are."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal, get_args
+
+from pipeline_contracts.names import Names
+from pydantic import SecretStr
+
+from aws_deploy.clients import Target
+
+StackKind = Literal[
+    "data",
+    "streams",
+    "images",
+    "network",
+    "kafka",
+    "connect",
+    "proxy",
+    "api",
+    "emitter",
+    "mwaa",
+    "databricks",
+    "alarms",
+]
+ALL: tuple[StackKind, ...] = get_args(StackKind)
+"""All stacks, in order: each one reads outputs and exports of earlier ones only."""
+
+ORDER: tuple[StackKind, ...] = ("data", "streams", "api")
+"""Those that the laptop gets too, in order."""
+
+NEEDS: Mapping[StackKind, frozenset[StackKind]] = {
+    "data": frozenset(),
+    "streams": frozenset({"data"}),
+    "images": frozenset({"data"}),
+    "network": frozenset({"data"}),
+    "kafka": frozenset({"data", "network"}),
+    "connect": frozenset({"data", "network", "kafka"}),
+    "proxy": frozenset({"data", "network", "kafka"}),
+    "api": frozenset({"data"}),
+    "emitter": frozenset({"data", "network", "api"}),
+    "mwaa": frozenset({"data", "network"}),
+    "databricks": frozenset({"data"}),
+    "alarms": frozenset({"data", "proxy", "mwaa"}),
+}
+"""Stacks whose exports a stack imports; without them it cannot be made. A test compares this with the templates."""
+
+STATEFUL: frozenset[StackKind] = frozenset({"data", "streams", "kafka"})
+"""Protected against deletion in prod."""
+
+Size = Literal["dev", "prod"]
+Outputs = Mapping[str, str]
+Earlier = Mapping[StackKind, Outputs]
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What a person decides about a deployment; all else follows from it."""
+
+    names: Names
+    target: Target
+    local_endpoint: str
+    proxy_url: str
+    api_key: SecretStr
+    environment: str = "dev"
+    owner: str = "unknown"
+    size: Size = "dev"
+    images: Mapping[str, str] = field(default_factory=dict)
+    """Image of each service, by its digest."""
+    plugin_sha256: str = ""
+    overrides: Mapping[StackKind, Mapping[str, str]] = field(default_factory=dict)
+    """Parameters that a person has set, by stack."""

@@ -1,0 +1,93 @@
+import json
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from aws_deploy.connection import airflow_connection
+from aws_deploy.doctor import examine
+from aws_deploy.errors import SettingError
+from aws_deploy.surroundings import Account
+from pydantic import SecretStr
+from rendered import wanted
+from stubbed_aws import StubbedAws
+
+WANTED = replace(wanted(), images={})
+
+
+def zones(*names: str) -> dict[str, Any]:
+    return {"AvailabilityZones": [{"ZoneName": name} for name in names]}
+
+
+def healthy(aws: StubbedAws) -> None:
+    aws.stub("sts").add_response("get_caller_identity", {"Arn": "arn:aws:iam::000000000000:user/me", "Account": "0"})
+    aws.stub("ec2").add_response("describe_availability_zones", zones("a", "b", "c"))
+    aws.stub("apigateway").add_response("get_account", {"cloudwatchRoleArn": "arn:role"})
+    for _ in range(4):
+        aws.stub("s3").add_client_error("head_bucket", "404")
+    for _ in range(3):
+        aws.stub("kinesis").add_client_error("list_tags_for_stream", "ResourceNotFoundException")
+    for _ in range(2):
+        aws.stub("ecr").add_response("describe_images", {"imageDetails": [{"imageDigest": f"sha256:{'a' * 64}"}]})
+        aws.stub("ecr").add_response("describe_repositories", {"repositories": [{"repositoryUri": "uri"}]})
+        aws.stub("service-quotas").add_response("get_service_quota", {"Quota": {"Value": 5.0}})
+
+
+def states(aws: StubbedAws) -> dict[str, str]:
+    return {found.name: found.state for found in examine(Account(aws.clients, tag="v1"), WANTED, None)}
+
+
+def test_a_healthy_account() -> None:
+    aws = StubbedAws()
+    healthy(aws)
+    assert states(aws) == {
+        "credentials": "ok",
+        "zones": "ok",
+        "gateway logs": "ok",
+        "names": "ok",
+        "image proxy": "ok",
+        "image emitter": "ok",
+        "plugin": "warning",
+        "quota: VPCs": "ok",
+        "quota: Elastic IP addresses": "ok",
+    }
+    aws.nothing_left()
+
+
+def test_one_thing_that_is_wrong_does_not_hide_the_others() -> None:
+    aws = StubbedAws()
+    aws.stub("sts").add_client_error("get_caller_identity", "ExpiredToken")
+    aws.stub("ec2").add_response("describe_availability_zones", zones("a", "b"))
+    aws.stub("apigateway").add_response("get_account", {})
+    aws.stub("s3").add_client_error("head_bucket", "403")
+    for _ in range(2):
+        aws.stub("ecr").add_client_error("describe_images", "ImageNotFoundException")
+    aws.stub("service-quotas").add_response("get_service_quota", {"Quota": {"Value": 0.0}})
+    aws.stub("service-quotas").add_response("get_service_quota", {"Quota": {"Value": 2.0}})
+    assert {name for name, state in states(aws).items() if state == "failed"} == {
+        "credentials",
+        "zones",
+        "gateway logs",
+        "names",
+        "image proxy",
+        "image emitter",
+        "quota: VPCs",
+        "quota: Elastic IP addresses",
+    }
+
+
+def test_databricks_that_does_not_answer_is_a_failure() -> None:
+    aws = StubbedAws()
+    healthy(aws)
+    found = {f.name: f for f in examine(Account(aws.clients, tag="v1"), WANTED, "127.0.0.1:1")}
+    assert found["databricks"].state == "failed"
+    assert "127.0.0.1:1 does not answer" in found["databricks"].text
+
+
+def test_the_connection_is_a_service_principal_or_a_token() -> None:
+    principal = json.loads(airflow_connection("https://h/", "id", SecretStr("s"), None))
+    assert principal["extra"] == {"service_principal_oauth": True}
+    assert (principal["host"], principal["login"], principal["password"]) == ("h", "id", "s")
+    assert json.loads(airflow_connection("h", None, None, SecretStr("t")))["password"] == "t"
+    for given in ((None, None, None), ("id", None, None), ("id", SecretStr("s"), SecretStr("t"))):
+        with pytest.raises(SettingError):
+            airflow_connection("h", *given)

@@ -1,0 +1,118 @@
+from pathlib import Path
+
+import pytest
+from aws_deploy.connectors import include_connectors, worker_name
+from aws_deploy.costs import idle_costs
+from aws_deploy.errors import SettingError
+from aws_deploy.resolve import resolve
+from aws_deploy.stacks import ALL, NEEDS, build
+from rendered import EARLIER, document, wanted
+
+
+@pytest.mark.parametrize(
+    ("stack", "name", "value", "text"),
+    [
+        ("kafka", "KafkaVersion", "banana", "must be one of 3.9.x.kraft, 4.1.x.kraft"),
+        ("kafka", "InstanceType", "kafka.huge", "must be one of by-size, kafka.t3.small"),
+        ("mwaa", "AirflowVersion", "9.9.9", "must be one of 3.0.6, 3.2.1"),
+        ("kafka", "VolumeGiB", "5", "must be from 10 to 16384"),
+        ("kafka", "VolumeGiB", "many", "must be a whole number"),
+        ("network", "VpcPrefix", "8.8", "must be the first two numbers of a private /16"),
+        ("streams", "Shard", "2", "has no parameter Shard. It has: KeyArn, Mode"),
+        ("proxy", "Image", "proxy:latest", "must name the image by its digest"),
+    ],
+)
+def test_a_bad_value_is_said_with_the_rule(stack: str, name: str, value: str, text: str) -> None:
+    with pytest.raises(SettingError, match=f"pinterest-{stack}") as caught:
+        build(stack, wanted(**{stack: {name: value}}), EARLIER)  # type: ignore[arg-type]
+    assert text in str(caught.value)
+
+
+def test_a_secret_is_not_repeated() -> None:
+    with pytest.raises(SettingError) as caught:
+        build("api", wanted(api={"ApiKeyValue": "sh rt"}), EARLIER)
+    assert "sh rt" not in str(caught.value)
+    assert "(not shown)" in str(caught.value)
+
+
+def test_the_workers_name_follows_its_settings() -> None:
+    name = worker_name("p", "60000")
+    assert name == worker_name("p", "60000")
+    assert name != worker_name("p", "30000")
+    stack = build("connect", wanted(connect={"FlushIntervalMs": "30000"}), EARLIER)
+    assert stack.parameters["WorkerName"] == worker_name("pinterest", "30000")
+
+
+def test_an_unknown_placeholder_in_a_connectors_file_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "a.properties").write_text("# comment\nname=x\ntopics=${PIPELINE_ID}.pin\nother=${WHAT}\n")
+    with pytest.raises(ValueError, match="unknown placeholder in other"):
+        include_connectors({"C": {"Pipeline::Connector": "a.properties"}}, tmp_path)
+    (tmp_path / "a.properties").write_text("name=x\ntopics=${PIPELINE_ID}.pin\nplain=1\n")
+    included = include_connectors({"C": {"Pipeline::Connector": "a.properties", "more": "2"}}, tmp_path)
+    assert included == {"C": {"topics": {"Fn::Sub": "${PipelineId}.pin"}, "plain": "1", "more": "2"}}
+
+
+TEMPLATE = {
+    "Parameters": {"Size": {"Default": "dev"}, "Empty": {"Default": ""}},
+    "Mappings": {"Sizes": {"dev": {"N": 1}, "prod": {"N": 2}}},
+    "Conditions": {
+        "Prod": {"Fn::Equals": [{"Ref": "Size"}, "prod"]},
+        "Dev": {"Fn::Not": [{"Condition": "Prod"}]},
+        "Never": {"Fn::And": [{"Condition": "Prod"}, {"Condition": "Dev"}]},
+        "Always": {"Fn::Or": [{"Condition": "Prod"}, {"Condition": "Dev"}]},
+    },
+    "Resources": {
+        "A": {
+            "Type": "T",
+            "Properties": {
+                "N": {"Fn::FindInMap": ["Sizes", {"Ref": "Size"}, "N"]},
+                "Gone": {"Fn::If": ["Prod", 1, {"Ref": "AWS::NoValue"}]},
+                "List": [{"Fn::If": ["Prod", 1, {"Ref": "AWS::NoValue"}]}, 2],
+                "Text": {"Fn::Sub": "${Size}-${AWS::Region}"},
+                "Later": {"Fn::Sub": "${Size}-${B.Arn}"},
+                "Other": {"Fn::GetAtt": ["B", "Arn"]},
+            },
+        },
+        "B": {"Type": "T", "Condition": "Always"},
+        "C": {"Type": "T", "Condition": "Never"},
+    },
+}
+
+
+def test_what_can_be_known_is_put_in() -> None:
+    found = resolve(TEMPLATE, {})
+    assert set(found) == {"A", "B"}
+    assert found["A"]["Properties"] == {
+        "N": 1,
+        "List": [2],
+        "Text": "dev-us-east-1",
+        "Later": {"Fn::Sub": "dev-${B.Arn}"},
+        "Other": {"Fn::GetAtt": ["B", "Arn"]},
+    }
+    assert resolve(TEMPLATE, {"Size": "prod"})["A"]["Properties"]["List"] == [1, 2]
+
+
+def test_every_size_has_a_price_and_prod_costs_more() -> None:
+    totals = []
+    for size in ("dev", "prod"):
+        asked = wanted(size)
+        found = [
+            idle for kind in ALL for idle in idle_costs(resolve(document(kind), build(kind, asked, EARLIER).parameters))
+        ]
+        kinds = {idle.kind for idle in found}
+        assert {"AWS::MSK::Cluster", "AWS::MWAA::Environment", "AWS::EC2::NatGateway", "AWS::ECS::Service"} <= kinds
+        totals.append(sum(idle.usd_per_hour for idle in found))
+    assert 1 < totals[0] < totals[1] < 5
+
+
+@pytest.mark.parametrize("kind", ["kafka", "mwaa"])
+def test_every_type_that_can_be_chosen_has_a_price(kind: str) -> None:
+    name = {"kafka": "InstanceType", "mwaa": "EnvironmentClass"}[kind]
+    for value in document(kind)["Parameters"][name]["AllowedValues"]:  # type: ignore[arg-type]
+        stack = build(kind, wanted(**{kind: {name: value}}), EARLIER)  # type: ignore[arg-type]
+        assert idle_costs(resolve(document(kind), stack.parameters))  # type: ignore[arg-type]
+
+
+def test_needs_are_earlier_stacks() -> None:
+    for position, kind in enumerate(ALL):
+        assert NEEDS[kind] <= set(ALL[:position])

@@ -1,0 +1,88 @@
+"""One rule per line of the security and reliability list; each is seen to fail on a broken copy of the templates."""
+
+import json
+import re
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from aws_deploy.stacks import ALL, NEEDS, Size, StackKind
+from aws_policies import RULES, Deployment, Documents, Rule
+from cfnlint.api import lint  # type: ignore[import-untyped]
+from cfnlint.config import ManualArgs  # type: ignore[import-untyped]
+from pipeline_contracts.kafka_topics import topic_specs
+from pipeline_contracts.names import Names
+from rendered import documents
+
+BROKEN = [(rule, name, break_) for rule in RULES for name, break_ in rule.breaks.items()]
+
+
+def test_every_line_of_the_list_has_a_rule_with_a_counter_example() -> None:
+    assert [rule.line for rule in RULES] == list(range(1, 15))
+    assert all(rule.breaks for rule in RULES)
+
+
+@pytest.mark.parametrize("size", ["dev", "prod"])
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: f"{rule.line:02}")
+def test_rule_holds(rule: Rule, size: Size) -> None:
+    assert rule.check(Deployment(documents(), size)) == [], rule.title
+
+
+@pytest.mark.parametrize(("rule", "name", "break_"), BROKEN, ids=[f"{r.line:02} {name}" for r, name, _ in BROKEN])
+def test_rule_refuses(rule: Rule, name: str, break_: Callable[[Documents], None]) -> None:
+    broken = documents()
+    break_(broken)
+    assert rule.check(Deployment(broken)) != [], name
+
+
+@pytest.mark.parametrize("action", ["kafka-cluster:WriteDatum", "kinesis:PutRecordz"])
+def test_misspelt_actions_are_found(action: str) -> None:
+    document = documents()["proxy"]
+    role = document["Resources"]["TaskRole"]["Properties"]
+    role["Policies"][0]["PolicyDocument"]["Statement"][1]["Action"] = [action]
+    found = lint(json.dumps(document), config=ManualArgs(regions=["us-east-1"]))
+    assert [match.rule.id for match in found] == ["W3037"]
+
+
+def imports(node: Any) -> set[str]:
+    """Names of exports that a template reads, for pipeline ``pinterest``."""
+    text = json.dumps(node).replace("${PipelineId}", "pinterest")
+    return set(re.findall(r'"Fn::ImportValue": \{"Fn::Sub": "([^"]+)"', text))
+
+
+def exports(document: Any) -> set[str]:
+    names = [output["Export"]["Name"]["Fn::Sub"] for output in document["Outputs"].values() if "Export" in output]
+    return {name.replace("${PipelineId}", "pinterest") for name in names}
+
+
+def test_stacks_import_from_earlier_ones_and_as_declared() -> None:
+    found = documents()
+    giver = {name: kind for kind in ALL for name in exports(found[kind])}
+    for position, kind in enumerate(ALL):
+        givers = {giver[name] for name in imports(found[kind])}
+        assert givers <= set(ALL[:position]), kind
+        # Values that the deployer hands over are no imports; they are needed all the same.
+        by_parameter: dict[StackKind, set[str]] = {
+            "streams": {"data"},
+            "connect": {"kafka"},
+            "proxy": {"kafka"},
+            "api": {"data"},
+        }
+        assert givers | by_parameter.get(kind, set()) == NEEDS[kind], kind
+
+
+def test_no_two_stacks_export_one_name() -> None:
+    names = [name for document in documents().values() for name in exports(document)]
+    assert len(names) == len(set(names))
+
+
+def test_topics_are_those_of_the_contracts() -> None:
+    deployment = Deployment(documents(), "dev")
+    made = {topic.properties["TopicName"]: topic.properties for topic in deployment.of("AWS::MSK::Topic")}
+    specs = {spec.name: spec for spec in topic_specs(Names("pinterest"))}
+    assert set(made) == set(specs)
+    for name, properties in made.items():
+        settings = json.loads(properties["Configs"]["Fn::Base64"])
+        assert int(properties["PartitionCount"]) == specs[name].partitions
+        # Kept for ever on a laptop only, where buckets are lost with LocalStack.
+        assert settings == {**specs[name].config, "retention.ms": "604800000", "min.insync.replicas": "2"}

@@ -1,0 +1,70 @@
+"""Commands of the stream path: who is popular now, and letting a stopped query go on."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import click
+from pipeline_contracts.names import KINDS
+from rich.console import Console
+
+from pipeline_local import tables
+from pipeline_local.installation import Installation, InstallationError
+from pipeline_local.options import format_option, must_run
+from pipeline_local.reader_client import ReaderClient, ReaderError
+
+POPULAR_LIMIT = 20
+
+
+def reader(installation: Installation) -> ReaderClient:
+    """The stream reader of a running installation."""
+    service = installation.service("stream-reader")
+    return ReaderClient(service.url, service.environment["STREAM_READER_TOKEN"])
+
+
+@click.command()
+@click.option("--limit", type=click.IntRange(1), default=POPULAR_LIMIT, show_default=True, help="How many profiles.")
+@click.option("--category", help="Of posts of this category alone.")
+@click.option("--country", help="Of posts from this country alone.")
+@click.option("--age-group", help="Of posts by users of this age group alone, such as 18-24.")
+@format_option
+@click.pass_obj
+def popular(installation: Installation, /, *, limit: int, form: str, **filters: str | None) -> None:
+    """Print the profiles that are popular now, the highest score first.
+
+    A post counts less the older it is: half as much after the half life.
+    """
+    must_run(installation)
+    try:
+        found = reader(installation).popular(limit, {name: value for name, value in filters.items() if value})
+    except ReaderError as error:
+        raise InstallationError(str(error)) from error
+    if form == "json":
+        click.echo(json.dumps(found, ensure_ascii=False))
+    else:
+        show_popular(Console(), found)
+
+
+@click.command()
+@click.argument("kind", type=click.Choice(KINDS))
+@click.pass_obj
+def resume(installation: Installation, kind: str) -> None:
+    """Let the stream query of one KIND go on, after it was stopped by too many rejects.
+
+    `pipeline quarantine --path stream` shows what was rejected, and why.
+    """
+    must_run(installation)
+    try:
+        reader(installation).resume(kind)
+    except ReaderError as error:
+        raise InstallationError(str(error)) from error
+    click.echo(f"the query of {kind} goes on")
+
+
+def show_popular(console: Console, found: Mapping[str, Any]) -> None:
+    """The profiles as a table, and what their scores mean."""
+    tables.print_popular(console, found["profiles"])
+    console.print(f"as of {found['as_of']}, half life {found['half_life_s']} s", highlight=False)
+
+
+COMMANDS = (popular, resume)

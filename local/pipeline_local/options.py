@@ -1,0 +1,19 @@
+"""What several commands have in common."""
+
+import click
+
+from pipeline_local.installation import Installation, InstallationError
+
+format_option = click.option(
+    "--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True
+)
+
+
+def must_run(installation: Installation) -> None:
+    """Say what to do where a command needs the services.
+
+    Raises:
+        InstallationError: nothing runs.
+    """
+    if not installation.runs:
+        raise InstallationError("nothing is running; start it with `pipeline up`")

@@ -1,0 +1,5 @@
+"""A ``kinesis`` source for Structured Streaming outside Databricks, with Databricks' schema and option names."""
+
+from kinesis_source.reader import FORMAT, KinesisDataSource, register
+
+__all__ = ["FORMAT", "KinesisDataSource", "register"]

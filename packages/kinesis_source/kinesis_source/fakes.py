@@ -1,0 +1,266 @@
+"""Kinesis in memory, behind the part of boto3's client that this source and its tests use; with faults on demand.
+
+One suite runs on it and on a real server (``tests/integration/test_kinesis_source.py``).
+"""
+
+import hashlib
+import json
+from collections import defaultdict, deque
+from dataclasses import dataclass, field
+from typing import Any
+
+from botocore.exceptions import ClientError
+from service_kit.clock import Clock, SystemClock
+
+HASH_SPACE = 1 << 128
+ITERATOR_LIFE_S = 300
+_FIRST_SEQUENCE_NUMBER = 49 * 10**54
+
+
+def error(operation: str, code: str, message: str = "", status: int = 400) -> ClientError:
+    """An error as botocore raises it."""
+    return ClientError(
+        {"Error": {"Code": code, "Message": message}, "ResponseMetadata": {"HTTPStatusCode": status}},  # type: ignore[typeddict-item]
+        operation,
+    )
+
+
+@dataclass
+class _Shard:
+    shard_id: str
+    low: int
+    high: int
+    starting: int
+    parents: list[str] = field(default_factory=list)
+    ending: int | None = None
+    records: list[dict[str, Any]] = field(default_factory=list)
+
+    def listed(self) -> dict[str, Any]:
+        numbers = {"StartingSequenceNumber": str(self.starting)}
+        if self.ending is not None:
+            numbers["EndingSequenceNumber"] = str(self.ending)
+        found: dict[str, Any] = {
+            "ShardId": self.shard_id,
+            "HashKeyRange": {"StartingHashKey": str(self.low), "EndingHashKey": str(self.high)},
+            "SequenceNumberRange": numbers,
+        }
+        for name, parent in zip(("ParentShardId", "AdjacentParentShardId"), self.parents, strict=False):
+            found[name] = parent
+        return found
+
+
+@dataclass
+class _Stream:
+    name: str
+    created_s: float
+    retention_hours: int
+    shards: dict[str, _Shard] = field(default_factory=dict)
+    made: int = 0
+
+    @property
+    def arn(self) -> str:
+        return f"arn:aws:kinesis:us-east-1:000000000000:stream/{self.name}"
+
+
+class FakeKinesis:
+    """Streams of one account. Not thread-safe beyond what single list operations are."""
+
+    def __init__(self, clock: Clock | None = None, page_size: int = 10_000) -> None:
+        """``page_size``: an answer of GetRecords holds no more, as a real one is limited to 10 MB."""
+        self.calls: dict[str, int] = defaultdict(int)
+        self._clock = clock or SystemClock()
+        self._streams: dict[str, _Stream] = {}
+        self._number = _FIRST_SEQUENCE_NUMBER
+        self._faults: dict[str, deque[Exception]] = defaultdict(deque)
+        self._page_size = page_size
+
+    def fail(self, operation: str, failure: Exception, times: int = 1) -> None:
+        """The next calls of an operation (as ``get_records``) raise this."""
+        self._faults[operation].extend([failure] * times)
+
+    def expire_records(self, stream: str, shard_id: str, count: int) -> None:
+        """The oldest records of a shard are gone, as after the retention period."""
+        del self._streams[stream].shards[shard_id].records[:count]
+
+    def expire_shard(self, stream: str, shard_id: str) -> None:
+        """A closed shard whose records have all expired is not listed any more."""
+        del self._streams[stream].shards[shard_id]
+
+    def create_stream(self, StreamName: str, ShardCount: int = 1) -> None:  # noqa: N803 - boto3's names, here and below
+        """At once ``ACTIVE``."""
+        if StreamName in self._streams:
+            raise error("CreateStream", "ResourceInUseException", f"Stream {StreamName} already exists")
+        stream = _Stream(StreamName, self._now_s(), 24)
+        for number in range(ShardCount):
+            low, high = HASH_SPACE * number // ShardCount, HASH_SPACE * (number + 1) // ShardCount - 1
+            self._add_shard(stream, low, high, [])
+        self._streams[StreamName] = stream
+
+    def delete_stream(self, StreamName: str, EnforceConsumerDeletion: bool = False) -> None:  # noqa: ARG002, N803
+        """At once gone."""
+        self._stream("DeleteStream", {"StreamName": StreamName})
+        del self._streams[StreamName]
+
+    def describe_stream_summary(self, **request: Any) -> Any:
+        """See boto3."""
+        stream = self._called("describe_stream_summary", "DescribeStreamSummary", request)
+        summary = {
+            "StreamName": stream.name,
+            "StreamARN": stream.arn,
+            "StreamStatus": "ACTIVE",
+            "RetentionPeriodHours": stream.retention_hours,
+            "StreamCreationTimestamp": stream.created_s,
+            "OpenShardCount": sum(shard.ending is None for shard in stream.shards.values()),
+        }
+        return {"StreamDescriptionSummary": summary}
+
+    def list_shards(self, **request: Any) -> Any:
+        """See boto3."""
+        token = json.loads(request["NextToken"]) if "NextToken" in request else None
+        stream = self._called("list_shards", "ListShards", {"StreamName": token[0]} if token else request)
+        after = token[1] if token else request.get("ExclusiveStartShardId", "")
+        found = [shard.listed() for name, shard in sorted(stream.shards.items()) if name > after]
+        most = request.get("MaxResults", 1000)
+        answer: dict[str, Any] = {"Shards": found[:most]}
+        if len(found) > most:
+            answer["NextToken"] = json.dumps([stream.name, found[most - 1]["ShardId"]])
+        return answer
+
+    def put_records(self, **request: Any) -> Any:
+        """See boto3; every record succeeds."""
+        stream = self._called("put_records", "PutRecords", request)
+        answers = []
+        for entry in request["Records"]:
+            shard = self._shard_of(stream, entry)
+            number = str(self._next_number())
+            shard.records.append(
+                {
+                    "SequenceNumber": number,
+                    "ApproximateArrivalTimestamp": round(self._now_s(), 3),
+                    "Data": entry["Data"].encode() if isinstance(entry["Data"], str) else bytes(entry["Data"]),
+                    "PartitionKey": entry["PartitionKey"],
+                }
+            )
+            answers.append({"SequenceNumber": number, "ShardId": shard.shard_id})
+        return {"FailedRecordCount": 0, "Records": answers}
+
+    def split_shard(self, **request: Any) -> None:
+        """See boto3; done at once."""
+        stream = self._called("split_shard", "SplitShard", request)
+        parent, at = self._open_shard(stream, "SplitShard", request["ShardToSplit"]), int(request["NewStartingHashKey"])
+        if not parent.low < at <= parent.high:
+            raise error("SplitShard", "InvalidArgumentException", "NewStartingHashKey is not in the shard's range")
+        parent.ending = self._next_number()
+        self._add_shard(stream, parent.low, at - 1, [parent.shard_id])
+        self._add_shard(stream, at, parent.high, [parent.shard_id])
+
+    def merge_shards(self, **request: Any) -> None:
+        """See boto3; done at once."""
+        stream = self._called("merge_shards", "MergeShards", request)
+        one = self._open_shard(stream, "MergeShards", request["ShardToMerge"])
+        other = self._open_shard(stream, "MergeShards", request["AdjacentShardToMerge"])
+        if one.high + 1 != other.low and other.high + 1 != one.low:
+            raise error("MergeShards", "InvalidArgumentException", "the shards are not adjacent")
+        one.ending = other.ending = self._next_number()
+        self._add_shard(stream, min(one.low, other.low), max(one.high, other.high), [one.shard_id, other.shard_id])
+
+    def get_shard_iterator(self, **request: Any) -> Any:
+        """See boto3."""
+        stream = self._called("get_shard_iterator", "GetShardIterator", request)
+        shard = self._known_shard(stream, "GetShardIterator", request["ShardId"])
+        match request["ShardIteratorType"]:
+            case "TRIM_HORIZON":
+                position = 0
+            case "LATEST":
+                position = self._number + 1
+            case "AT_TIMESTAMP":
+                position = self._position_at(shard, request["Timestamp"])
+            case kind:
+                position = int(request["StartingSequenceNumber"])
+                if not shard.starting <= position <= (shard.ending or self._number):
+                    message = "the sequence number did not come from this stream"
+                    raise error("GetShardIterator", "InvalidArgumentException", message)
+                position += kind == "AFTER_SEQUENCE_NUMBER"
+        return {"ShardIterator": self._iterator(stream, shard, position)}
+
+    def get_records(self, **request: Any) -> Any:
+        """See boto3."""
+        self._count("get_records")
+        name, created_s, shard_id, position, made_s = json.loads(request["ShardIterator"])
+        stream = self._stream("GetRecords", {"StreamName": name})
+        if stream.created_s != created_s:
+            raise error("GetRecords", "InvalidArgumentException", "Invalid ShardIterator.")
+        if self._now_s() - made_s > ITERATOR_LIFE_S:
+            raise error("GetRecords", "ExpiredIteratorException", "Iterator expired.")
+        shard = self._known_shard(stream, "GetRecords", shard_id)
+        self._expire(stream, shard)
+        left = [record for record in shard.records if int(record["SequenceNumber"]) >= position]
+        records = left[: min(request.get("Limit", 10_000), self._page_size)]
+        more = len(left) > len(records)
+        if records:
+            position = int(records[-1]["SequenceNumber"]) + 1
+        answer: dict[str, Any] = {"Records": records, "MillisBehindLatest": 0}
+        if more:
+            next_arrival_s = left[len(records)]["ApproximateArrivalTimestamp"]
+            answer["MillisBehindLatest"] = max(1, round((self._now_s() - next_arrival_s) * 1000))
+        if more or shard.ending is None:
+            answer["NextShardIterator"] = self._iterator(stream, shard, position)
+        return answer
+
+    def _count(self, method: str) -> None:
+        self.calls[method] += 1
+        if self._faults[method]:
+            raise self._faults[method].popleft()
+
+    def _called(self, method: str, operation: str, request: dict[str, Any]) -> _Stream:
+        self._count(method)
+        return self._stream(operation, request)
+
+    def _stream(self, operation: str, request: dict[str, Any]) -> _Stream:
+        name = request.get("StreamName") or str(request.get("StreamARN", "")).rpartition("/")[2]
+        if name not in self._streams:
+            raise error(operation, "ResourceNotFoundException", f"Stream {name} not found")
+        return self._streams[name]
+
+    def _known_shard(self, stream: _Stream, operation: str, shard_id: str) -> _Shard:
+        if shard_id not in stream.shards:
+            raise error(operation, "ResourceNotFoundException", f"Shard {shard_id} does not exist")
+        return stream.shards[shard_id]
+
+    def _open_shard(self, stream: _Stream, operation: str, shard_id: str) -> _Shard:
+        shard = self._known_shard(stream, operation, shard_id)
+        if shard.ending is not None:
+            raise error(operation, "ResourceInUseException", f"Shard {shard_id} has been closed")
+        return shard
+
+    def _add_shard(self, stream: _Stream, low: int, high: int, parents: list[str]) -> None:
+        shard = _Shard(f"shardId-{stream.made:012}", low, high, self._next_number(), parents)
+        stream.shards[shard.shard_id] = shard
+        stream.made += 1
+
+    def _shard_of(self, stream: _Stream, entry: dict[str, Any]) -> _Shard:
+        explicit = entry.get("ExplicitHashKey")
+        digest = hashlib.md5(entry["PartitionKey"].encode(), usedforsecurity=False).digest()
+        key = int(explicit) if explicit else int.from_bytes(digest)
+        return next(s for s in stream.shards.values() if s.ending is None and s.low <= key <= s.high)
+
+    def _position_at(self, shard: _Shard, timestamp: Any) -> int:
+        at_s = timestamp.timestamp() if hasattr(timestamp, "timestamp") else float(timestamp)
+        if at_s > self._now_s():
+            raise error("GetShardIterator", "InvalidArgumentException", "the timestamp is in the future")
+        later = [r["SequenceNumber"] for r in shard.records if r["ApproximateArrivalTimestamp"] >= at_s]
+        return int(later[0]) if later else self._number + 1
+
+    def _expire(self, stream: _Stream, shard: _Shard) -> None:
+        oldest_s = self._now_s() - stream.retention_hours * 3600
+        shard.records = [record for record in shard.records if record["ApproximateArrivalTimestamp"] >= oldest_s]
+
+    def _iterator(self, stream: _Stream, shard: _Shard, position: int) -> str:
+        return json.dumps([stream.name, stream.created_s, shard.shard_id, position, self._now_s()])
+
+    def _next_number(self) -> int:
+        self._number += 1
+        return self._number
+
+    def _now_s(self) -> float:
+        return self._clock.now().timestamp()

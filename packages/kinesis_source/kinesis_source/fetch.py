@@ -1,0 +1,229 @@
+"""One shard's reading position, moved step by step: no thread, no file, no Spark.
+
+A step is one GetRecords. Where it cannot be done now, the step says when to try again, until the bound is over.
+"""
+
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from service_kit.clock import Clock
+from service_kit.retries import RetryPolicy
+
+from kinesis_source.errors import AccessError, DataLossError, StreamMissingError, UnavailableError
+from kinesis_source.failures import CLIENT_ERRORS, Failure, classify, timed_out
+from kinesis_source.offsets import ShardOffset, later
+from kinesis_source.records import Page, Record
+from kinesis_source.stream import Stream
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class FetchSettings:
+    """What all shards of a query share.
+
+    ``check_identity`` raises StreamReplacedError if the stream is not the query's any more; it may make a request,
+    and returns quietly while it cannot tell.
+    """
+
+    limit: int
+    poll_interval_s: float
+    retention_ms: int
+    fail_on_data_loss: bool
+    retries: RetryPolicy
+    check_identity: Callable[[], None]
+
+    @property
+    def clock(self) -> Clock:
+        """The clock of everything here."""
+        return self.retries.clock
+
+
+@dataclass(frozen=True)
+class Step:
+    """New records, in order, and how long to wait before the next step."""
+
+    records: Sequence[Record]
+    wait_s: float
+
+
+class ShardFetcher:
+    """Reads one shard from an offset on, each record once.
+
+    ``ended``: the shard is closed and all of it was given out. ``caught_up``: nothing is left that arrived before
+    the time set by ``stop_at``; no step is needed any more.
+    """
+
+    def __init__(
+        self, stream: Stream, shard_id: str, offset: ShardOffset, settings: FetchSettings, *, fresh: bool
+    ) -> None:
+        """``fresh``: a start at a time means now, so that the shard's end will do."""
+        self.shard_id = shard_id
+        self.ended = False
+        self.caught_up = False
+        self.tip_ms = offset.tip_ms
+        self.behind_ms: int | None = None
+        self._stream, self._settings, self._fresh = stream, settings, fresh
+        self._start, self._last = offset.start, offset.last
+        self._last_arrival_ms = 0
+        self._iterator: str | None = None
+        self._expects_last = False
+        self._not_before_ms: int | None = None
+        self._stop_at_ms: int | None = None
+        self._waits: Iterator[float] | None = None
+
+    def stop_at(self, at_ms: int) -> None:
+        """Give out nothing that arrived later, and be ``caught_up`` when all before has been given out."""
+        self._stop_at_ms = at_ms
+
+    def step(self) -> Step:
+        """One GetRecords; blocks for its time.
+
+        Raises:
+            DataLossError: the next records have, or may have, expired, and that must not be.
+            StreamReplacedError: the stream was made anew.
+            UnavailableError, StreamMissingError: no answer for as long as the retry policy says.
+            AccessError: Kinesis refuses.
+        """
+        asked_ms = self._now_ms()
+        try:
+            if self._iterator is None or self._position_is_old(asked_ms):
+                self._iterator = self._open()
+            page = self._stream.fetch(self._iterator, self._settings.limit)
+        except CLIENT_ERRORS as error:
+            return Step((), self._failed(error))
+        self._waits = None
+        records = self._unread(page)
+        self._iterator = page.next_shard_iterator
+        self._advance(page, records, asked_ms)
+        return Step(records, self._settings.poll_interval_s)
+
+    def _advance(self, page: Page, records: Sequence[Record], asked_ms: int) -> None:
+        if records:
+            self._last, self._last_arrival_ms = records[-1].sequence_number, records[-1].arrival_ms
+        at_tip = not page.records and page.millis_behind_latest == 0
+        ended = page.next_shard_iterator is None
+        if (at_tip or ended) and self._expects_last:
+            # The shard holds nothing from the last record on: that one is gone.
+            self._expects_last = False
+            self._trimmed(None)
+        if at_tip or ended:
+            self.tip_ms = asked_ms
+        self.behind_ms = page.millis_behind_latest
+        if self.caught_up:  # cut at the time given: what follows is for another run
+            return
+        self.ended = ended
+        self.caught_up = ended or (at_tip and self._stop_at_ms is not None and asked_ms >= self._stop_at_ms)
+
+    def _open(self) -> str:
+        """An iterator for the position. After a record: at that record, to see that it is still there."""
+        self._expects_last, self._not_before_ms = False, None
+        if self._last is not None:
+            return self._open_at_last(self._last)
+        if self._start is None or self._start.kind == "TRIM" or self._start.at_ms is None:
+            return self._stream.from_oldest(self.shard_id)
+        if self._fresh:
+            self._fresh = False  # an iterator that expires before the first record is made anew by time
+            return self._stream.from_latest(self.shard_id)
+        try:
+            return self._stream.from_time(self.shard_id, self._start.at_ms)
+        except CLIENT_ERRORS as error:
+            # Some servers refuse a time ahead of their clock, and kinesalite never answers if there is no record.
+            if classify(error) != "invalid" and not timed_out(error):
+                raise
+            logger.info("shard is read from its oldest record to find a time", extra={"shard": self.shard_id})
+            iterator = self._stream.from_oldest(self.shard_id)
+            self._not_before_ms = self._start.at_ms
+            return iterator
+
+    def _open_at_last(self, last: str) -> str:
+        try:
+            iterator = self._stream.from_sequence_number(self.shard_id, last)
+        except CLIENT_ERRORS as error:
+            if classify(error) != "invalid":
+                raise
+            self._settings.check_identity()
+            iterator = self._stream.from_oldest(self.shard_id)
+        self._expects_last = True
+        return iterator
+
+    def _unread(self, page: Page) -> Sequence[Record]:
+        records: Sequence[Record] = page.records
+        if records and self._last is not None:
+            if self._expects_last:
+                self._expects_last = False
+                if records[0].sequence_number != self._last:
+                    self._trimmed(records[0].sequence_number)
+            read = 0
+            while read < len(records) and not later(records[read].sequence_number, self._last):
+                read += 1
+            records = records[read:]
+        if records and self._not_before_ms is not None:
+            early = _count_until(records, "before", self._not_before_ms)
+            records = records[early:]
+            if records:
+                self._not_before_ms = None
+        if records and self._stop_at_ms is not None:
+            kept = _count_until(records, "until", self._stop_at_ms)
+            self.caught_up = kept < len(records)
+            records = records[:kept]
+        return records
+
+    def _trimmed(self, next_sequence_number: str | None) -> None:
+        """The last record that was read has expired. Were there others behind it that expired unread?"""
+        seen_ms = max(self.tip_ms or 0, self._last_arrival_ms)
+        if self._now_ms() - seen_ms < self._settings.retention_ms:
+            return
+        lost = f"records after {self._last} and before {next_sequence_number or 'now'} may have expired unread"
+        if self._settings.fail_on_data_loss:
+            raise DataLossError(shard_id=self.shard_id, lost=lost)
+        logger.warning(
+            "records may have expired unread",
+            extra={"shard": self.shard_id, "after": self._last, "before": next_sequence_number},
+        )
+
+    def _position_is_old(self, now_ms: int) -> bool:
+        """Whether the iterator's place may have expired: Kinesis would go on at its oldest record without a word."""
+        if self._last is None or self._expects_last:
+            return False
+        return now_ms - max(self.tip_ms or 0, self._last_arrival_ms) >= self._settings.retention_ms
+
+    def _failed(self, error: Exception) -> float:
+        """How long to wait after this error; raises what is final."""
+        failure = classify(error)
+        if failure == "fatal":
+            raise AccessError(f"shard {self.shard_id}: {error}") from error
+        if failure in ("missing", "invalid"):
+            self._settings.check_identity()
+        if failure != "transient":
+            self._iterator = None
+        if self._waits is None:
+            self._waits = self._settings.retries.waits()
+        wait_s = next(self._waits, None)
+        if wait_s is None:
+            raise given_up(failure, f"shard {self.shard_id}", self._settings.retries.deadline_s, error) from error
+        logger.info(
+            "shard could not be read, trying again",
+            extra={"shard": self.shard_id, "wait_s": round(wait_s, 3), "reason": str(error)},
+        )
+        return 0.0 if failure == "expired" else max(wait_s, self._settings.poll_interval_s)
+
+    def _now_ms(self) -> int:
+        return round(self._settings.clock.now().timestamp() * 1000)
+
+
+def given_up(failure: Failure, what: str, deadline_s: float, error: Exception) -> UnavailableError:
+    """The error after the last try."""
+    if failure == "missing":
+        return StreamMissingError(f"{what}: not there for {deadline_s:g} s: {error}")
+    return UnavailableError(f"{what}: no records from Kinesis for {deadline_s:g} s (retryDeadline): {error}")
+
+
+def _count_until(records: Sequence[Record], side: Literal["before", "until"], at_ms: int) -> int:
+    """How many records come first that arrived before ``at_ms`` (or at it, with ``until``)."""
+    for count, record in enumerate(records):
+        if record.arrival_ms > at_ms or (side == "before" and record.arrival_ms == at_ms):
+            return count
+    return len(records)

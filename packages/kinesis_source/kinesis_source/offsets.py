@@ -1,0 +1,113 @@
+"""What Spark writes into its offset log: per shard, how far the query has read.
+
+A batch is the set of ranges ``[first, last]`` of the offset at its end, each between two sequence numbers that were
+really seen. Such a range never changes (records are only added behind ``last``), so reading it again gives the same
+records. Nothing in it depends on the offset at the batch's start.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from kinesis_source.errors import OffsetError
+from kinesis_source.identity import StreamId
+
+FORMAT_VERSION = 1
+
+
+def later(one: str, other: str) -> bool:
+    """Whether sequence number ``one`` is greater than ``other``. They are integers of any length, as text."""
+    return (len(one), one) > (len(other), other)
+
+
+@dataclass(frozen=True)
+class Start:
+    """Where a shard begins of which no record has been read: its oldest record, or a time of arrival."""
+
+    kind: Literal["TRIM", "TS"]
+    at_ms: int | None = None
+
+
+@dataclass(frozen=True)
+class ShardOffset:
+    """One shard's progress.
+
+    ``start`` until the first record was read, ``last`` from then on. ``first`` only in the offset at the end of a
+    batch that holds records of this shard: the batch is ``[first, last]``. ``closed``: the shard was split or
+    merged, and all of it has been read. ``tip_ms`` is the wall clock when the shard was last seen read to its end:
+    as long as that is not a retention period ago, no unread record can have expired.
+    """
+
+    start: Start | None = None
+    first: str | None = None
+    last: str | None = None
+    closed: bool = False
+    tip_ms: int | None = None
+
+
+@dataclass(frozen=True)
+class Offset:
+    """Progress of a whole stream."""
+
+    stream: StreamId
+    shards: Mapping[str, ShardOffset]
+
+    def last(self, shard_id: str) -> str | None:
+        """The last record of a shard that was read; None before the first, and for a shard that is not here."""
+        shard = self.shards.get(shard_id)
+        return None if shard is None else shard.last
+
+    def ranges(self) -> Iterable[tuple[str, str, str]]:
+        """(shard, first, last) of the batch that ends here."""
+        for shard_id, shard in self.shards.items():
+            if shard.first is not None and shard.last is not None:
+                yield shard_id, shard.first, shard.last
+
+
+def to_json(offset: Offset) -> dict[str, Any]:
+    """The form in Spark's offset log. Equal offsets give equal texts."""
+    shards = {}
+    for shard_id, shard in sorted(offset.shards.items()):
+        entry: dict[str, Any] = {}
+        if shard.start is not None:
+            entry["pos"] = shard.start.kind
+            if shard.start.at_ms is not None:
+                entry["ts"] = shard.start.at_ms
+        for name in ("first", "last", "tip_ms"):
+            if getattr(shard, name) is not None:
+                entry[name] = getattr(shard, name)
+        if shard.closed:
+            entry["closed"] = True
+        shards[shard_id] = entry
+    return {
+        "version": FORMAT_VERSION,
+        "stream": {"arn": offset.stream.arn, "created_ms": offset.stream.created_ms},
+        "shards": shards,
+    }
+
+
+def from_json(value: Mapping[str, Any]) -> Offset:
+    """The offset of a checkpoint.
+
+    Raises:
+        OffsetError: it is not ours, or of a newer version.
+    """
+    if value.get("version") != FORMAT_VERSION:
+        raise OffsetError(
+            f"the checkpoint holds offsets of version {value.get('version')!r}, this source knows {FORMAT_VERSION}; "
+            "it was written by another source or a newer version. Use that, or a new checkpoint"
+        )
+    try:
+        stream = StreamId(str(value["stream"]["arn"]), int(value["stream"]["created_ms"]))
+        return Offset(stream, {str(name): _shard(entry) for name, entry in value["shards"].items()})
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise OffsetError(f"the checkpoint holds an offset that this source cannot read: {error!r}") from error
+
+
+def _shard(entry: Mapping[str, Any]) -> ShardOffset:
+    start = None
+    if "pos" in entry:
+        if entry["pos"] not in ("TRIM", "TS"):
+            raise ValueError(f"unknown position {entry['pos']!r}")
+        start = Start(entry["pos"], entry.get("ts"))
+    return ShardOffset(start, entry.get("first"), entry.get("last"), bool(entry.get("closed")), entry.get("tip_ms"))

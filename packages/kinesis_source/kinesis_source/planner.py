@@ -1,0 +1,157 @@
+"""Which shards to read, and where a batch ends: pure functions over offsets, listings and fetched chunks."""
+
+from collections.abc import Callable, Mapping, Sequence, Set
+from dataclasses import dataclass, replace
+
+from kinesis_source.offsets import Offset, ShardOffset, Start
+from kinesis_source.stream import Shard
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """Consecutive records of one shard that lie in a spool file, from ``first_row`` on."""
+
+    shard_id: str
+    first: str
+    last: str
+    rows: int
+    size: int
+    path: str
+    first_row: int
+    arrived_ms: int
+    """Arrival of its first record."""
+
+
+@dataclass(frozen=True)
+class Observed:
+    """What has been fetched of a shard behind an offset: chunks in order; ``ended``: there will be no more."""
+
+    chunks: Sequence[Chunk] = ()
+    ended: bool = False
+    tip_ms: int | None = None
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The end of the next batch, and the chunks that were cut in two for it (original, first part, rest)."""
+
+    end: Offset
+    cuts: Sequence[tuple[Chunk, Chunk, Chunk]]
+
+
+Split = Callable[[Chunk, int], tuple[Chunk, Chunk] | None]
+"""Cuts a chunk after so many rows, for which it looks into the chunk's file; None if that is gone."""
+
+
+def starting_shards(shards: Sequence[Shard], start: Start, *, from_now: bool) -> dict[str, ShardOffset]:
+    """Where a new query begins. ``from_now``: a closed shard has nothing more to give."""
+    return {
+        shard.shard_id: ShardOffset(closed=True) if from_now and shard.closed else ShardOffset(start)
+        for shard in shards
+    }
+
+
+def reconcile(start: Offset, listed: Sequence[Shard], in_hand: Set[str]) -> tuple[Offset, Sequence[str]]:
+    """The offset with new shards (from their oldest record on) and without those that are gone and done with.
+
+    A listed shard that the offset does not hold is new, unless a shard of the offset comes from it: then it was
+    dropped before, and the listing showed it again.
+
+    Returns the shards, too, that are gone although they were not read to their end; ``in_hand`` are those of which
+    something fetched is still waiting. An empty listing says nothing: a stream has at least one shard.
+    """
+    if not listed:
+        return start, ()
+    by_id = {shard.shard_id: shard for shard in listed}
+    old = _ancestors(start.shards.keys(), by_id)
+    shards, gone_unread = {}, []
+    for shard_id, shard in start.shards.items():
+        if shard_id in by_id or shard_id in in_hand:
+            shards[shard_id] = shard
+        elif not shard.closed:
+            gone_unread.append(shard_id)
+    for shard_id in by_id:
+        if shard_id not in start.shards and shard_id not in old:
+            shards[shard_id] = ShardOffset(Start("TRIM"))
+    return replace(start, shards=shards), gone_unread
+
+
+def _ancestors(known: Set[str], by_id: Mapping[str, Shard]) -> set[str]:
+    found: set[str] = set()
+    waiting = list(known)
+    while waiting:
+        shard = by_id.get(waiting.pop())
+        for parent in shard.parents if shard is not None else ():
+            if parent not in found:
+                found.add(parent)
+                waiting.append(parent)
+    return found
+
+
+def readable(known: Offset, listed: Sequence[Shard], ended: Set[str]) -> dict[str, ShardOffset]:
+    """Shards to fetch: not read to their end, and every parent that is known is. ``ended``: fetched to their end."""
+    parents = {shard.shard_id: shard.parents for shard in listed}
+    return {
+        shard_id: shard
+        for shard_id, shard in known.shards.items()
+        if not shard.closed
+        and all(known.shards[p].closed or p in ended for p in parents.get(shard_id, ()) if p in known.shards)
+    }
+
+
+def plan(
+    known: Offset,
+    listed: Sequence[Shard],
+    observed: Mapping[str, Observed],
+    max_rows: int | None,
+    split: Split,
+) -> Plan | None:
+    """The batch after ``known``: fetched chunks in the order of arrival, up to ``max_rows``. None: nothing is new.
+
+    It is larger only where a chunk cannot be cut because its file is gone.
+
+    A shard's records come in a later batch than all of its parents' records.
+    """
+    allowed = readable(known, listed, frozenset())
+    waiting = {name: list(seen.chunks) for name, seen in observed.items() if name in allowed}
+    taken: dict[str, list[Chunk]] = {}
+    cuts = []
+    left = max_rows
+    while (left is None or left > 0) and (oldest := _oldest(waiting)) is not None:
+        chunk = waiting[oldest].pop(0)
+        parts = split(chunk, left) if left is not None and chunk.rows > left else None
+        if parts is not None:
+            cuts.append((chunk, *parts))
+            waiting[oldest].insert(0, parts[1])
+            chunk = parts[0]
+        taken.setdefault(oldest, []).append(chunk)
+        left = None if left is None else left - chunk.rows
+    shards = {}
+    for shard_id, shard in known.shards.items():
+        if shard_id in allowed:
+            more = bool(waiting.get(shard_id))
+            shards[shard_id] = _after(shard, taken.get(shard_id, ()), observed.get(shard_id, Observed()), more)
+        else:
+            shards[shard_id] = replace(shard, first=None)
+    if not taken and all(shards[name].closed == shard.closed for name, shard in known.shards.items()):
+        return None
+    return Plan(replace(known, shards=shards), cuts)
+
+
+def _oldest(waiting: Mapping[str, Sequence[Chunk]]) -> str | None:
+    """The shard whose next chunk arrived first."""
+    nonempty = [name for name, chunks in waiting.items() if chunks]
+    return min(nonempty, key=lambda name: (waiting[name][0].arrived_ms, name), default=None)
+
+
+def _after(shard: ShardOffset, taken: Sequence[Chunk], seen: Observed, more: bool) -> ShardOffset:
+    closed = seen.ended and not more
+    last = taken[-1].last if taken else shard.last
+    return ShardOffset(
+        start=None if last is not None or closed else shard.start,
+        first=taken[0].first if taken else None,
+        last=last,
+        closed=closed,
+        # What was fetched and is still waiting has not been read yet.
+        tip_ms=None if closed else (shard.tip_ms if more else seen.tip_ms or shard.tip_ms),
+    )

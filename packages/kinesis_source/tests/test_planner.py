@@ -1,0 +1,137 @@
+from kinesis_source.identity import StreamId
+from kinesis_source.offsets import Offset, ShardOffset, Start, from_json, later, to_json
+from kinesis_source.planner import Chunk, Observed, plan, readable, reconcile, starting_shards
+from kinesis_source.stream import Shard
+
+STREAM = StreamId("arn", 1)
+TRIM = Start("TRIM")
+
+
+def offset(**shards: ShardOffset) -> Offset:
+    return Offset(STREAM, shards)
+
+
+def listed(shard_id: str, *parents: str, closed: bool = False) -> Shard:
+    return Shard(shard_id, parents, "1", closed)
+
+
+def chunk(shard_id: str, first: int, last: int, arrived_ms: int = 0) -> Chunk:
+    return Chunk(
+        shard_id, str(first), str(last), last - first + 1, last - first + 1, f"{shard_id}-{first}", 0, arrived_ms
+    )
+
+
+def cut(whole: Chunk, rows: int) -> tuple[Chunk, Chunk]:
+    at = int(whole.first) + rows
+    return chunk(whole.shard_id, int(whole.first), at - 1), chunk(whole.shard_id, at, int(whole.last), 0)
+
+
+def test_sequence_numbers_are_integers() -> None:
+    assert later("10", "9")
+    assert not later("9", "10")
+    assert not later("9", "9")
+
+
+def test_an_offset_survives_its_json() -> None:
+    whole = offset(
+        a=ShardOffset(TRIM),
+        b=ShardOffset(Start("TS", 5)),
+        c=ShardOffset(first="1", last="2", tip_ms=7),
+        d=ShardOffset(last="3", closed=True),
+        e=ShardOffset(closed=True),
+    )
+    assert from_json(to_json(whole)) == whole
+    assert to_json(from_json(to_json(whole))) == to_json(whole)
+
+
+def test_closed_shards_have_nothing_from_now_on() -> None:
+    shards = [listed("a", closed=True), listed("b", "a")]
+    now = Start("TS", 5)
+    assert starting_shards(shards, now, from_now=True) == {"a": ShardOffset(closed=True), "b": ShardOffset(now)}
+    assert starting_shards(shards, now, from_now=False) == {"a": ShardOffset(now), "b": ShardOffset(now)}
+
+
+def test_new_shards_are_read_from_their_oldest_record_and_gone_ones_are_dropped() -> None:
+    start = offset(a=ShardOffset(last="1", closed=True), b=ShardOffset(last="2"), c=ShardOffset(last="3"))
+    known, gone = reconcile(start, [listed("b"), listed("d", "b")], in_hand={"c"})
+    assert known.shards == {"b": start.shards["b"], "c": start.shards["c"], "d": ShardOffset(TRIM)}
+    assert gone == []
+    known, gone = reconcile(start, [listed("a"), listed("b")], in_hand=set())
+    assert gone == ["c"]
+
+
+def test_a_listed_ancestor_of_a_known_shard_is_not_new() -> None:
+    start = offset(d=ShardOffset(last="1"))
+    shards = [listed("a", closed=True), listed("b", "a", closed=True), listed("d", "b"), listed("e", "b")]
+    known, _ = reconcile(start, shards, in_hand=set())
+    assert known.shards.keys() == {"d", "e"}
+
+
+def test_an_empty_listing_says_nothing() -> None:
+    start = offset(a=ShardOffset(last="1"))
+    assert reconcile(start, [], in_hand=set()) == (start, ())
+
+
+def test_children_wait_for_every_known_parent() -> None:
+    shards = [listed("a"), listed("b"), listed("c", "a", "b"), listed("d", "gone")]
+    known = offset(a=ShardOffset(TRIM), b=ShardOffset(closed=True), c=ShardOffset(TRIM), d=ShardOffset(TRIM))
+    assert readable(known, shards, set()).keys() == {"a", "d"}
+    assert readable(known, shards, {"a"}).keys() == {"a", "c", "d"}
+
+
+def test_chunks_are_taken_in_the_order_of_arrival_up_to_the_limit() -> None:
+    known = offset(a=ShardOffset(TRIM), b=ShardOffset(last="50"))
+    seen = {
+        "a": Observed([chunk("a", 1, 4, 10), chunk("a", 5, 8, 30)], tip_ms=99),
+        "b": Observed([chunk("b", 51, 54, 20), chunk("b", 55, 58, 40)], tip_ms=99),
+    }
+    found = plan(known, [listed("a"), listed("b")], seen, 10, cut)
+    assert found is not None
+    assert found.end.shards == {"a": ShardOffset(first="1", last="6"), "b": ShardOffset(first="51", last="54")}
+    [(whole, head, tail)] = found.cuts
+    assert (whole.first, head.last, tail.first, tail.last) == ("5", "6", "7", "8")
+    rest = plan(known, [listed("a"), listed("b")], seen, None, cut)
+    assert rest is not None
+    assert rest.end.shards["a"] == ShardOffset(first="1", last="8", tip_ms=99)
+
+
+def test_a_chunk_whose_file_is_gone_is_taken_whole() -> None:
+    found = plan(offset(a=ShardOffset(TRIM)), [listed("a")], {"a": Observed([chunk("a", 1, 9)])}, 4, lambda *_: None)
+    assert found is not None
+    assert found.end.shards["a"].last == "9"
+
+
+def test_nothing_new_is_no_plan() -> None:
+    known = offset(a=ShardOffset(first="1", last="2"), b=ShardOffset(TRIM))
+    assert plan(known, [listed("a"), listed("b")], {"a": Observed(tip_ms=5)}, None, cut) is None
+
+
+def test_first_is_of_one_batch_alone() -> None:
+    known = offset(
+        a=ShardOffset(first="1", last="2"), b=ShardOffset(first="1", last="2", closed=True), c=ShardOffset(TRIM)
+    )
+    found = plan(known, [], {"c": Observed([chunk("c", 1, 1)])}, None, cut)
+    assert found is not None
+    assert found.end.shards["a"] == ShardOffset(last="2")
+    assert found.end.shards["b"] == ShardOffset(last="2", closed=True)
+    assert list(found.end.ranges()) == [("c", "1", "1")]
+
+
+def test_a_shard_is_closed_with_its_last_chunk() -> None:
+    known = offset(a=ShardOffset(TRIM), b=ShardOffset(TRIM))
+    shards = [listed("a", closed=True), listed("b", closed=True), listed("c", "a")]
+    seen = {"a": Observed([chunk("a", 1, 6)], ended=True), "b": Observed(ended=True)}
+    some = plan(known, shards, seen, 4, cut)
+    assert some is not None
+    assert some.end.shards == {"a": ShardOffset(first="1", last="4"), "b": ShardOffset(closed=True)}
+    everything = plan(known, shards, seen, None, cut)
+    assert everything is not None
+    assert everything.end.shards["a"] == ShardOffset(first="1", last="6", closed=True)
+
+
+def test_children_fetched_early_wait_for_the_batch_after_their_parents() -> None:
+    known = offset(a=ShardOffset(TRIM), c=ShardOffset(TRIM))
+    seen = {"a": Observed([chunk("a", 1, 2)], ended=True), "c": Observed([chunk("c", 3, 4)])}
+    found = plan(known, [listed("a", closed=True), listed("c", "a")], seen, None, cut)
+    assert found is not None
+    assert found.end.shards["c"] == ShardOffset(TRIM)

@@ -1,0 +1,171 @@
+"""Delta tables below one URI: where they are, how they are made, read, appended to and kept small.
+
+Tables stay readable for programs other than Spark: no deletion vectors, no second kind of checkpoint. Which tables
+there are, and what they hold, is for those who use this.
+"""
+
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Final
+
+from delta.tables import DeltaTable
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql.types import StructType
+
+PROPERTIES: Final[Mapping[str, str]] = {"delta.enableDeletionVectors": "false", "delta.checkpointPolicy": "classic"}
+_NOTE: Final = "spark.databricks.delta.commitInfo.userMetadata"
+_RETENTION_CHECK: Final = "spark.databricks.delta.retentionDurationCheck.enabled"
+_CHECKED_RETENTION_H: Final = 168.0
+
+
+@dataclass(frozen=True)
+class Commit:
+    """One version of a table. Metrics are Delta's own, as text."""
+
+    version: int
+    metrics: Mapping[str, str]
+
+    def metric(self, name: str) -> int:
+        """One counter; 0 where Delta did not count it."""
+        return int(self.metrics.get(name, "0"))
+
+
+@dataclass(frozen=True)
+class Transaction:
+    """What makes an append happen once: Delta leaves out one whose version the table has seen of that application."""
+
+    application: str
+    version: int
+
+
+@dataclass(frozen=True)
+class DeltaLake:
+    """The tables below one URI. Names are paths, such as ``bronze/events``."""
+
+    spark: SparkSession
+    uri: str
+
+    def path(self, table: str) -> str:
+        """The table's location, as Spark and Delta write it themselves."""
+        root = self.uri.rstrip("/")
+        if root.startswith("file://"):
+            root = "file:" + root.removeprefix("file://").removeprefix("localhost")
+        elif root.startswith("s3://") and "DATABRICKS_RUNTIME_VERSION" not in os.environ:
+            root = "s3a://" + root.removeprefix("s3://")  # Hadoop's name for it
+        return f"{root}/{table}"
+
+    def exists(self, table: str) -> bool:
+        """Whether the table was ever written."""
+        return DeltaTable.isDeltaTable(self.spark, self.path(table))
+
+    def create(
+        self,
+        table: str,
+        schema: StructType | str,
+        partition_by: Iterable[str] = (),
+        properties: Mapping[str, str] | None = None,
+    ) -> None:
+        """Make the table unless it is there; ``properties`` come on top of ``PROPERTIES``."""
+        columns = self.spark.createDataFrame([], schema).schema
+        builder = DeltaTable.createIfNotExists(self.spark).location(self.path(table)).addColumns(columns)
+        for name, value in {**PROPERTIES, **(properties or {})}.items():
+            builder = builder.property(name, value)
+        if partition_by:
+            builder = builder.partitionedBy(*partition_by)
+        builder.execute()
+
+    def read(self, table: str, version: int | None = None) -> DataFrame:
+        """The table now, or as it was at a version."""
+        reader = self.spark.read.format("delta")
+        if version is not None:
+            reader = reader.option("versionAsOf", version)
+        return reader.load(self.path(table))
+
+    def append(
+        self, table: str, rows: DataFrame, note: str | None = None, transaction: Transaction | None = None
+    ) -> None:
+        """One commit, with a note that ``notes`` finds again; none where the table has seen this transaction."""
+        writer = rows.write.format("delta").mode("append")
+        if note is not None:
+            writer = writer.option("userMetadata", note)
+        if transaction is not None:
+            writer = writer.options(txnAppId=transaction.application, txnVersion=transaction.version)
+        writer.save(self.path(table))
+
+    @contextmanager
+    def noted(self, note: str) -> Iterator[None]:
+        """Every commit of this session made inside carries the note; for commits without options (MERGE, OPTIMIZE)."""
+        self.spark.conf.set(_NOTE, note)
+        try:
+            yield
+        finally:
+            self.spark.conf.unset(_NOTE)
+
+    def notes(self, table: str, commits: int | None = None) -> Iterator[str]:
+        """The notes of the last ``commits``, newest first; of all that Delta keeps in its log by default."""
+        for row in self.delta(table).history(commits).select("userMetadata").toLocalIterator():
+            if row["userMetadata"] is not None:
+                yield row["userMetadata"]
+
+    def overwrite(self, table: str, rows: DataFrame) -> None:
+        """One commit that replaces content and columns; older versions stay readable. One file."""
+        rows.coalesce(1).write.format("delta").mode("overwrite").option("overwriteSchema", "true").options(
+            **PROPERTIES
+        ).save(self.path(table))
+
+    def delta(self, table: str) -> DeltaTable:
+        """For MERGE, DELETE and history."""
+        return DeltaTable.forPath(self.spark, self.path(table))
+
+    def last_commit(self, table: str) -> Commit:
+        """The newest version with its metrics."""
+        row = self.delta(table).history(1).select("version", "operationMetrics").collect()[0]
+        return Commit(int(row["version"]), dict(row["operationMetrics"] or {}))
+
+    def version(self, table: str) -> int:
+        """The newest version's number."""
+        return self.last_commit(table).version
+
+    def never_written(self, table: str) -> bool:
+        """Whether the table has no commit but the one that made it; far cheaper than a query that finds no row."""
+        return self.version(table) == 0
+
+    def compact(self, table: str, files: int, file_bytes: int | None = None) -> bool:
+        """Merge small files where the table has more than ``files`` of them; says whether it did.
+
+        With ``file_bytes``, files are made about that large, those that are half of it are left alone, and a table
+        may have as many files more as its size needs: days of appends are each rewritten a few times only.
+        Blocks while small files are written again; answers nothing differently.
+        """
+        detail = self.delta(table).detail().select("numFiles", "sizeInBytes").collect()[0]
+        needed = 0 if file_bytes is None else 2 * int(detail["sizeInBytes"]) // file_bytes
+        if int(detail["numFiles"]) - needed <= files:
+            return False
+        conf: dict[str, object] = {}
+        if file_bytes is not None:
+            prefix = "spark.databricks.delta.optimize"
+            conf = {f"{prefix}.minFileSize": file_bytes // 2, f"{prefix}.maxFileSize": file_bytes}
+        with self._configured(conf):
+            self.delta(table).optimize().executeCompaction()
+        return True
+
+    def vacuum(self, table: str, retention_h: float) -> None:
+        """Delete the files that no version of the last ``retention_h`` hours needs.
+
+        Less than the 168 h that Delta asks for by default is the caller's wish: who reads an older version fails.
+        """
+        conf: dict[str, object] = {} if retention_h >= _CHECKED_RETENTION_H else {_RETENTION_CHECK: "false"}
+        with self._configured(conf):
+            self.delta(table).vacuum(retention_h)
+
+    @contextmanager
+    def _configured(self, conf: Mapping[str, object]) -> Iterator[None]:
+        for name, value in conf.items():
+            self.spark.conf.set(name, str(value))
+        try:
+            yield
+        finally:
+            for name in conf:
+                self.spark.conf.unset(name)

@@ -1,0 +1,1 @@
+"""Kinesis streams → cleaned Delta tables, and how popular each profile is now."""

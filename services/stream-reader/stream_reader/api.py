@@ -1,0 +1,152 @@
+"""HTTP in, HTTP out: who is popular now, and the state of the queries."""
+
+import hmac
+import json
+import logging
+from collections.abc import Callable, Mapping
+from http import HTTPStatus
+from importlib import resources
+from typing import Any, Final
+
+import msgspec
+from flask import Flask, Response, request
+from pipeline_contracts.names import KINDS, Kind
+from pipeline_contracts.proxy import ErrorAnswer
+from pipeline_transforms.answers import AGE_GROUPS
+from pipeline_transforms.popularity import CELL
+from pydantic import SecretStr
+from service_kit.clock import Clock
+from werkzeug.exceptions import HTTPException, InternalServerError
+
+from stream_reader.index import Index, timestamp
+from stream_reader.latency import Latencies
+from stream_reader.query import StreamQuery
+
+logger = logging.getLogger(__name__)
+
+DEFAULT_LIMIT: Final = 20
+MAX_LIMIT: Final = 1_000
+
+
+class ApiError(Exception):
+    """An answer that is an error: its status and what is wrong."""
+
+    def __init__(self, status: HTTPStatus, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+def create_app(
+    index: Index,
+    queries: Mapping[Kind, StreamQuery],
+    latencies: Mapping[str, Latencies],
+    token: SecretStr | None,
+    clock: Clock,
+) -> Flask:
+    """The routes over what the service's threads keep up to date; nothing here waits for Spark."""
+    app = Flask("stream_reader", static_folder=None)
+    description = resources.files("stream_reader").joinpath("openapi.json").read_bytes()
+    routes: dict[str, Callable[[], Response]] = {
+        "/v1/profiles/popular": lambda: _popular(index, clock),
+        "/v1/profiles": lambda: _profile(index, clock),
+        "/v1/queries": lambda: _queries(queries),
+        "/v1/latencies": lambda: _latencies(latencies),
+        "/openapi.json": lambda: Response(description, content_type="application/json"),
+    }
+    app.config["PROVIDE_AUTOMATIC_OPTIONS"] = False
+    for path, view in routes.items():
+        app.add_url_rule(path, path, view, methods=["GET"])
+    app.add_url_rule(
+        "/v1/queries/<kind>/resume", "resume", lambda kind: _resume(queries, kind, token), methods=["POST"]
+    )
+    app.register_error_handler(ApiError, lambda error: _error(error.status, str(error)))
+    app.register_error_handler(HTTPException, _http_error)
+    return app
+
+
+def _popular(index: Index, clock: Clock) -> Response:
+    given = _parameters("limit", *CELL)
+    only = {name: value for name, value in given.items() if name in CELL and value}
+    group = only.get("age_group")
+    if group is not None and group not in AGE_GROUPS:
+        raise _bad(f"age_group must be one of {', '.join(AGE_GROUPS)} (a + is written %2B), not {group!r}")
+    now = clock.now()
+    profiles = index.popular(now, _limit(given.get("limit")), only)
+    return _json({"as_of": timestamp(now), "half_life_s": index.half_life_s, "profiles": profiles})
+
+
+def _profile(index: Index, clock: Clock) -> Response:
+    name = _parameters("name").get("name", "")
+    if not name:
+        raise _bad("the parameter name is missing: /v1/profiles?name=…")
+    now = clock.now()
+    found = index.get(name, now)
+    if found is None:
+        raise ApiError(HTTPStatus.NOT_FOUND, "there is no profile of this name")
+    return _json({"as_of": timestamp(now), "half_life_s": index.half_life_s, **found})
+
+
+def _queries(queries: Mapping[Kind, StreamQuery]) -> Response:
+    _parameters()
+    return _json({"queries": [query.described() for query in queries.values()]})
+
+
+def _latencies(latencies: Mapping[str, Latencies]) -> Response:
+    _parameters()
+    return _json({stage: kept.described() for stage, kept in latencies.items()})
+
+
+def _resume(queries: Mapping[Kind, StreamQuery], kind: str, token: SecretStr | None) -> Response:
+    if token is None:
+        raise ApiError(HTTPStatus.FORBIDDEN, "set STREAM_READER_TOKEN to be able to resume queries")
+    given = request.headers.get("Authorization", "").removeprefix("Bearer ")
+    if not hmac.compare_digest(given.encode(), token.get_secret_value().encode()):
+        raise ApiError(HTTPStatus.UNAUTHORIZED, "send 'Authorization: Bearer <STREAM_READER_TOKEN>'")
+    known = next((one for one in KINDS if one == kind), None)
+    if known is None:
+        raise ApiError(HTTPStatus.NOT_FOUND, f"there is no query {kind!r}; there are {', '.join(KINDS)}")
+    if not queries[known].resume():
+        raise ApiError(HTTPStatus.CONFLICT, f"the query of {known} is not stopped")
+    return _json(queries[known].described())
+
+
+def _parameters(*known: str) -> dict[str, str]:
+    """The query string; each parameter once, and none that means nothing here."""
+    given = request.args.to_dict(flat=False)
+    for name, values in given.items():
+        if name not in known:
+            raise _bad(f"there is no parameter {name!r}" + (f"; there are {', '.join(known)}" if known else ""))
+        if len(values) > 1:
+            raise _bad(f"the parameter {name} is given {len(values)} times")
+    return {name: values[0] for name, values in given.items()}
+
+
+def _limit(text: str | None) -> int:
+    if text is None:
+        return DEFAULT_LIMIT
+    if not (text.isascii() and text.isdigit() and len(text) <= 6 and 1 <= int(text) <= MAX_LIMIT):
+        raise _bad(f"limit must be a whole number from 1 to {MAX_LIMIT}, not {text!r}")
+    return int(text)
+
+
+def _bad(message: str) -> ApiError:
+    return ApiError(HTTPStatus.BAD_REQUEST, message)
+
+
+def _http_error(error: HTTPException) -> Response:
+    if isinstance(error, InternalServerError):
+        logger.error("unexpected error", exc_info=error.original_exception)
+    answer = _error(error.code or 500, error.name)
+    allowed = getattr(error, "valid_methods", None)
+    if allowed:
+        answer.headers["Allow"] = ", ".join(sorted(allowed))
+    return answer
+
+
+def _error(status: int, message: str) -> Response:
+    body = msgspec.json.encode(ErrorAnswer(int(status), message))
+    return Response(body, int(status), content_type="application/json")
+
+
+def _json(document: Mapping[str, Any]) -> Response:
+    return Response(json.dumps(document, ensure_ascii=False), content_type="application/json")

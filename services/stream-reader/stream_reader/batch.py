@@ -1,0 +1,215 @@
+"""One batch of one stream: decode, clean, append; what the query calls.
+
+A batch is written at most once: the appends carry the query's id and the batch's number, and Delta leaves out those it
+has seen. Killed between two appends, the same batch comes again and finds the first one done.
+"""
+
+import logging
+import threading
+from collections import Counter
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from pipeline_contracts.names import Kind, Names
+from pyspark.sql import DataFrame
+from service_kit.clock import Clock
+from spark_kit.lake import Transaction
+
+from stream_reader.arrivals import Arrivals
+from stream_reader.decode import cleaned_rows, decode, quarantine_rows, table_rows
+from stream_reader.known import Known, sequence
+from stream_reader.latency import Latencies
+from stream_reader.metrics import Metrics
+from stream_reader.rejects import RejectLimit
+from stream_reader.streams import Streams
+from stream_reader.tables import QUARANTINE, StreamLake, stream_table
+
+logger = logging.getLogger(__name__)
+
+_ID_DEADLINE_S = 30.0
+
+
+class BatchRefusedError(Exception):
+    """The batch was not written; the query ends, and its owner knows how to go on."""
+
+
+class StreamReplacedError(BatchRefusedError):
+    """Another stream of the same name is there now, so the batch cannot be told to be of the old one."""
+
+
+class ClosingError(BatchRefusedError):
+    """The query is about to be stopped."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """The stream that a query reads: its name, and which one of that name."""
+
+    kind: Kind
+    stream: str
+    log_id: str
+
+
+@dataclass(frozen=True)
+class Sink:
+    """Where a batch goes, and who is told."""
+
+    lake: StreamLake
+    names: Names
+    arrivals: Arrivals
+    metrics: Metrics
+    latencies: Latencies
+    clock: Clock
+
+
+@dataclass
+class Progress:
+    """What one query has done since it was started. Whole values are replaced, so readers need no lock."""
+
+    batch_id: int | None = None
+    seen: int = 0
+    rejected: int = 0
+    lag_ms: float = 0.0
+    in_batch: int = 0
+    batch_s: float = 0.0
+    finished_at: float | None = None
+    too_many_rejects: str | None = None
+    replaced: bool = False
+
+
+@dataclass
+class BatchWriter:
+    """The function of one query. Spark calls it with one batch at a time."""
+
+    source: Source
+    sink: Sink
+    streams: Streams
+    known: Known
+    rejects: RejectLimit
+    query_id: "Future[str]" = field(default_factory=Future)
+    at: Callable[[str], None] = lambda _stage: None
+    """Called between steps; a test crashes there."""
+    progress: Progress = field(default_factory=Progress)
+    _closing: bool = False
+    _idle: threading.Condition = field(default_factory=threading.Condition)
+    _busy: bool = False
+
+    def __call__(self, frame: DataFrame, batch_id: int) -> None:
+        """Write one batch.
+
+        Raises:
+            BatchRefusedError: it was not written, and should not be.
+            StreamError: Kinesis does not say which stream this is.
+            PySparkException: Spark failed.
+        """
+        with self._idle:
+            if self._closing or self.progress.too_many_rejects:
+                raise ClosingError("the query is about to be stopped")
+            self._busy = True
+        started = self.sink.clock.monotonic()
+        try:
+            self._write(frame, batch_id)
+        finally:
+            self.progress.batch_s = self.sink.clock.monotonic() - started
+            self.progress.in_batch = 0
+            self.sink.metrics.batch_seconds.labels(self.source.kind).observe(self.progress.batch_s)
+            with self._idle:
+                self._busy = False
+                self._idle.notify_all()
+
+    def close(self, deadline_s: float) -> bool:
+        """Begin no further batch; wait for the running one, and say whether it ended."""
+        with self._idle:
+            self._closing = True
+            return self._idle.wait_for(lambda: not self._busy, deadline_s)
+
+    def _write(self, frame: DataFrame, batch_id: int) -> None:
+        records = decode(frame, self.source.log_id)
+        cleaned = cleaned_rows(records, self.source.kind).persist()
+        try:
+            read = _summary(cleaned, self.source.kind)
+            self.progress.in_batch = read.num_rows
+            # After the records were fetched: creation times do not come back, so all of them are of this stream.
+            self._check_stream()
+            new = read
+            if self._may_be_known(read):
+                cleaned, new = self._without_known(cleaned, read)
+            if read.num_rows:
+                self._store(cleaned, new, read, batch_id)
+        finally:
+            cleaned.unpersist()
+        self.progress.batch_id = batch_id
+        self.progress.finished_at = self.sink.clock.monotonic()
+
+    def _check_stream(self) -> None:
+        current = self.streams.describe(self.source.stream).log_id
+        if current != self.source.log_id:
+            self.progress.replaced = True
+            msg = f"stream {self.source.stream} is {current} now, and this query reads {self.source.log_id}"
+            raise StreamReplacedError(msg)
+
+    def _may_be_known(self, summary: pa.Table) -> bool:
+        places = zip(summary["partition"].to_pylist(), summary["offset"].to_pylist(), strict=True)
+        return self.known.overlaps(places)
+
+    def _without_known(self, cleaned: DataFrame, summary: pa.Table) -> tuple[DataFrame, pa.Table]:
+        lowest = min(map(sequence, summary["offset"].to_pylist()))
+        left = self.known.without(cleaned, lowest).persist()
+        kept = _summary(left, self.source.kind)
+        logger.info(
+            "records that the tables hold already are left out",
+            extra={"kind": self.source.kind, "left_out": summary.num_rows - kept.num_rows, "records": summary.num_rows},
+        )
+        cleaned.unpersist()
+        return left, kept
+
+    def _store(self, cleaned: DataFrame, new: pa.Table, read: pa.Table, batch_id: int) -> None:
+        """Append what is new; hand over all that was read, for a batch may have been cut off between the two."""
+        kind, sink = self.source.kind, self.sink
+        reasons = Counter(reason for reason in new["reason"].to_pylist() if reason is not None)
+        query_id = self.query_id.result(_ID_DEADLINE_S)
+        if reasons:
+            rows = quarantine_rows(cleaned, sink.clock.now()).coalesce(1)
+            sink.lake.append(QUARANTINE, rows, transaction=Transaction(f"{query_id}/{QUARANTINE}", batch_id))
+            self.at(QUARANTINE)
+        table, good, stored = stream_table(sink.names, kind), _good(read), _good(new)
+        with sink.arrivals.committing(kind):
+            if stored.num_rows:
+                transaction = Transaction(f"{query_id}/{table}", batch_id)
+                sink.lake.append(table, table_rows(cleaned, kind).coalesce(1), transaction=transaction)
+                self.at(table)
+            if good.num_rows:
+                names = good["poster_name"].to_pylist() if kind == "pin" else []
+                posters = {name for name in names if name is not None}
+                sink.arrivals.add(good["ind"].to_pylist(), posters, _arrived_ms(stored), sink.clock.monotonic())
+        now_ms = sink.clock.now().timestamp() * 1000
+        waited_ms = [now_ms - arrived for arrived in _arrived_ms(new)]
+        sink.latencies.add(waited_ms)
+        self._count(new.num_rows, reasons, max(waited_ms, default=0.0))
+
+    def _count(self, seen: int, reasons: Counter[str], lag_ms: float) -> None:
+        kind, metrics, progress = self.source.kind, self.sink.metrics, self.progress
+        metrics.records.labels(kind).inc(seen)
+        for reason, count in reasons.items():
+            metrics.rejected.labels(kind, reason).inc(count)
+        progress.seen += seen
+        progress.rejected += reasons.total()
+        progress.lag_ms = lag_ms
+        progress.too_many_rejects = self.rejects.add(seen, reasons.total())
+
+
+def _summary(cleaned: DataFrame, kind: Kind) -> pa.Table:
+    """What this process must know of each record; computing it fills the cache."""
+    names = ["partition", "offset", "recorded_at", "reason", "ind"]
+    return cleaned.select(*names, *(["poster_name"] if kind == "pin" else [])).toArrow()
+
+
+def _good(summary: pa.Table) -> pa.Table:
+    return summary.filter(pc.is_null(summary["reason"]))
+
+
+def _arrived_ms(summary: pa.Table) -> list[float]:
+    return [micros / 1000 for micros in summary["recorded_at"].cast(pa.int64()).to_pylist()]

@@ -1,0 +1,70 @@
+"""Starts the query of one stream."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from pipeline_contracts.names import Kind
+from pyspark.sql import SparkSession
+
+from stream_reader.batch import BatchWriter, Sink, Source
+from stream_reader.checkpoints import checkpoint_folder
+from stream_reader.known import Known
+from stream_reader.query import Running
+from stream_reader.rejects import RejectLimit
+from stream_reader.settings import Settings
+from stream_reader.streams import Streams
+
+
+@dataclass(frozen=True)
+class Launcher:
+    """What ``StreamQuery`` calls to start. ``source_format`` is ``kinesis`` but in tests."""
+
+    spark: SparkSession
+    settings: Settings
+    sink: Sink
+    streams: Streams
+    source_format: str = "kinesis"
+
+    def __call__(self, kind: Kind, log_id: str) -> tuple[BatchWriter, Running]:
+        """Start the query of a kind; blocks for the time that it takes to look what the table holds of this log.
+
+        Raises:
+            PySparkException: it could not be started.
+        """
+        settings = self.settings
+        stream = settings.names.stream(kind)
+        known = Known.of(self.sink.lake, settings.names, kind, log_id)
+        rejects = RejectLimit(settings.reject_minimum, settings.reject_ratio)
+        writer = BatchWriter(Source(kind, stream, log_id), self.sink, self.streams, known, rejects)
+        folder = checkpoint_folder(settings.state_dir, kind, log_id)
+        # Jobs of different pools take turns; a query's thread keeps the pool of the one that starts it.
+        self.spark.sparkContext.setLocalProperty("spark.scheduler.pool", kind)
+        query = (
+            self.spark.readStream.format(self.source_format)
+            .options(**self.source_options(kind))
+            .load()
+            .writeStream.foreachBatch(writer)
+            .queryName(settings.names.stream_table(kind))
+            .option("checkpointLocation", str(folder))
+            .trigger(processingTime=f"{settings.trigger_interval_ms} milliseconds")
+            .start()
+        )
+        writer.query_id.set_result(query.id)
+        return writer, query
+
+    def source_options(self, kind: Kind) -> Mapping[str, str]:
+        """Those of Databricks' source; the last ones are our source's own."""
+        settings = self.settings
+        endpoint = {} if settings.aws_endpoint_url is None else {"endpoint": settings.aws_endpoint_url}
+        return {
+            "streamName": settings.names.stream(kind),
+            "region": settings.aws_region,
+            **endpoint,
+            "initialPosition": "trim_horizon",
+            "fetchBufferSize": f"{settings.fetch_buffer_mib}mb",
+            "failOnDataLoss": str(settings.fail_on_data_loss).lower(),
+            "maxRecordsPerTrigger": str(settings.max_records),
+            "spoolDir": str(settings.state_dir / "spool"),
+            "pollInterval": f"{settings.poll_interval_ms}ms",
+            "retryDeadline": f"{settings.source_retry_s:g}s",
+        }

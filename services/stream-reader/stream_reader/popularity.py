@@ -1,0 +1,201 @@
+"""Keeps the popularity: one thread computes what commits have touched, shows it to the API, and stores it.
+
+The API sees a profile as soon as it is computed. The table follows some seconds later, because each of its commits
+writes whole files again; what a crash loses of that is computed again at the next start.
+"""
+
+import logging
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from pipeline_contracts.names import KINDS, Names
+from py4j.protocol import Py4JError
+from pyspark.errors import PySparkException
+from service_kit.clock import Clock
+from service_kit.ops import NotReadyError
+from service_kit.retries import RetryPolicy
+from spark_kit.session import session_alive
+
+from stream_reader.arrivals import Arrivals, Touched
+from stream_reader.index import Index
+from stream_reader.latency import Latencies
+from stream_reader.metrics import Metrics
+from stream_reader.profiles import Profile, Profiles
+from stream_reader.tables import stream_table
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How often. ``mib_per_s`` bounds what commits of the table write again, on average."""
+
+    interval_s: float
+    commit_s: float
+    mib_per_s: float
+    lag_limit_s: float
+    idle_wait_s: float = 1.0
+
+
+class Popularity:
+    """The writer. ``run`` is its thread; the rest is safe for any thread."""
+
+    def __init__(
+        self,
+        profiles: Profiles,
+        index: Index,
+        *,
+        arrivals: Arrivals,
+        names: Names,
+        pace: Pace,
+        metrics: Metrics,
+        latencies: Latencies,
+        retries: RetryPolicy,
+    ) -> None:
+        self._profiles = profiles
+        self._index = index
+        self._arrivals = arrivals
+        self._names = names
+        self._pace = pace
+        self._metrics = metrics
+        self._latencies = latencies
+        self._retries = retries
+        self._clock: Clock = retries.clock
+        self._stop = threading.Event()
+        self._pending: dict[str, Profile] = {}
+        self._pending_since: float | None = None
+        self._covered: dict[str, int] = {}
+        self._next_commit = 0.0
+        self._working_since: float | None = None
+        self._loaded = False
+        self._error: str | None = None
+        self.committing = threading.Lock()
+        """Held while the table is written; upkeep takes it, too."""
+
+    def run(self) -> None:
+        """Work until ``stop``, or until the JVM is gone. A failure is tried again, with waits that grow."""
+        waits = self._retries.waits()
+        while session_alive():
+            try:
+                self._step()
+            except (PySparkException, Py4JError) as error:
+                if not session_alive():
+                    return
+                self._error = str(error).strip().splitlines()[0][:500] if str(error) else type(error).__name__
+                wait_s = next(waits)
+                logger.exception("popularity failed; it is tried again", extra={"wait_s": round(wait_s, 2)})
+                if self._stop.wait(wait_s):
+                    self._clock.sleep(wait_s)  # who asked to stop waits for a while only
+            else:
+                self._error = None
+                waits = self._retries.waits()
+                if self._stop.is_set() and not self._pending and self._arrivals.waiting_since() is None:
+                    return
+
+    def stop(self) -> None:
+        """End as soon as all that was handed over is stored."""
+        self._stop.set()
+        self._arrivals.wake()
+
+    def check(self) -> str:
+        """For ``/readyz``."""
+        if self._error is not None:
+            raise NotReadyError(self._error)
+        if not self._loaded:
+            raise NotReadyError("the profiles are not loaded yet")
+        if self.age_s > self._pace.lag_limit_s:
+            msg = f"committed rows wait for {self.age_s:.0f} s to be counted (limit {self._pace.lag_limit_s:g} s)"
+            raise NotReadyError(msg)
+        return f"{len(self._index)} profiles"
+
+    @property
+    def age_s(self) -> float:
+        """How long the oldest committed row waits to be counted."""
+        since = [one for one in (self._working_since, self._arrivals.waiting_since()) if one is not None]
+        return self._clock.monotonic() - min(since) if since else 0.0
+
+    def _step(self) -> None:
+        if not self._loaded:
+            self._load()
+        if not self._stop.is_set():
+            self._arrivals.wait(self._pace.idle_wait_s)
+        now = self._clock.monotonic()
+        due = bool(self._pending) and (now >= self._next_commit or self._stop.is_set())
+        if self._arrivals.waiting_since() is not None:
+            # Versions first: what they hold is then among what is taken.
+            versions = self._versions() if due or self._stop.is_set() else None
+            self._compute(self._arrivals.take(), versions)
+        elif due:
+            self._covered = self._versions()
+            due = self._arrivals.waiting_since() is None
+        if due:
+            self._commit()
+        self._publish()
+        if not self._stop.is_set():
+            self._stop.wait(self._pace.interval_s)
+
+    def _load(self) -> None:
+        versions = self._versions()
+        self._index.put(self._profiles.load())
+        missed = self._profiles.missed(self._arrivals.limit)
+        self._loaded = True
+        logger.info("profiles loaded", extra={"profiles": len(self._index), "missed_posts": len(missed.inds)})
+        self._covered = versions
+        if missed:
+            missed.since = self._clock.monotonic()
+            self._arrivals.put_back(missed)
+
+    def _compute(self, touched: Touched, versions: Mapping[str, int] | None) -> None:
+        self._working_since = touched.since
+        try:
+            with self._metrics.popularity_seconds.time():
+                if touched.everything:
+                    self._rebuild()
+                else:
+                    self._take_in(self._profiles.compute(touched, self._clock.now()))
+        except BaseException:
+            self._arrivals.put_back(touched)
+            raise
+        finally:
+            self._working_since = None
+        if versions is not None:
+            self._covered = dict(versions)
+        now_ms = self._clock.now().timestamp() * 1000
+        self._latencies.add(now_ms - arrived for arrived in touched.arrived_ms)
+
+    def _take_in(self, computed: list[Profile]) -> None:
+        self._index.put(computed)
+        if computed and not self._pending:
+            self._next_commit = max(self._next_commit, self._clock.monotonic() + self._pace.commit_s)
+        self._pending.update({profile["poster_name"]: profile for profile in computed})
+
+    def _rebuild(self) -> None:
+        logger.info("all profiles are computed")
+        versions = self._versions()
+        with self.committing:
+            profiles = self._profiles.rebuild(versions, self._clock.now())
+        self._index.replace(profiles)
+        self._pending.clear()
+        self._covered = versions
+
+    def _commit(self) -> None:
+        changed = list(self._pending.values())
+        with self.committing, self._metrics.profiles_commit_seconds.time():
+            written = self._profiles.commit(changed, self._covered)
+        self._pending.clear()
+        rest_s = written / (self._pace.mib_per_s * 1024 * 1024)
+        self._next_commit = self._clock.monotonic() + max(self._pace.commit_s, rest_s)
+
+    def _versions(self) -> dict[str, int]:
+        """Versions of the stream tables, all of whose rows are handed over."""
+        versions = {}
+        for kind in KINDS:
+            table = stream_table(self._names, kind)
+            with self._arrivals.committing(kind):
+                versions[table] = self._profiles.lake.version(table)
+        return versions
+
+    def _publish(self) -> None:
+        self._metrics.popularity_age.set(self.age_s)
+        self._metrics.profiles.set(len(self._index))

@@ -1,0 +1,285 @@
+"""One query: started, watched, started again when it failed, stopped for good when too much was rejected."""
+
+import logging
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final, Literal, Protocol, get_args
+
+from pipeline_contracts.names import Kind
+from py4j.protocol import Py4JError
+from pyspark.errors import PySparkException
+from service_kit.clock import Clock
+from service_kit.retries import RetryPolicy
+
+from stream_reader.batch import BatchWriter
+from stream_reader.lag import LagWatch
+from stream_reader.metrics import Metrics
+from stream_reader.stopped import Stopped, StoppedQueries
+from stream_reader.streams import StreamError, Streams
+
+logger = logging.getLogger(__name__)
+
+State = Literal["starting", "running", "failed", "stopped"]
+STATES: Final[tuple[State, ...]] = get_args(State)
+_HEALTHY_S = 60.0
+_AFTER_TROUBLE_S = 5.0
+
+
+class Running(Protocol):
+    """What this module needs of a ``StreamingQuery``."""
+
+    @property
+    def id(self) -> str:
+        """The checkpoint's own query id."""
+
+    @property
+    def isActive(self) -> bool:  # noqa: N802 (PySpark's name)
+        """Whether it runs."""
+
+    @property
+    def status(self) -> dict[str, Any]:
+        """``isDataAvailable``: whether the last look at the source found something new."""
+
+    def exception(self) -> Exception | None:
+        """Why it ended; None where it was stopped."""
+
+    def stop(self) -> None:
+        """End it now."""
+
+
+Launch = Callable[[Kind, str], tuple[BatchWriter, Running]]
+"""Starts the query of a kind on the stream with this log id."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Times in seconds."""
+
+    describe_interval_s: float
+    lag_limit_s: float
+    close_s: float
+
+
+class StreamQuery:
+    """The query of one kind. ``step`` is called again and again by one thread; the rest is safe for any thread."""
+
+    def __init__(
+        self,
+        kind: Kind,
+        *,
+        stream: str,
+        streams: Streams,
+        launch: Launch,
+        stopped: StoppedQueries,
+        retries: RetryPolicy,
+        limits: Limits,
+        metrics: Metrics,
+    ) -> None:
+        self.kind = kind
+        self._stream = stream
+        self._streams = streams
+        self._launch = launch
+        self._store = stopped
+        self._retries = retries
+        self._limits = limits
+        self._metrics = metrics
+        self._clock: Clock = retries.clock
+        self._lock = threading.Lock()
+        self._waits = retries.waits()
+        self._lag = LagWatch(limits.lag_limit_s, self._clock)
+        self._writer: BatchWriter | None = None
+        self._query: Running | None = None
+        self._log_id: str | None = None
+        self._stopped: Stopped | None = stopped.get(kind)
+        self._error: str | None = None
+        self._unreachable: str | None = None
+        self._restarts = 0
+        self._next_try = self._clock.monotonic()
+        self._started_at = self._next_try
+        self._next_describe = self._next_try
+        self._seen_before = self._rejected_before = 0
+        if self._stopped is not None:
+            logger.error("query is stopped", extra={"kind": kind, "reason": self._stopped.reason})
+
+    @property
+    def state(self) -> State:
+        """``starting`` until the first start succeeds, ``failed`` while it waits for the next one."""
+        if self._stopped is not None:
+            return "stopped"
+        if self._query is not None:
+            return "running"
+        return "starting" if self._error is None else "failed"
+
+    def run(self, stop: threading.Event, every_s: float) -> None:
+        """Look after the query until ``stop``, on a thread of its own."""
+        while not stop.wait(every_s):
+            try:
+                self.step()
+            except Exception as error:  # the outermost loop: one query's trouble must not end the others
+                logger.exception("query cannot be looked after", extra={"kind": self.kind})
+                with self._lock:
+                    self._failed(f"{type(error).__name__}: {error}")
+                stop.wait(_AFTER_TROUBLE_S)
+
+    def step(self) -> None:
+        """Look after the query once. Blocks while a query starts or ends."""
+        with self._lock:
+            if self._query is None:
+                if self._stopped is None and self._clock.monotonic() >= self._next_try:
+                    self._start()
+            else:
+                self._watch(self._query)
+            self._publish()
+
+    def resume(self) -> bool:
+        """Let a stopped query go on, its rejects counted anew; False where it is not stopped."""
+        with self._lock:
+            if self._stopped is None:
+                return False
+            self._store.remove(self.kind)
+            self._stopped = self._error = None
+            self._next_try = self._clock.monotonic()
+        logger.warning("query is resumed", extra={"kind": self.kind})
+        return True
+
+    def close(self, deadline_s: float) -> bool:
+        """End the query behind its running batch; says whether that one ended in time."""
+        with self._lock:
+            return self._end(deadline_s)
+
+    def problem(self) -> str | None:
+        """Why the query is not as it should be; None: it is."""
+        stopped = self._stopped
+        if stopped is not None:
+            return f"stopped since {stopped.since}: {stopped.reason}"
+        if self.state != "running":
+            return self._error or "not started yet"
+        return self._unreachable or self._lag.problem(self.lag_ms)
+
+    @property
+    def lag_ms(self) -> float:
+        """Age of the oldest record of the last batch when it was stored; 0 where nothing waits."""
+        writer = self._writer
+        return 0.0 if writer is None else writer.progress.lag_ms
+
+    def described(self) -> dict[str, Any]:
+        """For people and programs."""
+        writer, stopped = self._writer, self._stopped
+        progress = None if writer is None else writer.progress
+        return {
+            "kind": self.kind,
+            "stream": self._stream,
+            "log_id": self._log_id,
+            "state": self.state,
+            "problem": self.problem(),
+            "stopped_since": None if stopped is None else stopped.since,
+            "restarts": self._restarts,
+            "last_batch": None if progress is None else progress.batch_id,
+            "batch_s": None if progress is None else round(progress.batch_s, 3),
+            "records": self._seen_before + (0 if progress is None else progress.seen),
+            "rejected": self._rejected_before + (0 if progress is None else progress.rejected),
+            "lag_ms": round(self.lag_ms, 1),
+            "lag_records": 0 if progress is None else progress.in_batch,
+        }
+
+    def _start(self) -> None:
+        try:
+            log_id = self._streams.describe(self._stream).log_id
+            if self._log_id not in {None, log_id}:
+                self._metrics.replaced.labels(self.kind).inc()
+                logger.warning(
+                    "stream was made anew; the query goes over to it, with a checkpoint of its own",
+                    extra={"kind": self.kind, "stream": self._stream, "log_id": log_id, "before": self._log_id},
+                )
+            self._log_id = log_id
+            self._writer, self._query = self._launch(self.kind, log_id)
+        except (StreamError, PySparkException, Py4JError) as error:
+            self._failed(str(error))
+            return
+        self._error = self._unreachable = None
+        self._started_at = self._clock.monotonic()
+        self._next_describe = self._started_at + self._limits.describe_interval_s
+        logger.info("query started", extra={"kind": self.kind, "log_id": log_id, "query_id": self._query.id})
+
+    def _watch(self, query: Running) -> None:
+        writer, now = self._writer, self._clock.monotonic()
+        if writer is None:
+            return
+        if writer.progress.too_many_rejects is not None:
+            self._stop_for_good(writer.progress.too_many_rejects)
+        elif not query.isActive:
+            self._ended(query, replaced=writer.progress.replaced)
+        elif now >= self._next_describe:
+            self._next_describe = now + self._limits.describe_interval_s
+            self._describe()
+        if now - self._started_at > _HEALTHY_S:
+            self._waits = self._retries.waits()
+
+    def _describe(self) -> None:
+        """Notice a stream made anew though no batch comes."""
+        try:
+            current = self._streams.describe(self._stream).log_id
+        except StreamError as error:
+            self._unreachable = str(error)
+            return
+        self._unreachable = None
+        if current != self._log_id:
+            self._end(self._limits.close_s)
+            self._next_try = self._clock.monotonic()
+
+    def _ended(self, query: Running, *, replaced: bool) -> None:
+        error = query.exception()
+        self._forget()
+        if replaced:
+            self._next_try = self._clock.monotonic()
+        else:
+            self._failed(_brief(error))
+
+    def _failed(self, reason: str) -> None:
+        wait_s = next(self._waits)
+        self._error = reason
+        self._restarts += 1
+        self._next_try = self._clock.monotonic() + wait_s
+        self._metrics.restarts.labels(self.kind).inc()
+        logger.error(
+            "query failed; it is started again", extra={"kind": self.kind, "reason": reason, "wait_s": round(wait_s, 2)}
+        )
+
+    def _stop_for_good(self, reason: str) -> None:
+        self._stopped = self._store.put(self.kind, reason, self._clock.now())
+        logger.error("query is stopped", extra={"kind": self.kind, "reason": reason})
+        self._end(self._limits.close_s)
+
+    def _end(self, deadline_s: float) -> bool:
+        if self._query is None or self._writer is None:
+            return True
+        ended = self._writer.close(deadline_s)
+        try:
+            self._query.stop()
+        except (PySparkException, Py4JError) as error:
+            logger.warning("query did not stop in order", extra={"kind": self.kind, "reason": _brief(error)})
+        self._forget()
+        return ended
+
+    def _forget(self) -> None:
+        if self._writer is not None:
+            self._seen_before += self._writer.progress.seen
+            self._rejected_before += self._writer.progress.rejected
+        self._writer = self._query = None
+
+    def _publish(self) -> None:
+        writer = self._writer
+        idle = writer is not None and writer.progress.in_batch == 0
+        if writer is not None and idle and self._query is not None and not self._query.status["isDataAvailable"]:
+            writer.progress.lag_ms = 0.0
+        self._lag.observe(self.lag_ms)
+        self._metrics.lag_ms.labels(self.kind).set(self.lag_ms)
+        self._metrics.lag_records.labels(self.kind).set(0 if writer is None else writer.progress.in_batch)
+        for state in STATES:
+            self._metrics.state.labels(self.kind, state).set(state == self.state)
+
+
+def _brief(error: Exception | None) -> str:
+    """The first lines of a failure: Spark's own text holds the whole plan."""
+    return "it ended by itself" if error is None else "\n".join(str(error).strip().splitlines()[:8])[:2000]

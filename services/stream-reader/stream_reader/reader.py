@@ -1,0 +1,159 @@
+"""Puts the parts together: three queries, the popularity, upkeep, the API."""
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
+from dataclasses import dataclass
+
+from flask import Flask
+from pipeline_contracts.names import KINDS, Kind
+from prometheus_client import CollectorRegistry
+from pyspark.sql import SparkSession
+from service_kit.ops import Check
+from service_kit.retries import RetryPolicy
+from spark_kit.fence import local_folder
+
+from stream_reader.api import create_app
+from stream_reader.arrivals import Arrivals
+from stream_reader.batch import Sink
+from stream_reader.health import checks
+from stream_reader.index import Index
+from stream_reader.latency import Latencies
+from stream_reader.launch import Launcher
+from stream_reader.metrics import Metrics
+from stream_reader.popularity import Pace, Popularity
+from stream_reader.profiles import Profiles
+from stream_reader.query import Limits, StreamQuery
+from stream_reader.settings import MIB, Settings
+from stream_reader.stopped import StoppedQueries
+from stream_reader.streams import Streams
+from stream_reader.tables import POPULARITY, QUARANTINE, StreamLake, register_views, stream_table
+from stream_reader.upkeep import Upkeep, Upkept
+
+logger = logging.getLogger(__name__)
+
+_LOOK_S = 0.2
+
+
+@dataclass
+class Reader:
+    """Everything but the server; its threads end with the process."""
+
+    app: Flask
+    checks: Mapping[str, Check]
+    queries: Mapping[Kind, StreamQuery]
+    popularity: Popularity
+    upkeep: Upkeep
+
+    def __post_init__(self) -> None:
+        self._stop = threading.Event()
+        self._threads: list[threading.Thread] = []
+
+    def start(self) -> None:
+        """Begin."""
+        self._begin("popularity", self.popularity.run)
+        self._begin("upkeep", lambda: self.upkeep.run(self._stop))
+        for kind, query in self.queries.items():
+            self._begin(f"query-{kind}", self._looking_after(query))
+
+    def stop(self, deadline_s: float) -> bool:
+        """Let running batches end, and the popularity take in what they wrote; says whether all ended in time."""
+        end = time.monotonic() + deadline_s
+        self._stop.set()
+        with ThreadPoolExecutor(len(self.queries)) as pool:
+            ended = list(pool.map(lambda query: query.close(deadline_s / 2), self.queries.values()))
+        self.popularity.stop()
+        for thread in self._threads:
+            thread.join(max(0.1, end - time.monotonic()))
+        return all(ended) and not any(thread.is_alive() for thread in self._threads)
+
+    def _looking_after(self, query: StreamQuery) -> Callable[[], None]:
+        return lambda: query.run(self._stop, _LOOK_S)
+
+    def _begin(self, name: str, target: Callable[[], None]) -> None:
+        thread = threading.Thread(target=target, name=name, daemon=True)
+        self._threads.append(thread)
+        thread.start()
+
+
+def build_reader(
+    settings: Settings, spark: SparkSession, streams: Streams, retries: RetryPolicy, registry: CollectorRegistry
+) -> Reader:
+    """Make the tables that are missing, and all parts; starts nothing."""
+    names, clock, metrics = settings.names, retries.clock, Metrics(registry)
+    lake = StreamLake(spark, settings.lake_uri)
+    lake.create_all(names)
+    views = register_views(spark, settings.lake_uri, names)
+    logger.info("tables are there", extra={"lake_uri": settings.lake_uri, "views": views})
+    arrivals, index = Arrivals(settings.touched_limit), Index(settings.half_life_s)
+    latencies = {"table": Latencies(metrics.table_latency), "popularity": Latencies(metrics.popularity_latency)}
+    sink = Sink(lake, names, arrivals, metrics, latencies["table"], clock)
+    launcher = Launcher(spark, settings, sink, streams)
+    stopped = StoppedQueries(settings.state_dir / "stopped")
+    limits = Limits(settings.describe_interval_s, settings.lag_limit_s, settings.stop_s / 2)
+    queries = {
+        kind: StreamQuery(
+            kind,
+            stream=names.stream(kind),
+            streams=streams,
+            launch=launcher,
+            stopped=stopped,
+            retries=retries,
+            limits=limits,
+            metrics=metrics,
+        )
+        for kind in KINDS
+    }
+    # A session of its own: what it sets, such as notes of commits, does not reach the queries.
+    profiles = Profiles(_own_session(spark), settings.lake_uri, names, settings.half_life_s)
+    pace = Pace(
+        settings.popularity_interval_s,
+        settings.profiles_commit_s,
+        settings.profiles_mib_per_s,
+        settings.popularity_lag_limit_s,
+    )
+    popularity = Popularity(
+        profiles,
+        index,
+        arrivals=arrivals,
+        names=names,
+        pace=pace,
+        metrics=metrics,
+        latencies=latencies["popularity"],
+        retries=retries,
+    )
+    upkeep_lake = StreamLake(_own_session(spark), settings.lake_uri)
+    tables = _upkept(settings, arrivals, popularity)
+    upkeep = Upkeep(upkeep_lake, tables, settings.upkeep_interval_s, metrics, clock)
+    folders = {"state": settings.state_dir}
+    if (folder := local_folder(settings.lake_uri)) is not None:
+        folders["lake"] = folder
+    return Reader(
+        create_app(index, queries, latencies, settings.token, clock),
+        checks(queries, popularity, folders),
+        queries,
+        popularity,
+        upkeep,
+    )
+
+
+def _own_session(spark: SparkSession) -> SparkSession:
+    session = spark.newSession()
+    for name in ("spark.sql.session.timeZone", "spark.sql.ansi.enabled", "spark.sql.shuffle.partitions"):
+        session.conf.set(name, str(spark.conf.get(name)))
+    return session
+
+
+def _upkept(settings: Settings, arrivals: Arrivals, popularity: Popularity) -> list[Upkept]:
+    def kept(table: str, retention_h: float, exclusive: Callable[[], threading.Lock] | None) -> Upkept:
+        return Upkept(table, settings.compact_files, settings.compact_mib * MIB, retention_h, exclusive or nullcontext)
+
+    def lock_of(kind: Kind) -> Callable[[], threading.Lock]:
+        return lambda: arrivals.committing(kind)
+
+    rows = [kept(stream_table(settings.names, kind), settings.retention_h, lock_of(kind)) for kind in KINDS]
+    profiles = kept(POPULARITY, settings.profiles_retention_h, lambda: popularity.committing)
+    return [*rows, kept(QUARANTINE, settings.retention_h, None), profiles]

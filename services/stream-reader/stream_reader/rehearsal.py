@@ -1,0 +1,85 @@
+"""Runs everything once before it counts.
+
+The first batch of a JVM takes many times as long as the next ones. So a made-up one is played through, into tables of
+its own, before the service says that it is ready.
+"""
+
+import json
+import logging
+import shutil
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pyarrow as pa
+from pipeline_contracts.kinesis import StreamSummary
+from pipeline_contracts.names import KINDS, Kind, Names
+from prometheus_client import CollectorRegistry
+from pyspark.sql import DataFrame, SparkSession
+from service_kit.clock import SystemClock
+
+from stream_reader.arrivals import Arrivals
+from stream_reader.batch import BatchWriter, Sink, Source
+from stream_reader.known import Known
+from stream_reader.latency import Latencies
+from stream_reader.metrics import Metrics
+from stream_reader.profiles import Profiles
+from stream_reader.rejects import RejectLimit
+from stream_reader.tables import StreamLake, stream_table
+
+logger = logging.getLogger(__name__)
+
+_STREAM = StreamSummary("arn:aws:kinesis:::stream/rehearsal", 0.0)
+_ROWS: dict[Kind, dict[str, object]] = {
+    "pin": {"index": 1, "unique_id": "u", "title": "t", "poster_name": "p", "follower_count": "1k", "category": "c"},
+    "geo": {"ind": 1, "timestamp": "2020-01-01 00:00:00", "latitude": 1.0, "longitude": 1.0, "country": "x"},
+    "user": {"ind": 1, "first_name": "a", "last_name": "b", "age": 30, "date_joined": "2020-01-01 00:00:00"},
+}
+
+
+class _OneStream:
+    def describe(self, name: str) -> StreamSummary:  # noqa: ARG002 (the interface)
+        """See ``Streams``."""
+        return _STREAM
+
+
+def rehearse(spark: SparkSession, names: Names, folder: Path, go_on: Callable[[], bool]) -> None:
+    """Play one record of each kind through; blocks for some seconds. ``folder`` is emptied before and after.
+
+    Ends early where ``go_on`` says so.
+
+    Raises:
+        PySparkException: Spark failed, so it would fail on real records, too.
+    """
+    started = time.monotonic()
+    shutil.rmtree(folder, ignore_errors=True)
+    lake = StreamLake(spark, folder.as_uri())
+    lake.create_all(names)
+    metrics, arrivals = Metrics(CollectorRegistry()), Arrivals(10)
+    sink = Sink(lake, names, arrivals, metrics, Latencies(metrics.table_latency), SystemClock())
+    for kind in KINDS:
+        if go_on():
+            known = Known.of(lake, names, kind, _STREAM.log_id)
+            writer = BatchWriter(Source(kind, kind, _STREAM.log_id), sink, _OneStream(), known, RejectLimit(10, 0.5))
+            writer.query_id.set_result(kind)
+            writer(_frame(spark, kind), 0)
+    if go_on():
+        profiles = Profiles(spark.newSession(), folder.as_uri(), names, 1.0)
+        computed = profiles.compute(arrivals.take(), datetime.now(UTC))
+        profiles.commit(computed, {stream_table(names, kind): 0 for kind in KINDS})
+    shutil.rmtree(folder, ignore_errors=True)
+    logger.info("rehearsed", extra={"seconds": round(time.monotonic() - started, 1)})
+
+
+def _frame(spark: SparkSession, kind: Kind) -> DataFrame:
+    """A good record and a bad one, as Kinesis gives them."""
+    columns = {
+        "partitionKey": ["1", "1"],
+        "data": [json.dumps(_ROWS[kind]).encode(), b"x"],
+        "stream": [kind, kind],
+        "shardId": ["s", "s"],
+        "sequenceNumber": ["1", "2"],
+        "approximateArrivalTimestamp": pa.array([datetime.now(UTC)] * 2, pa.timestamp("us", "UTC")),
+    }
+    return spark.createDataFrame(pa.table(columns))

@@ -1,0 +1,124 @@
+"""Settings of the stream reader (``STREAM_READER_…`` and what all services share)."""
+
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Self
+
+from pipeline_contracts.names import InvalidPipelineIdError, Names
+from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic_settings import SettingsConfigDict
+from service_kit.settings import ServiceSettings
+from spark_kit.jvm import JvmConfig
+from spark_kit.session import SessionConfig
+
+MIB = 1024 * 1024
+
+
+class Settings(ServiceSettings):
+    """See the table in ``README.md``."""
+
+    model_config = SettingsConfigDict(env_prefix="STREAM_READER_")
+
+    pipeline_id: str = Field("pinterest", validation_alias="PIPELINE_ID")
+    lake_uri: str = Field(validation_alias="LAKE_URI")
+    aws_endpoint_url: str | None = Field(None, validation_alias="AWS_ENDPOINT_URL")
+    aws_region: str = Field("us-east-1", validation_alias="AWS_REGION")
+    jars_dir: Path | None = Field(None, validation_alias="SPARK_JARS_DIR")
+    archive_dir: Path | None = Field(None, validation_alias="SPARK_ARCHIVE_DIR")
+
+    host: str = "127.0.0.1"
+    port: int = Field(8092, ge=0, le=65_535)
+    token: SecretStr | None = None
+    log_level: str = Field("INFO", pattern="(?i)^(debug|info|warning|error)$")
+    state_dir: Path
+    scratch_dir: Path | None = None
+    heap: str = "768m"
+    cores: int = Field(2, ge=1)
+    short_lived: bool = False
+    rehearse: bool = True
+    lock_wait_s: float = Field(20.0, ge=0)
+    stop_s: float = Field(15.0, gt=0)
+    jvm_stop_s: float = Field(5.0, gt=0)
+
+    trigger_interval_ms: int = Field(1_000, ge=0)
+    max_records: int = Field(10_000, ge=1)
+    poll_interval_ms: int = Field(250, ge=50)
+    fetch_buffer_mib: int = Field(32, ge=1)
+    source_retry_s: float = Field(15.0, ge=0)
+    fail_on_data_loss: bool = True
+    describe_interval_s: float = Field(5.0, gt=0)
+    restart_first_wait_s: float = Field(1.0, gt=0)
+    restart_longest_wait_s: float = Field(30.0, gt=0)
+    lag_limit_s: float = Field(60.0, gt=0)
+    reject_minimum: int = Field(1_000, ge=1)
+    reject_ratio: float = Field(0.5, ge=0, lt=1)
+
+    half_life_s: float = Field(3_600.0, gt=0)
+    popularity_interval_s: float = Field(0.5, ge=0)
+    popularity_lag_limit_s: float = Field(60.0, gt=0)
+    profiles_commit_s: float = Field(4.0, ge=0)
+    profiles_mib_per_s: float = Field(1.0, gt=0)
+    touched_limit: int = Field(100_000, ge=1)
+
+    upkeep_interval_s: float = Field(300.0, gt=0)
+    compact_files: int = Field(64, ge=2)
+    compact_mib: int = Field(64, ge=1)
+    retention_h: float = Field(168.0, ge=0)
+    profiles_retention_h: float = Field(1.0, ge=0)
+
+    @field_validator("pipeline_id")
+    @classmethod
+    def _is_a_pipeline_id(cls, value: str) -> str:
+        try:
+            Names(value)
+        except InvalidPipelineIdError as error:
+            raise ValueError(str(error)) from error
+        return value
+
+    @model_validator(mode="after")
+    def _token_beyond_loopback(self) -> Self:
+        if not _is_loopback(self.host) and self.token is None:
+            msg = f"STREAM_READER_HOST is {self.host}, which others can reach; set STREAM_READER_TOKEN"
+            raise ValueError(msg)
+        return self
+
+    @property
+    def names(self) -> Names:
+        """Names of this deployment."""
+        return Names(self.pipeline_id)
+
+    def session(self) -> SessionConfig:
+        """The Spark session of this process."""
+        return SessionConfig(
+            app_name=f"{self.pipeline_id}-stream-reader",
+            jvm=JvmConfig(
+                jars_dir=self.jars_dir, archive_dir=self.archive_dir, heap=self.heap, short_lived=self.short_lived
+            ),
+            cores=self.cores,
+            scratch_dir=self.scratch_dir,
+            s3_endpoint_url=self.aws_endpoint_url,
+            s3_region=self.aws_region,
+            conf=SMALL_BATCHES,
+        )
+
+
+SMALL_BATCHES = {
+    # Three queries and the popularity share the cores; none may keep the others waiting.
+    "spark.scheduler.mode": "FAIR",
+    # Planning a batch of some hundred rows in several steps takes longer than running it.
+    "spark.sql.adaptive.enabled": "false",
+    # Records of up to 1 MB: bounded by bytes, not by rows alone.
+    "spark.sql.execution.arrow.maxBytesPerBatch": str(16 * MIB),
+    "spark.sql.streaming.minBatchesToRetain": "20",
+    # One file per commit in place of four: no checksum file beside each file, where files are local.
+    "spark.hadoop.fs.file.impl": "org.apache.hadoop.fs.RawLocalFileSystem",
+    "spark.hadoop.fs.AbstractFileSystem.file.impl": "org.apache.hadoop.fs.local.RawLocalFs",
+}
+"""Spark's configuration for many small batches."""
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        return False

@@ -1,0 +1,80 @@
+"""The tables of the stream path: where they are, what they hold, and their current rows."""
+
+from typing import Final
+
+from pipeline_contracts.names import KINDS, Kind, Names
+from pipeline_transforms.popularity import PROFILES
+from pipeline_transforms.schemas import CLEANED
+from pipeline_transforms.versions import current_rows
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql.types import StringType, StructField, StructType, TimestampType
+from spark_kit.lake import DeltaLake
+
+QUARANTINE: Final = "quarantine/stream"
+POPULARITY: Final = "stream/profile_popularity"
+
+COORDINATE: Final = ("log_id", "partition", "offset")
+STORED: Final = ("log_id", "partition", "offset", "recorded_at", "content_hash")
+"""Where a record is stored and what it holds; shard and sequence number are text."""
+
+QUARANTINE_SCHEMA: Final = (
+    "source string, log_id string, stream string, partition string, offset string, recorded_at timestamp, "
+    "reason string, value string, raw_base64 string, quarantined_at timestamp"
+)
+_LOG: Final = {
+    # A checkpoint per commit of a second would cost more than the commits.
+    "delta.checkpointInterval": "50",
+    # Thousands of commits a day: Delta looks through all that it keeps.
+    "delta.logRetentionDuration": "interval 1 day",
+    "delta.deletedFileRetentionDuration": "interval 1 day",  # Delta wants it to be no longer than the other
+}
+
+
+def rows_schema(kind: Kind) -> StructType:
+    """One row per good record: cleaned columns, coordinate and content hash, the raw JSON text."""
+    stored = [StructField(name, TimestampType() if name == "recorded_at" else StringType()) for name in STORED]
+    return StructType([*CLEANED[kind].fields, *stored, StructField("value", StringType())])
+
+
+class StreamLake(DeltaLake):
+    """The stream's tables of one deployment below one URI."""
+
+    def create_all(self, names: Names) -> None:
+        """Make every table that is not there."""
+        schemas: dict[str, StructType | str] = {stream_table(names, kind): rows_schema(kind) for kind in KINDS}
+        schemas |= {QUARANTINE: QUARANTINE_SCHEMA, POPULARITY: PROFILES}
+        skipping = {stream_table(names, kind): "ind,recorded_at,partition" for kind in KINDS}
+        for table, schema in schemas.items():
+            if not self.exists(table):
+                columns = skipping.get(table)
+                more = _LOG if columns is None else {**_LOG, "delta.dataSkippingStatsColumns": columns}
+                self.create(table, schema, properties=more)
+
+    def rows(self, names: Names, kind: Kind) -> DataFrame:
+        """Every good record of a kind, without its raw text."""
+        return self.read(stream_table(names, kind)).drop("value")
+
+    def current(self, names: Names, kind: Kind) -> DataFrame:
+        """The current rows: one per key, as silver holds them, with text coordinates."""
+        return current_rows(self.rows(names, kind))
+
+
+def stream_table(names: Names, kind: Kind) -> str:
+    """The table of one kind's rows."""
+    return f"stream/{names.stream_table(kind)}"
+
+
+def current_view(names: Names, kind: Kind) -> str:
+    """The name of the view that ``register_views`` makes; ``-`` has no place in it."""
+    return f"{names.pipeline_id.replace('-', '_')}_{kind}_current"
+
+
+def register_views(spark: SparkSession, lake_uri: str, names: Names) -> list[str]:
+    """Make a temporary view of each kind's current rows in this session; returns their names.
+
+    For notebooks and SQL: ``SELECT … FROM pinterest_pin_current``. A view is computed when it is asked.
+    """
+    lake = StreamLake(spark, lake_uri)
+    for kind in KINDS:
+        lake.current(names, kind).createOrReplaceTempView(current_view(names, kind))
+    return [current_view(names, kind) for kind in KINDS]

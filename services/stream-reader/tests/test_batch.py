@@ -1,0 +1,254 @@
+"""The batch function on static frames, over a lake in memory."""
+
+import base64
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from pipeline_contracts.content import content_hash
+from pipeline_contracts.names import Kind, Names
+from pipeline_transforms.versions import current_rows
+from prometheus_client import CollectorRegistry
+from pyspark.sql import DataFrame, SparkSession
+from service_kit.clock import ManualClock
+from stream_reader.arrivals import Arrivals
+from stream_reader.batch import BatchWriter, ClosingError, Sink, Source, StreamReplacedError
+from stream_reader.fakes import FakeStreams, MemoryLake, log_id
+from stream_reader.known import Known
+from stream_reader.latency import Latencies
+from stream_reader.metrics import Metrics
+from stream_reader.rejects import RejectLimit
+from stream_reader.streams import StreamError
+from stream_reader.tables import QUARANTINE, stream_table
+
+pytestmark = pytest.mark.spark
+
+KINESIS = (
+    "partitionKey string, data binary, stream string, shardId string, sequenceNumber string, "
+    "approximateArrivalTimestamp timestamp"
+)
+NAMES = Names("t")
+ARRIVED = datetime(2025, 12, 31, 23, 59, 58, tzinfo=UTC)
+PIN = {
+    "index": 7,
+    "unique_id": "u",
+    "title": "Ünïcode 🙂 ",
+    "poster_name": "a/b",
+    "follower_count": "5k",
+    "category": "art",
+}
+GEO = {"ind": 7, "timestamp": "2020-01-02 03:04:05", "latitude": 1.5, "longitude": 2.5, "country": "Chad"}
+
+
+def as_bytes(value: Any) -> bytes | None:
+    """Bytes as they are, everything else as its JSON."""
+    return value if value is None or isinstance(value, bytes) else json.dumps(value, ensure_ascii=False).encode()
+
+
+class Bench:
+    """One stream's batches."""
+
+    def __init__(self, spark: SparkSession, kind: Kind = "pin") -> None:
+        self.spark, self.kind = spark, kind
+        self.lake = MemoryLake(spark, NAMES)
+        self.stream = NAMES.stream(kind)
+        self.streams = FakeStreams(**{self.stream: 1.0})
+        self.arrivals = Arrivals(100)
+        self.metrics = Metrics(CollectorRegistry())
+        self.latencies = Latencies(self.metrics.table_latency)
+        self.number = 0
+        self.writer = self.made()
+
+    def made(self, query_id: str = "q", at: Callable[[str], None] = lambda _stage: None) -> BatchWriter:
+        source = Source(self.kind, self.stream, log_id(self.stream, self.streams.created[self.stream]))
+        sink = Sink(self.lake, NAMES, self.arrivals, self.metrics, self.latencies, ManualClock())  # type: ignore[arg-type]
+        known = Known.of(self.lake, NAMES, self.kind, source.log_id)  # type: ignore[arg-type]
+        writer = BatchWriter(source, sink, self.streams, known, RejectLimit(10, 0.5), at=at)
+        writer.query_id.set_result(query_id)
+        return writer
+
+    def frame(self, *values: Any, shard: str = "shardId-000000000000") -> DataFrame:
+        """The next records of a shard."""
+        rows = []
+        for value in values:
+            self.number += 1
+            data = (
+                value if value is None or isinstance(value, bytes) else json.dumps(value, ensure_ascii=False).encode()
+            )
+            rows.append(
+                ("key", data, self.stream, shard, str(self.number), ARRIVED + timedelta(milliseconds=self.number))
+            )
+        return self.spark.createDataFrame(rows, KINESIS)
+
+
+@pytest.fixture
+def bench(spark: SparkSession) -> Bench:
+    return Bench(spark)
+
+
+def places(rows: list[dict[str, Any]]) -> list[str]:
+    return sorted((row["offset"] for row in rows), key=int)
+
+
+def test_a_good_record_is_a_row_with_its_coordinate_and_text(bench: Bench) -> None:
+    bench.writer(bench.frame(PIN), 0)
+    (row,) = bench.lake.good()
+    text = json.dumps(PIN, ensure_ascii=False)
+    assert row["recorded_at"].replace(tzinfo=UTC) == ARRIVED + timedelta(milliseconds=1)
+    assert {
+        name: row[name] for name in ("ind", "title", "follower_count", "log_id", "partition", "offset", "value")
+    } == {
+        "ind": 7,
+        "title": "Ünïcode 🙂",
+        "follower_count": 5_000,
+        "log_id": log_id(bench.stream, 1.0),
+        "partition": "shardId-000000000000",
+        "offset": "1",
+        "value": text,
+    }
+    assert row["content_hash"] == content_hash(text.encode())
+    assert bench.lake.appends == [stream_table(NAMES, "pin")]
+    assert bench.latencies.described() == {"count": 1, "p50_ms": 1_999.0, "p95_ms": 1_999.0}
+    touched = bench.arrivals.take()
+    assert (touched.inds, touched.posters) == ({7}, {"a/b"})
+
+
+BAD: list[tuple[Any, str]] = [
+    (b"not json", "not_json"),
+    (b"", "not_json"),
+    (b"\xff\xfe", "not_json"),
+    (base64.b64encode(json.dumps(PIN).encode()), "not_json"),
+    (json.dumps(PIN).encode() + b" {}", "not_json"),
+    (b"null", "not_object"),
+    (None, "not_object"),
+    (b"[1]", "not_object"),
+    (GEO, "wrong_kind"),
+    ({**PIN, "index": "x"}, "bad_key"),
+    (b"x" * 1_000_000, "not_json"),
+]
+
+
+def test_what_cannot_be_read_is_quarantined_with_its_bytes(bench: Bench) -> None:
+    large = {**PIN, "index": 8, "description": "d" * 900_000}
+    bench.writer(bench.frame(*[value for value, _ in BAD], PIN, large), 0)
+    found = {row["offset"]: row for row in bench.lake.bad()}
+    assert len(found) == len(BAD)
+    for number, (value, reason) in enumerate(BAD, start=1):
+        row = found[str(number)]
+        data = as_bytes(value)
+        assert (row["reason"], row["source"], row["stream"]) == (reason, "record", bench.stream)
+        assert row["raw_base64"] == (None if data is None else base64.b64encode(data).decode())
+        assert row["value"] == (None if data in {None, b"\xff\xfe"} else data.decode())
+        assert (row["log_id"], row["partition"]) == (log_id(bench.stream, 1.0), "shardId-000000000000")
+    assert sorted(row["ind"] for row in bench.lake.good()) == [7, 8]
+    assert (bench.writer.progress.seen, bench.writer.progress.rejected) == (len(BAD) + 2, len(BAD))
+
+
+def test_an_empty_batch_writes_nothing(bench: Bench) -> None:
+    bench.writer(bench.frame(), 0)
+    assert bench.lake.appends == []
+    assert bench.writer.progress.batch_id == 0
+
+
+def test_a_batch_of_bad_records_alone_does_not_touch_the_table(bench: Bench) -> None:
+    bench.writer(bench.frame(b"x"), 0)
+    assert bench.lake.appends == [QUARANTINE]
+    assert not bench.arrivals.take()
+
+
+@pytest.mark.parametrize("stage", [QUARANTINE, stream_table(NAMES, "pin")])
+def test_cut_off_between_two_appends_and_repeated(bench: Bench, stage: str) -> None:
+    class CutOffError(Exception):
+        pass
+
+    def cut(at: str) -> None:
+        if at == stage:
+            raise CutOffError
+
+    frame = bench.frame(PIN, b"x")
+    with pytest.raises(CutOffError):
+        bench.made(at=cut)(frame, 3)
+    bench.arrivals.take()
+    bench.made()(frame, 3)
+    assert places(bench.lake.good()) == ["1"]
+    assert places(bench.lake.bad()) == ["2"]
+    assert bench.arrivals.take().inds == {7}
+
+
+def test_a_new_checkpoint_repeats_nothing_and_skips_nothing(bench: Bench) -> None:
+    """Batch numbers begin at 0 again, and batches are cut in other places."""
+    values = [{**PIN, "index": number} if number % 3 else b"bad" for number in range(12)]
+    bench.writer(bench.frame(*values[:5]), 0)
+    bench.writer(bench.frame(*values[5:9]), 1)
+    bench.number = 0
+    again = bench.made("another query")
+    for number, part in enumerate((values[:2], values[2:7], values[7:11], values[11:])):
+        again(bench.frame(*part), number)
+    assert places(bench.lake.good()) == [str(number + 1) for number in range(12) if number % 3]
+    assert places(bench.lake.bad()) == [str(number + 1) for number in range(12) if number % 3 == 0]
+
+
+def test_a_part_of_a_batch_that_was_stored_is_left_out_alone(bench: Bench) -> None:
+    """Killed after the good rows: the bad ones of the same batch have no fate yet."""
+    frame = bench.frame(PIN, b"x", {**PIN, "index": 8})
+    bench.writer(frame, 0)
+    bench.lake.tables[QUARANTINE].clear()
+    bench.made("another query")(frame, 0)
+    assert places(bench.lake.good()) == ["1", "3"]
+    assert places(bench.lake.bad()) == ["2"]
+
+
+def test_nothing_is_written_of_a_stream_that_was_made_anew(bench: Bench) -> None:
+    bench.streams.created[bench.stream] = 2.0
+    with pytest.raises(StreamReplacedError):
+        bench.writer(bench.frame(PIN), 0)
+    assert bench.writer.progress.replaced
+    assert bench.lake.appends == []
+    bench.number = 0
+    bench.made("q2")(bench.frame(PIN), 0)
+    bench.streams.created[bench.stream] = 3.0
+    bench.number = 0
+    bench.made("q3")(bench.frame(PIN), 0)
+    assert [row["log_id"] for row in bench.lake.good()] == [log_id(bench.stream, made) for made in (2.0, 3.0)]
+
+
+def test_nothing_is_written_while_nobody_knows_which_stream_it_is(bench: Bench) -> None:
+    bench.streams.away = True
+    with pytest.raises(StreamError):
+        bench.writer(bench.frame(PIN), 0)
+    assert bench.lake.appends == []
+
+
+def test_after_too_many_rejects_no_batch_is_begun(bench: Bench) -> None:
+    bench.writer(bench.frame(*[b"x"] * 10), 0)
+    assert bench.writer.progress.too_many_rejects is not None
+    assert len(bench.lake.bad()) == 10
+    with pytest.raises(ClosingError):
+        bench.writer(bench.frame(PIN), 1)
+
+
+def test_a_closed_writer_begins_no_batch(bench: Bench) -> None:
+    assert bench.writer.close(1)
+    with pytest.raises(ClosingError):
+        bench.writer(bench.frame(PIN), 0)
+
+
+def test_the_tables_rows_give_current_rows(bench: Bench) -> None:
+    other = {**PIN, "title": "other"}
+    bench.writer(bench.frame(PIN, other, PIN), 0)
+    rows = bench.lake.read(stream_table(NAMES, "pin")).drop("value")
+    (row,) = current_rows(rows).collect()
+    assert (row["title"], row["offset"], len(row["superseded"])) == ("other", "2", 1)
+
+
+@pytest.mark.parametrize("kind", ["geo", "user"])
+def test_the_other_kinds(spark: SparkSession, kind: Kind) -> None:
+    bench = Bench(spark, kind)
+    user = {"ind": 7, "first_name": "A", "last_name": "B", "age": 30, "date_joined": "2020-01-02 03:04:05"}
+    bench.writer(bench.frame(GEO, user), 0)
+    assert [row["ind"] for row in bench.lake.good(kind)] == [7]
+    assert [row["reason"] for row in bench.lake.bad()] == ["wrong_kind"]
+    touched = bench.arrivals.take()
+    assert (touched.inds, touched.posters) == ({7}, set())

@@ -1,0 +1,230 @@
+"""The popularity's thread over tables in memory: whatever happens, what the table covers is in it."""
+
+import math
+import random
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+import pytest
+from pipeline_contracts.names import KINDS, Names
+from prometheus_client import CollectorRegistry
+from pyspark.errors import PySparkException
+from service_kit.clock import ManualClock
+from service_kit.ops import NotReadyError
+from service_kit.retries import RetryPolicy
+from stream_reader import popularity as module
+from stream_reader.arrivals import Arrivals, Touched
+from stream_reader.index import Index
+from stream_reader.latency import Latencies
+from stream_reader.metrics import Metrics
+from stream_reader.popularity import Pace, Popularity
+from stream_reader.tables import stream_table
+
+NAMES = Names("t")
+TABLES = [stream_table(NAMES, kind) for kind in KINDS]
+
+
+class MemoryProfiles:
+    """Commits to the stream tables (poster of each), and the popularity table: how many of them each profile counts."""
+
+    def __init__(self) -> None:
+        self.commits: dict[str, list[str]] = {table: [] for table in TABLES}
+        self.table: dict[str, int] = {}
+        self.covered: dict[str, int] | None = None
+        self.fails: list[str] = []
+        self.at_commit: Callable[[], None] = lambda: None
+        self.lake = self
+
+    def version(self, table: str) -> int:
+        self._may_fail("version")
+        return len(self.commits[table])
+
+    def load(self) -> list[Any]:
+        return [self._row(name, posts) for name, posts in self.table.items()]
+
+    def missed(self, limit: int) -> Touched:
+        covered = self.covered or dict.fromkeys(TABLES, 0)
+        return Touched(posters={name for table in TABLES for name in self.commits[table][covered[table] :]})
+
+    def compute(self, touched: Touched, as_of: datetime) -> list[Any]:
+        self._may_fail("compute")
+        return [self._row(name, self.count(name)) for name in sorted(touched.posters)]
+
+    def rebuild(self, versions: Mapping[str, int], as_of: datetime) -> list[Any]:
+        self._may_fail("rebuild")
+        self.table = {name: self.count(name) for table in TABLES for name in self.commits[table]}
+        self._cover(versions)
+        return self.load()
+
+    def commit(self, changed: Sequence[Any], versions: Mapping[str, int]) -> int:
+        self._may_fail("commit")
+        self.at_commit()
+        self.table.update({row["poster_name"]: row["posts"] for row in changed})
+        self._cover(versions)
+        return 1024 * 1024
+
+    def count(self, name: str, upto: Mapping[str, int] | None = None) -> int:
+        return sum(self.commits[table][: None if upto is None else upto[table]].count(name) for table in TABLES)
+
+    def _cover(self, versions: Mapping[str, int]) -> None:
+        """What a restart would believe: it must be in the table."""
+        assert self.covered is None or all(versions[table] >= self.covered[table] for table in TABLES)
+        self.covered = dict(versions)
+        for table in TABLES:
+            for name in self.commits[table][: versions[table]]:
+                assert self.table.get(name, 0) >= self.count(name, versions)
+
+    def _may_fail(self, what: str) -> None:
+        if self.fails and self.fails[0] == what:
+            self.fails.pop(0)
+            raise PySparkException(f"{what} failed")
+
+    def _row(self, name: str, posts: int) -> Any:
+        return {
+            "poster_name": name, "posts": posts, "score": float(posts), "as_of": NOW, "follower_count": 1,
+            "last_post_at": NOW, "cells": [], "recent_posts": [],
+        }  # fmt: skip
+
+
+NOW = ManualClock().now()
+
+
+class Bench:
+    """A thread's steps, one at a time."""
+
+    def __init__(self, profiles: MemoryProfiles | None = None, pace: Pace | None = None) -> None:
+        self.profiles = profiles or MemoryProfiles()
+        self.clock = ManualClock()
+        self.arrivals = Arrivals(1_000)
+        self.index = Index(3_600)
+        metrics = Metrics(CollectorRegistry())
+        self.latencies = Latencies(metrics.popularity_latency)
+        self.popularity = Popularity(
+            self.profiles,  # type: ignore[arg-type]
+            self.index,
+            arrivals=self.arrivals,
+            names=NAMES,
+            pace=pace or Pace(0, 0, 1e9, 60, idle_wait_s=0),
+            metrics=metrics,
+            latencies=self.latencies,
+            retries=RetryPolicy(math.inf, 0.001, 0.001, clock=self.clock),
+        )
+
+    def commit(self, poster: str, table: str = TABLES[0], *, hand_over: bool = True) -> None:
+        with self.arrivals.committing("pin"):
+            self.profiles.commits[table].append(poster)
+            if hand_over:
+                arrived_ms = self.clock.now().timestamp() * 1000 - 50
+                self.arrivals.add([], [poster], [arrived_ms], self.clock.monotonic())
+
+    def run_to_the_end(self) -> None:
+        self.popularity.stop()
+        thread = threading.Thread(target=self.popularity.run)
+        thread.start()
+        thread.join(20)
+        assert not thread.is_alive()
+
+    def told(self) -> dict[str, int]:
+        return {row["poster_name"]: row["posts"] for row in self.index.popular(self.clock.now(), 100, {})}
+
+
+@pytest.fixture(autouse=True)
+def alive(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "session_alive", lambda: True)
+
+
+def test_what_was_handed_over_is_told_and_stored() -> None:
+    bench = Bench()
+    bench.commit("a")
+    bench.commit("a")
+    bench.commit("b", TABLES[1])
+    bench.run_to_the_end()
+    assert bench.told() == bench.profiles.table == {"a": 2, "b": 1}
+    assert bench.profiles.covered == {TABLES[0]: 2, TABLES[1]: 1, TABLES[2]: 0}
+    assert bench.latencies.described() == {"count": 3, "p50_ms": 50.0, "p95_ms": 50.0}
+
+
+def test_what_a_killed_process_did_not_cover_is_found() -> None:
+    bench = Bench()
+    bench.commit("a")
+    bench.run_to_the_end()
+    bench.commit("a", hand_over=False)
+    bench.commit("c", hand_over=False)
+    after = Bench(bench.profiles)
+    after.run_to_the_end()
+    assert after.told() == after.profiles.table == {"a": 2, "c": 1}
+
+
+@pytest.mark.parametrize("what", ["version", "compute", "commit"])
+def test_a_failure_loses_nothing(what: str) -> None:
+    bench = Bench()
+    bench.commit("a")
+    bench.profiles.fails = [what, what]
+    bench.run_to_the_end()
+    assert bench.told() == bench.profiles.table == {"a": 1}
+
+
+def test_everything_is_computed_where_too_much_waits() -> None:
+    bench = Bench()
+    for number in range(1_100):
+        bench.commit(f"p{number}")
+    bench.profiles.fails = ["rebuild"]
+    bench.run_to_the_end()
+    assert len(bench.profiles.table) == len(bench.index) == 1_100
+
+
+def test_in_any_order_of_events_what_is_covered_is_in_the_table() -> None:
+    """``MemoryProfiles`` asserts it at each commit."""
+    rng = random.Random(5)
+    for _ in range(60):
+        bench = Bench(pace=Pace(0, rng.choice([0, 3]), 1e9, 60, idle_wait_s=0))
+        for _ in range(40):
+            if rng.random() < 0.5:
+                bench.commit(f"p{rng.randrange(6)}", rng.choice(TABLES))
+            if rng.random() < 0.1:
+                bench.profiles.fails = [rng.choice(["version", "compute", "commit"])]
+            bench.clock.sleep(rng.random())
+            try:
+                bench.popularity._step()
+            except PySparkException:
+                continue
+        bench.profiles.fails = []
+        bench.run_to_the_end()
+        expected = {name: bench.profiles.count(name) for table in TABLES for name in bench.profiles.commits[table]}
+        assert bench.profiles.table == bench.told() == expected
+
+
+def test_commits_keep_their_distance_and_their_share_of_the_disk() -> None:
+    bench = Bench(pace=Pace(0, 4, 1 / 30, 60, idle_wait_s=0))  # each commit writes 1 MiB
+    seconds: list[float] = []
+    bench.profiles.at_commit = lambda: seconds.append(bench.clock.monotonic())
+    for _ in range(100):
+        bench.commit("a")
+        bench.popularity._step()
+        assert bench.told()["a"] == len(bench.profiles.commits[TABLES[0]])
+        bench.clock.sleep(1)
+    assert seconds == [4, 34, 64, 94]
+
+
+def test_health() -> None:
+    bench = Bench()
+    with pytest.raises(NotReadyError, match="not loaded yet"):
+        bench.popularity.check()
+    bench.run_to_the_end()
+    assert bench.popularity.check() == "0 profiles"
+    bench.commit("a")
+    bench.clock.sleep(61)
+    with pytest.raises(NotReadyError, match="committed rows wait for 61 s"):
+        bench.popularity.check()
+
+
+def test_it_ends_with_the_jvm(monkeypatch: pytest.MonkeyPatch) -> None:
+    bench = Bench()
+    bench.commit("a")
+    bench.profiles.fails = ["version"]
+    answers = iter([True, False, False])
+    monkeypatch.setattr(module, "session_alive", lambda: next(answers))
+    bench.popularity.run()
+    assert bench.profiles.table == {}

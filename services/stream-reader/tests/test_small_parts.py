@@ -1,0 +1,127 @@
+"""Lag, latencies, what was stopped, what waits for the popularity, settings."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from prometheus_client import CollectorRegistry, Histogram
+from pydantic import ValidationError
+from service_kit.clock import ManualClock
+from stream_reader.arrivals import Arrivals, Touched
+from stream_reader.checkpoints import checkpoint_folder
+from stream_reader.lag import LagWatch
+from stream_reader.latency import KEPT, Latencies
+from stream_reader.settings import Settings
+from stream_reader.stopped import Stopped, StoppedQueries
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def test_a_query_that_catches_up_is_fine() -> None:
+    clock = ManualClock()
+    watch = LagWatch(60, clock)
+    for lag_s in (3_600, 3_000, 2_000, 1_000, 100):
+        watch.observe(lag_s * 1000)
+        assert watch.problem(lag_s * 1000) is None
+        clock.sleep(61)
+
+
+def test_a_query_that_cannot_keep_up_is_not() -> None:
+    clock = ManualClock()
+    watch = LagWatch(60, clock)
+    for lag_s in (70, 100, 129):
+        watch.observe(lag_s * 1000)
+        assert watch.problem(lag_s * 1000) is None
+        clock.sleep(29)
+    watch.observe(160_000)
+    assert watch.problem(160_000) == "160 s behind, and not catching up (limit 60 s)"
+    watch.observe(0)
+    assert watch.problem(0) is None
+
+
+def latencies() -> Latencies:
+    return Latencies(Histogram("seconds", "of a test", registry=CollectorRegistry()))
+
+
+def test_no_latency_yet() -> None:
+    assert latencies().described() == {"count": 0, "p50_ms": None, "p95_ms": None}
+
+
+@given(st.lists(st.floats(0, 1e6), min_size=1, max_size=200))
+def test_percentiles_are_values_that_this_share_does_not_exceed(values: list[float]) -> None:
+    kept = latencies()
+    kept.add(values)
+    told = kept.described()
+    for name, share in (("p50_ms", 0.5), ("p95_ms", 0.95)):
+        below = [value for value in values if value <= told[name] + 0.051]
+        under = [value for value in values if value < told[name] - 0.051]
+        assert len(below) >= share * len(values)
+        assert len(under) < share * len(values)
+
+
+def test_only_the_last_latencies_count() -> None:
+    kept = latencies()
+    kept.add([1e6] * 100)
+    kept.add([1.0] * KEPT)
+    assert kept.described() == {"count": KEPT + 100, "p50_ms": 1.0, "p95_ms": 1.0}
+
+
+def test_a_stop_outlives_the_process(tmp_path: Path) -> None:
+    StoppedQueries(tmp_path / "stopped").put("pin", "too many – 🙂", NOW)
+    again = StoppedQueries(tmp_path / "stopped")
+    assert again.get("pin") == Stopped("too many – 🙂", "2026-01-01T00:00:00+00:00")
+    assert again.get("geo") is None
+    again.remove("pin")
+    again.remove("pin")
+    assert again.get("pin") is None
+
+
+@pytest.mark.parametrize("text", ["", "[", "{}", '{"reason": 1, "other": 2}', "[1]"])
+def test_a_stop_that_cannot_be_read_is_a_stop(tmp_path: Path, text: str) -> None:
+    stopped = StoppedQueries(tmp_path)
+    (tmp_path / "geo.json").write_text(text)
+    found = stopped.get("geo")
+    assert found is not None
+    assert "cannot be read" in found.reason
+
+
+def test_what_is_handed_over_is_taken_once() -> None:
+    arrivals = Arrivals(100)
+    arrivals.add([1, 2], ["a"], [5.0], now=10.0)
+    arrivals.add([2, 3], [], [6.0], now=11.0)
+    assert arrivals.wait(0)
+    assert arrivals.waiting_since() == 10.0
+    assert arrivals.take() == Touched({1, 2, 3}, {"a"}, arrived_ms=[5.0, 6.0], since=10.0)
+    assert not arrivals.take()
+    assert arrivals.waiting_since() is None
+    assert not arrivals.wait(0)
+
+
+def test_too_much_becomes_everything() -> None:
+    arrivals = Arrivals(3)
+    arrivals.add([1, 2, 3], [], [1.0] * 9, now=1.0)
+    assert not arrivals.take().everything
+    arrivals.add([1, 2, 3], ["a"], [1.0] * 9, now=1.0)
+    taken = arrivals.take()
+    assert taken.everything
+    assert not taken.inds | taken.posters
+    assert len(taken.arrived_ms) == 3
+
+
+def test_each_stream_has_a_checkpoint_of_its_own() -> None:
+    log_id = "arn:aws:kinesis:us-east-1:000000000000:stream/streaming-x-pin@"
+    folders = {checkpoint_folder(Path("/s"), "pin", f"{log_id}{created}") for created in (1, 2)}
+    assert folders == {Path("/s/checkpoints/pin/1"), Path("/s/checkpoints/pin/2")}
+
+
+@pytest.mark.parametrize(
+    "more", [{"host": "0.0.0.0"}, {"reject_ratio": 1.0}, {"half_life_s": 0}, {"PIPELINE_ID": "Not-One"}]
+)
+def test_settings_that_cannot_be(more: dict[str, Any]) -> None:
+    good: dict[str, Any] = {"LAKE_URI": "file:///lake", "state_dir": Path("/s")}
+    assert Settings(**good).names.stream_table("pin") == "pinterest_pin_table"
+    with pytest.raises(ValidationError):
+        Settings(**{**good, **more})

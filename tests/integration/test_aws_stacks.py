@@ -1,0 +1,320 @@
+"""Every stack of an AWS deployment, created, changed, interrupted, failed and destroyed by the real command.
+
+LocalStack stands in for AWS, with the plug-in of ``tests/localstack_plugin`` for the kinds that it lacks; MSK answers
+with a real broker, on which the topics are really made.
+"""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+import uuid
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+from typing import Any
+
+import boto3
+import pytest
+from aws_deploy.cli import main
+from aws_deploy.clients import Clients
+from aws_deploy.stacks import ALL, StackKind
+from click.testing import CliRunner, Result
+from confluent_kafka.admin import AdminClient
+from servers import Kafka
+from stand_in import FullLocalStack
+
+IMAGES = [f"--image={name}=registry.example/{name}@sha256:{'0' * 64}" for name in ("proxy", "emitter")]
+KEY = "key-of-the-aws-tests-0001"
+
+
+class FakeProxy(BaseHTTPRequestHandler):
+    """Answers as the proxy does, to see that the gateway's VPC link leads here."""
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["Content-Length"]))
+        body = json.dumps({"reached": self.path}).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *args: Any) -> None:
+        pass
+
+
+@pytest.fixture(scope="module")
+def proxy() -> Iterator[str]:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), FakeProxy)
+    Thread(target=server.serve_forever, daemon=True).start()
+    yield f"127.0.0.1:{server.server_port}"
+    server.shutdown()
+
+
+@pytest.fixture(scope="module")
+def cloud(tmp_path_factory: pytest.TempPathFactory, kafka: Kafka, proxy: str) -> Iterator[FullLocalStack]:
+    folder = tmp_path_factory.mktemp("full-localstack")
+    with FullLocalStack(folder, kafka=kafka.bootstrap_servers, proxy=proxy) as server:
+        yield server
+
+
+@pytest.fixture
+def clients(cloud: FullLocalStack) -> Iterator[Clients]:
+    cloud.control()
+    yield Clients.on_localstack(cloud.endpoint_url, "us-east-1")
+    cloud.control()
+
+
+class Bench:
+    """One pipeline of its own, and the command."""
+
+    def __init__(self, cloud: FullLocalStack, clients: Clients, pipeline_id: str, plugin: Path) -> None:
+        self.cloud, self.clients, self.id = cloud, clients, pipeline_id
+        self.env = {
+            "PIPELINE_ID": pipeline_id,
+            "AWS_ENDPOINT_URL": cloud.endpoint_url,
+            "GATEWAY_API_KEY": f"{KEY}-{pipeline_id}",
+            "CONNECT_PLUGIN": str(plugin),
+            "KAFKA_BOOTSTRAP_SERVERS": "",
+        }
+
+    def run(self, command: str, *arguments: str) -> Result:
+        return CliRunner().invoke(main, [command, "--as-on-aws", *arguments], env=self.env)
+
+    def apply(self, *arguments: str) -> str:
+        done = self.run("apply", *IMAGES, *arguments)
+        assert done.exit_code == 0, done.output
+        return done.output
+
+    def start(self, *arguments: str) -> "subprocess.Popen[str]":
+        """The command as a process, to be killed."""
+        return subprocess.Popen(
+            [
+                sys.executable,
+                "-c",
+                "from aws_deploy.cli import main; main()",
+                "apply",
+                "--as-on-aws",
+                *IMAGES,
+                *arguments,
+            ],
+            env={**os.environ, **self.env},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
+    def states(self) -> dict[str, str]:
+        rows = json.loads(self.run("status", "--format", "json").stdout)
+        return {row["stack"].removeprefix(f"{self.id}-"): row["state"] for row in rows}
+
+
+@pytest.fixture
+def plugin(tmp_path: Path) -> Path:
+    file = tmp_path / "s3-sink.zip"
+    file.write_bytes(b"PK: the connector")
+    return file
+
+
+@pytest.fixture
+def bench(cloud: FullLocalStack, clients: Clients, plugin: Path) -> Bench:
+    return Bench(cloud, clients, f"aws-{uuid.uuid4().hex[:8]}", plugin)
+
+
+def stack_status(bench: Bench, kind: StackKind) -> str:
+    found = bench.clients.cloudformation.describe_stacks(StackName=f"{bench.id}-{kind}")
+    return str(found["Stacks"][0]["StackStatus"])
+
+
+def test_all_stacks_are_created_changed_rolled_forward_and_destroyed(bench: Bench, kafka: Kafka) -> None:
+    planned = bench.run("plan", "--format", "json")
+    assert planned.exit_code == 0, planned.output
+    plan = json.loads(planned.stdout)
+    assert {row["stack"].removeprefix(f"{bench.id}-") for row in plan["changes"]} == set(ALL)
+    assert plan["idle_usd_per_hour"] > 1
+    assert set(bench.states().values()) == {"not there"}
+
+    created = bench.apply()
+    assert "Cluster CREATE_COMPLETE" in created
+    assert bench.env["GATEWAY_API_KEY"] not in created
+    assert set(bench.states().values()) == {"CREATE_COMPLETE"}
+    again = bench.apply()
+    assert [line for line in again.splitlines() if line.endswith(": no changes")] == [
+        f"{bench.id}-{kind}: no changes" for kind in ALL
+    ]
+
+    # What others read is right: topics are on the broker, and the gateway reaches the proxy by its link.
+    admin = AdminClient({"bootstrap.servers": kafka.bootstrap_servers})
+    topics = {name: t for name, t in admin.list_topics(timeout=10).topics.items() if name.startswith(f"{bench.id}.")}
+    assert {name: len(topic.partitions) for name, topic in topics.items()} == {
+        f"{bench.id}.pin": 3, f"{bench.id}.geo": 3, f"{bench.id}.user": 3, f"{bench.id}.dlq": 1,
+    }  # fmt: skip
+    assert reached(bench) == {"reached": f"/topics/{bench.id}.pin"}
+
+    # A change goes to what it concerns, in place, and is shown before.
+    bigger = ["--set", "kafka.Partitions=6", "--set", "connect.Workers=2", "--set", "proxy.Tasks=3"]
+    planned = bench.run("plan", "--format", "json", *IMAGES, *bigger)
+    changes = {
+        (row["stack"].removeprefix(f"{bench.id}-"), row["resource"]) for row in json.loads(planned.stdout)["changes"]
+    }
+    assert changes >= {("kafka", "PinTopic"), ("connect", "Events"), ("proxy", "Service")}
+    assert {stack for stack, _ in changes} == {"kafka", "connect", "proxy"}
+    bench.apply(*bigger)
+    assert len(admin.list_topics(f"{bench.id}.pin", timeout=10).topics[f"{bench.id}.pin"].partitions) == 6
+    assert bench.states()["kafka"] == "UPDATE_COMPLETE"
+    assert bench.states()["data"] == "CREATE_COMPLETE"
+
+    gone = bench.run("destroy", "--yes", bench.id)
+    assert gone.exit_code == 0, gone.output
+    assert f"{bench.id}-data: retained AWS::S3::Bucket {bench.id}-raw (paid by size)" in gone.output
+    assert "retained AWS::MSK::Cluster" in gone.output
+    assert set(bench.states().values()) == {"not there"}
+    order = [line.split(":")[0] for line in gone.output.splitlines() if " DELETE_COMPLETE" in line]
+    seen = list(dict.fromkeys(name.removeprefix(f"{bench.id}-") for name in order))
+    assert seen == [kind for kind in reversed(ALL) if kind in seen]
+    bench.clients.s3.head_bucket(Bucket=f"{bench.id}-raw")
+
+
+def reached(bench: Bench) -> Any:
+    found = json.loads(bench.run("outputs", "--format", "json").stdout)
+    request = urllib.request.Request(
+        f"{bench.cloud.endpoint_url}/_aws/execute-api/{found['api']['ApiId']}/dev/topics/{bench.id}.pin",
+        data=b'{"records":[]}',
+        headers={"x-api-key": bench.env["GATEWAY_API_KEY"], "Content-Type": "application/vnd.kafka.json.v2+json"},
+    )
+    with urllib.request.urlopen(request, timeout=20) as answer:
+        return json.load(answer)
+
+
+def test_interrupted_at_each_stack_it_goes_on(bench: Bench) -> None:
+    """kill -9 in each stack, while a resource of it is being made or with its change set not executed yet."""
+    slow = {
+        "network": ("AWS::EC2::FlowLog", "FlowLog"),
+        "kafka": ("AWS::MSK::Cluster", "Cluster"),
+        "connect": ("AWS::KafkaConnect::CustomPlugin", "Plugin"),
+        "proxy": ("AWS::ECS::Cluster", "Cluster"),
+        "emitter": ("AWS::EFS::FileSystem", "Ledger"),
+        "mwaa": ("AWS::MWAA::Environment", "Environment"),
+        "alarms": ("AWS::CloudWatch::Dashboard", "Dashboard"),
+    }
+    killed = []
+    for kind in ALL:
+        bench.cloud.control(delay_s={slow[kind][0]: 3.0} if kind in slow else {})
+        process = bench.start()
+        assert process.stdout is not None
+        for line in process.stdout:
+            moment = f"{bench.id}-{kind}: " if kind not in slow else f"{bench.id}-{kind}: {slow[kind][1]} CREATE_IN"
+            if line.startswith(moment):
+                process.send_signal(signal.SIGKILL)
+                killed.append(kind)
+                break
+        process.stdout.close()
+        process.wait(60)
+        bench.cloud.control()
+    assert killed == list(ALL)
+    bench.apply()
+    assert set(bench.states().values()) == {"CREATE_COMPLETE"}
+
+
+def test_a_failed_stack_is_named_and_what_comes_after_is_not_begun(bench: Bench) -> None:
+    bench.cloud.control(fail={"AWS::ECS::Service": "no capacity"})
+    failed = bench.run("apply", *IMAGES)
+    assert failed.exit_code == 1
+    assert failed.output.splitlines()[-1] == f"Error: Stack {bench.id}-proxy: resource Service failed: no capacity"
+    states = bench.states()
+    assert (states["kafka"], states["api"]) == ("CREATE_COMPLETE", "not there")
+    assert bench.run("status").exit_code == 3
+    bench.cloud.control()
+    assert "its first creation failed and was undone; it is made anew" in bench.apply()
+    assert set(bench.states().values()) == {"CREATE_COMPLETE"}
+
+
+def test_data_is_deleted_only_when_asked_and_ours(bench: Bench) -> None:
+    bench.apply("--stack", "data")
+    for number in range(3):
+        bench.clients.s3.put_object(Bucket=f"{bench.id}-raw", Key="k", Body=str(number).encode())
+    assert bench.run("destroy", "--yes", "another").exit_code == 1
+    assert bench.states()["data"] == "CREATE_COMPLETE"
+    gone = bench.run("destroy", "--yes", bench.id, "--delete-data")
+    assert gone.exit_code == 0, gone.output
+    assert f"bucket {bench.id}-raw: deleted with 3 versions of objects" in gone.output
+    assert bench.id not in json.dumps([bucket["Name"] for bucket in bench.clients.s3.list_buckets()["Buckets"]])
+
+
+def test_a_bucket_of_somebody_else_is_left_alone(bench: Bench) -> None:
+    bench.clients.s3.create_bucket(Bucket=f"{bench.id}-raw")
+    failed = bench.run("apply", *IMAGES)
+    assert failed.exit_code == 1
+    assert f"Bucket {bench.id}-raw exists and has no tag project={bench.id}" in failed.output
+    assert bench.states()["data"] == "not there"
+
+
+def test_a_bucket_of_another_account_is_left_alone(bench: Bench) -> None:
+    theirs = boto3.client(
+        "s3",
+        endpoint_url=bench.cloud.endpoint_url,
+        aws_access_key_id="111111111111",
+        aws_secret_access_key="test",
+        region_name="us-east-1",
+    )
+    theirs.create_bucket(Bucket=f"{bench.id}-lake")
+    failed = bench.run("apply", *IMAGES)
+    assert failed.exit_code == 1
+    assert f"Bucket {bench.id}-lake" in failed.output
+    assert bench.states()["data"] == "not there"
+
+
+def test_a_missing_plugin_and_a_wrong_one_are_said(bench: Bench, tmp_path: Path) -> None:
+    bench.apply("--stack", "data", "--stack", "network", "--stack", "kafka")
+    missing = bench.run("apply", *IMAGES, "--stack", "connect", "--plugin", str(tmp_path / "none.zip"))
+    assert "none.zip: No such file or directory" in missing.output
+    wrong = bench.run("apply", *IMAGES, "--stack", "connect", "--plugin-sha256", "f" * 64)
+    assert "has SHA-256" in wrong.output
+    assert bench.states()["connect"] == "not there"
+
+
+def test_the_connection_reaches_the_secret_of_airflow(bench: Bench) -> None:
+    bench.apply("--stack", "data", "--stack", "network", "--stack", "mwaa")
+    stored = bench.run("connection", "--host", "https://dbc.example/", "--client-id", "me", "--client-secret", "s3cret")
+    assert stored.exit_code == 0, stored.output
+    assert "s3cret" not in stored.output
+    value = bench.clients.other("secretsmanager").get_secret_value(
+        SecretId=f"{bench.id}/airflow/connections/databricks_default"
+    )["SecretString"]
+    assert json.loads(value) == {
+        "conn_type": "databricks",
+        "host": "dbc.example",
+        "login": "me",
+        "password": "s3cret",
+        "extra": {"service_principal_oauth": True},
+    }
+
+
+def test_prod_is_protected(bench: Bench) -> None:
+    bench.apply("--size", "prod", "--stack", "data")
+    refused = bench.run("destroy", "--yes", bench.id)
+    assert f"{bench.id}-data are protected against deletion; nothing was deleted" in refused.output
+    assert bench.states()["data"] == "CREATE_COMPLETE"
+    assert bench.run("destroy", "--yes", bench.id, "--unprotect").exit_code == 0
+    assert bench.states()["data"] == "not there"
+
+
+def test_the_schema_is_really_asked(bench: Bench) -> None:
+    """The plug-in refuses what CloudFormation would refuse."""
+    template = {"Resources": {"Bad": {"Type": "AWS::MSK::Topic", "Properties": {"TopicName": "t", "Partitions": 3}}}}
+    name = f"{bench.id}-bad"
+    bench.clients.cloudformation.create_stack(StackName=name, TemplateBody=json.dumps(template))
+    deadline = time.monotonic() + 30
+    while (status := bench.clients.cloudformation.describe_stacks(StackName=name)["Stacks"][0]["StackStatus"]).endswith(
+        "_IN_PROGRESS"
+    ):
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+    assert status != "CREATE_COMPLETE"
+    events = bench.clients.cloudformation.describe_stack_events(StackName=name)["StackEvents"]
+    reasons = " ".join(event.get("ResourceStatusReason", "") for event in events)
+    assert "Partitions" in reasons or "required property" in reasons

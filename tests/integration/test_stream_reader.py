@@ -1,0 +1,408 @@
+"""The stream reader: its tables on real Delta, and as a process on a real Kinesis."""
+
+import json
+import math
+import random
+import time
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import nullcontext
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from deltalake import DeltaTable, write_deltalake
+from pipeline_contracts.names import KINDS, Kind, Names
+from pipeline_local.layout import Layout
+from prometheus_client import CollectorRegistry
+from pyspark.sql import DataFrame, SparkSession
+from raw_objects import post
+from servers import LocalStack
+from service_kit.clock import SystemClock
+from spark_kit.jvm import JvmConfig
+from spark_kit.lake import Transaction
+from spark_kit.session import SessionConfig, build_session, stop_session
+from stream_process import TOKEN, ReaderProcess, Streams
+from stream_reader.arrivals import Touched
+from stream_reader.decode import cleaned_rows, decode, table_rows
+from stream_reader.fakes import MemoryLake
+from stream_reader.metrics import Metrics
+from stream_reader.profiles import Profiles
+from stream_reader.settings import MIB, SMALL_BATCHES
+from stream_reader.tables import POPULARITY, QUARANTINE, StreamLake, current_view, register_views, stream_table
+from stream_reader.upkeep import Upkeep, Upkept
+
+pytestmark = [pytest.mark.spark, pytest.mark.timeout(900)]
+
+NAMES = Names("t")
+HALF_LIFE_S = 600.0
+START = datetime(2026, 1, 1, tzinfo=UTC)
+KINESIS = (
+    "partitionKey string, data binary, stream string, shardId string, sequenceNumber string, "
+    "approximateArrivalTimestamp timestamp"
+)
+GROUPS = ((18, "under 18"), (25, "18-24"), (36, "25-35"), (51, "36-50"), (200, "+50"))
+Event = tuple[Kind, dict[str, Any], datetime, int]
+"""Kind, row, arrival, sequence number."""
+
+
+# --- tables on Delta -------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def spark() -> Iterator[SparkSession]:
+    layout = Layout.of_checkout()
+    jvm = JvmConfig(jars_dir=layout.spark_jars, archive_dir=layout.class_archives, short_lived=True)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TZ", "UTC")
+        time.tzset()
+        session = build_session(SessionConfig("stream-reader-tests", jvm, conf=SMALL_BATCHES))
+        yield session
+        stop_session(session)
+    time.tzset()
+
+
+@pytest.fixture
+def lake(spark: SparkSession, tmp_path: Path) -> StreamLake:
+    made = StreamLake(spark, (tmp_path / "lake").as_uri())
+    made.create_all(NAMES)
+    return made
+
+
+def frame(spark: SparkSession, events: list[Event]) -> DataFrame:
+    rows = [("k", json.dumps(row).encode(), "s", "shard", str(number), at) for _, row, at, number in events]
+    return spark.createDataFrame(rows, KINESIS)
+
+
+def append(lake: StreamLake, events: list[Event]) -> None:
+    """One commit to each kind's table, as batches make them."""
+    for kind in KINDS:
+        own = [event for event in events if event[0] == kind]
+        if own:
+            cleaned = cleaned_rows(decode(frame(lake.spark, own), "log"), kind)
+            lake.append(stream_table(NAMES, kind), table_rows(cleaned, kind).coalesce(1))
+
+
+def events_of(rng: random.Random, number: int) -> list[Event]:
+    """Events of few posts in any order: repeats, versions (of other posters, too), geo and user rows late or never."""
+    made: list[Event] = []
+    for sequence in range(number):
+        ind = rng.randrange(25)
+        rows = post(ind)
+        rows["pin"] |= {
+            "poster_name": rng.choice(["a/b", "🙂", "it's", f"p{ind % 7}", None]),
+            "follower_count": rng.choice(["1k", "5M", "0", "User Info Error"]),
+        }
+        rows["geo"]["country"] = rng.choice(["Chad", "Cuba"])
+        rows["user"]["age"] = rng.choice([17, 20, 30, 40, 60])
+        kind: Kind = rng.choice(KINDS)
+        made.append((kind, rows[kind], START + timedelta(seconds=10 * sequence), 9_990 + sequence))
+    return made
+
+
+def _ind(row: dict[str, Any]) -> int:
+    return int(row["index"] if "index" in row else row["ind"])
+
+
+def expected_profiles(events: list[Event], as_of: datetime) -> dict[str, tuple[float, int, dict[Any, int]]]:
+    """Score, posts and posts of each cell, from the events alone."""
+    current: dict[Kind, dict[int, tuple[Any, datetime]]] = {kind: {} for kind in KINDS}
+    seen = set()
+    for kind, row, at, _ in events:
+        ind, content = _ind(row), json.dumps(row, sort_keys=True)
+        if (kind, ind, content) not in seen:
+            seen.add((kind, ind, content))
+            current[kind][ind] = (row, at)
+    counts = {"1k": 1_000, "5M": 5_000_000, "0": 0, "User Info Error": 0}
+    found: dict[str, list[Any]] = defaultdict(list)
+    for ind, (pin, at) in current["pin"].items():
+        if pin["poster_name"] is not None:
+            geo, user = current["geo"].get(ind), current["user"].get(ind)
+            group = None if user is None else next(name for below, name in GROUPS if user[0]["age"] < below)
+            weight = math.log10(1 + counts[pin["follower_count"]])
+            weight *= 2 ** (-(as_of - at).total_seconds() / HALF_LIFE_S)
+            cell = (pin["category"], None if geo is None else geo[0]["country"], group)
+            found[pin["poster_name"]].append((weight, cell))
+    result = {}
+    for name, posts in found.items():
+        cells: dict[Any, int] = defaultdict(int)
+        for _, cell in posts:
+            cells[cell] += 1
+        result[name] = (math.fsum(weight for weight, _ in posts), len(posts), dict(cells))
+    return result
+
+
+def stored_profiles(lake: StreamLake, at: datetime) -> dict[str, tuple[Any, int, dict[Any, int]]]:
+    """The popularity table, its scores brought to one time."""
+    result = {}
+    for row in lake.read(POPULARITY).toArrow().to_pylist():
+        score = row["score"] * 2 ** (-(at - row["as_of"]).total_seconds() / HALF_LIFE_S)
+        cells = {(cell["category"], cell["country"], cell["age_group"]): cell["posts"] for cell in row["cells"]}
+        assert sum(cell["score"] for cell in row["cells"]) == pytest.approx(row["score"])
+        result[row["poster_name"]] = (pytest.approx(score, rel=1e-9), row["posts"], cells)
+    return result
+
+
+def versions(lake: StreamLake) -> dict[str, int]:
+    return {table: lake.version(table) for table in (stream_table(NAMES, kind) for kind in KINDS)}
+
+
+def touched_by(events: list[Event]) -> Touched:
+    posters = {row["poster_name"] for kind, row, _, _ in events if kind == "pin"} - {None}
+    return Touched({_ind(row) for _, row, _, _ in events}, posters)
+
+
+def made_profiles(lake: StreamLake, half_life_s: float = HALF_LIFE_S) -> Profiles:
+    return Profiles(lake.spark.newSession(), lake.uri, NAMES, half_life_s)
+
+
+def test_profiles_follow_the_tables_whatever_arrives(lake: StreamLake) -> None:
+    """Portion by portion: late rows, replays, other versions by other posters; killed before a commit and gone on."""
+    rng = random.Random(11)
+    events = events_of(rng, 160)
+    profiles = made_profiles(lake)
+    now = START + timedelta(hours=1)
+    for portion in range(4):
+        part = events[portion * 40 : portion * 40 + 40]
+        append(lake, part)
+        if portion == 3:
+            profiles = made_profiles(lake)
+            touched = profiles.missed(1_000)
+            assert touched.inds == touched_by(part).inds
+        else:
+            touched = touched_by(part)
+        changed = profiles.compute(touched, now)
+        again = profiles.compute(touched, now)
+        assert again == changed
+        profiles.commit(changed, versions(lake))
+        assert stored_profiles(lake, now) == expected_profiles(events[: portion * 40 + 40], now)
+        now += timedelta(seconds=77)
+    assert not made_profiles(lake).missed(1_000)
+    append(lake, events[:30])
+    profiles.commit(profiles.compute(touched_by(events[:30]), now), versions(lake))
+    assert stored_profiles(lake, now) == expected_profiles(events, now)
+
+
+def test_what_is_missed_survives_compaction_and_lost_notes(lake: StreamLake) -> None:
+    rng = random.Random(12)
+    events = events_of(rng, 60)
+    profiles, now = made_profiles(lake), START + timedelta(hours=1)
+    assert not profiles.missed(1_000)
+    append(lake, events[:30])
+    assert profiles.missed(1_000).everything
+    profiles.rebuild(versions(lake), now)
+    assert stored_profiles(lake, now) == expected_profiles(events[:30], now)
+    append(lake, events[30:])
+    for kind in KINDS:
+        assert lake.compact(stream_table(NAMES, kind), 1)
+    missed = made_profiles(lake).missed(1_000)
+    assert missed.inds == touched_by(events[30:]).inds
+    profiles.commit(profiles.compute(missed, now), versions(lake))
+    assert stored_profiles(lake, now) == expected_profiles(events, now)
+    assert made_profiles(lake).missed(1).everything is False
+    assert made_profiles(lake, half_life_s=60).missed(1_000).everything
+    append(lake, events)
+    assert made_profiles(lake).missed(1).everything
+
+
+def test_the_lake_in_memory_is_like_delta(spark: SparkSession, lake: StreamLake) -> None:
+    memory = MemoryLake(spark, NAMES)
+    rng = random.Random(13)
+    table = stream_table(NAMES, "geo")
+    for number, version in enumerate((0, 1, 1, 0, 5, 2)):
+        part = [event for event in events_of(rng, 12) if event[0] == "geo"]
+        rows = table_rows(cleaned_rows(decode(frame(spark, part), f"log{number}"), "geo"), "geo").persist()
+        for application in ("one", "two") if number > 3 else ("one",):
+            for each in (lake, memory):
+                each.append(table, rows, transaction=Transaction(application, version))
+
+    def content(of: DataFrame) -> list[str]:
+        return sorted(map(str, of.collect()))
+
+    assert content(lake.read(table)) == content(memory.read(table))
+    assert len(set(content(lake.read(table).select("log_id")))) == 4
+
+
+def test_people_can_query_the_current_rows(spark: SparkSession, lake: StreamLake) -> None:
+    at = START
+    rows = [post(1, title="old"), post(1, title="new"), post(1, title="old"), post(2)]
+    append(lake, [("pin", row["pin"], at + timedelta(seconds=n), n) for n, row in enumerate(rows)])
+    register_views(spark, lake.uri, NAMES)
+    found = spark.sql(f"SELECT ind, title, size(superseded) n FROM {current_view(NAMES, 'pin')} ORDER BY ind").collect()
+    assert [tuple(row) for row in found] == [(1, "new", 1), (2, "title 2", 0)]
+
+
+def test_thousands_of_small_commits_stay_few_files(lake: StreamLake, tmp_path: Path) -> None:
+    """Simulated arrival: delta-rs commits quickly. Reading, popularity and the next start do not slow down."""
+    table = stream_table(NAMES, "pin")
+    append(lake, [("pin", post(0)["pin"], START, 0)])
+    folder = str(tmp_path / "lake" / table)
+    row = DeltaTable(folder).to_pyarrow_table()
+    metrics = Metrics(CollectorRegistry())
+    kept = Upkept(table, 64, 4 * MIB, 0.0, nullcontext)
+    upkeep = Upkeep(lake, [kept], 1.0, metrics, SystemClock())
+    commits = 1_500
+    for number in range(1, commits + 1):
+        index = row.schema.get_field_index("ind")
+        write_deltalake(folder, row.set_column(index, row.schema.field("ind"), [[number]]), mode="append")
+        if number % 500 == 0:
+            assert upkeep.keep(kept)
+    assert not upkeep.keep(kept)
+    found = lake.delta(table).detail().collect()[0]
+    assert found["numFiles"] <= 64
+    assert len(list(Path(folder).glob("*.parquet"))) <= 64
+    start = time.monotonic()
+    assert lake.read(table).selectExpr("count(distinct ind)").collect()[0][0] == commits + 1
+    assert time.monotonic() - start < 10
+    profiles = made_profiles(lake)
+    (profile,) = profiles.compute(Touched(set(range(commits + 1))), START)
+    assert profile["posts"] == commits + 1
+
+
+# --- the process -----------------------------------------------------------------------------------------------
+
+
+def make_posts(first: int, beyond: int) -> list[dict[Kind, dict[str, Any]]]:
+    return [post(ind, poster_name=f'poster/{ind % 5} "🙂"') for ind in range(first, beyond)]
+
+
+def inds(reader: ReaderProcess, kind: Kind) -> list[int]:
+    """As they are in the table: one that is there twice is here twice."""
+    return sorted(row["ind"] for row in reader.stream_rows(kind))
+
+
+def all_stored(reader: ReaderProcess, posts: int) -> bool:
+    """At least as many rows as posts in each table, and all of them counted for their profiles, in the table, too."""
+    if any(len(reader.stream_rows(kind)) < posts for kind in KINDS):
+        return False
+    rows = reader.rows(POPULARITY)
+    return sum(row["posts"] for row in rows) >= posts and all(
+        None not in (cell["country"], cell["age_group"]) for row in rows for cell in row["cells"]
+    )
+
+
+def assert_exactly(reader: ReaderProcess, posts: int) -> None:
+    for kind in KINDS:
+        assert inds(reader, kind) == list(range(posts)), kind
+        places = [(row["log_id"], row["partition"], row["offset"]) for row in reader.stream_rows(kind)]
+        assert len(set(places)) == len(places)
+    profiles = {row["poster_name"]: row["posts"] for row in reader.rows(POPULARITY)}
+    expected: dict[str, int] = defaultdict(int)
+    for one in make_posts(0, posts):
+        expected[one["pin"]["poster_name"]] += 1
+    assert profiles == expected
+    told = {row["poster_name"]: row["posts"] for row in reader.popular(limit=100)}
+    assert told == expected
+
+
+def test_killed_again_and_again_nothing_is_lost_and_nothing_twice(tmp_path: Path) -> None:
+    """kill -9 of the reader with its JVM at any moment, and once of Kinesis; then an orderly stop and start."""
+    names = Names("killed")
+    rng = random.Random()
+    with LocalStack(tmp_path / "localstack") as localstack:
+        streams = Streams(localstack.endpoint_url, names)
+        streams.create()
+        reader = ReaderProcess(localstack.endpoint_url, names, tmp_path, profiles_commit_s=1)
+        reader.up()
+        streams.put_posts(make_posts(0, 50))
+        reader.wait_for("first posts", lambda: all_stored(reader, 50))
+        bad = streams.put("pin", [("k", b"not json"), ("k", b"\xff"), ("k", b"x" * 1_000_000)])
+        sent = 50
+        for _ in range(2):
+            streams.put_posts(make_posts(sent, sent + 40))
+            time.sleep(rng.uniform(0, 4))
+            reader.kill()
+            streams.put_posts(make_posts(sent + 40, sent + 50))
+            sent += 50
+            reader.up()
+        localstack.kill()
+        localstack.start()
+        streams.put_posts(make_posts(sent, sent + 20))
+        sent += 20
+        reader.wait_for("all posts", lambda: all_stored(reader, sent))
+        reader.wait_for("ready again", reader.is_ready)
+        assert_exactly(reader, sent)
+        rejected = {(row["partition"], row["offset"]): row["reason"] for row in reader.rows(QUARANTINE)}
+        assert rejected == dict.fromkeys(bad, "not_json")
+        assert len(reader.rows(QUARANTINE)) == len(bad)
+        one = reader.get("/v1/profiles?name=poster%2F1%20%22%F0%9F%99%82%22")
+        assert one["posts"] == sent // 5
+        latencies = reader.get("/v1/latencies")
+        assert latencies["table"]["count"] >= 20
+        assert latencies["popularity"]["p95_ms"] > 0
+        before = reader.log.stat().st_size
+        assert reader.stop() == 0
+        assert '"in_time": true' in reader.log.read_text()[before:]
+        reader.up()
+        assert_exactly(reader, sent)
+        assert reader.stop() == 0
+
+
+def test_rejects_a_stream_made_anew_and_a_lost_checkpoint(localstack: LocalStack, tmp_path: Path) -> None:
+    names = Names("trouble")
+    streams = Streams(localstack.endpoint_url, names)
+    streams.create(shards=1)
+    reader = ReaderProcess(localstack.endpoint_url, names, tmp_path, reject_minimum=100, profiles_commit_s=1)
+    reader.up()
+
+    # Too many rejects stop that query alone, over a restart, until a person resumes it.
+    streams.put("geo", [("k", b"[]")] * 120)
+    reader.wait_for("geo stopped", lambda: reader.query("geo")["state"] == "stopped")
+    assert not reader.is_ready()
+    assert len(reader.rows(QUARANTINE)) == 120
+    reader.kill()
+    streams.put_posts(make_posts(0, 30))
+    reader.start()
+    reader.wait_for("pins", lambda: reader.request("/livez")[0] == 200 and len(reader.stream_rows("pin")) == 30)
+    geo = reader.query("geo")
+    assert (geo["state"], reader.query("pin")["state"]) == ("stopped", "running")
+    assert "120 of the last 120 records were rejected" in geo["problem"]
+    assert b"query geo" in reader.request("/readyz")[1]
+    assert b'stream_reader_query_state{kind="geo",state="stopped"} 1.0' in reader.request("/metrics")[1]
+    assert reader.stream_rows("geo") == []
+    assert reader.request("/v1/queries/geo/resume", "POST", "wrong")[0] == 401
+    assert reader.request("/v1/queries/geo/resume", "POST", TOKEN)[0] == 200
+    reader.wait_for("all", lambda: all_stored(reader, 30) and reader.is_ready())
+    assert_exactly(reader, 30)
+
+    # A stream that was made anew: the reader goes over to it, with another log id in its rows.
+    old = reader.query("user")["log_id"]
+    streams.delete("user")
+    time.sleep(1.1)  # its creation time has seconds
+    streams.create("user", shards=1)
+    streams.put("user", [(str(ind), json.dumps(post(ind)["user"]).encode()) for ind in range(30, 35)])
+    reader.wait_for("users of the new stream", lambda: len(reader.stream_rows("user")) == 35)
+    new = reader.query("user")["log_id"]
+    assert new != old
+    assert {row["log_id"] for row in reader.stream_rows("user")} == {old, new}
+    assert "stream was made anew" in reader.log.read_text()
+    assert reader.stop() == 0
+
+    # Without its checkpoints it begins at the oldest record: nothing twice, and nothing left out.
+    for folder in sorted((reader.state / "checkpoints").rglob("*"), reverse=True):
+        folder.unlink() if folder.is_file() else folder.rmdir()
+    streams.put("pin", [(str(ind), json.dumps(post(ind)["pin"]).encode()) for ind in range(30, 33)])
+    streams.put("geo", [("k", b"[1]")])
+    reader.up()
+    reader.wait_for("new ones", lambda: len(inds(reader, "pin")) >= 33 and len(reader.rows(QUARANTINE)) >= 121)
+    reader.wait_for("all read", lambda: all(reader.query(kind)["lag_ms"] == 0 for kind in KINDS))
+    assert inds(reader, "pin") == list(range(33))
+    assert inds(reader, "geo") == list(range(30))
+    assert inds(reader, "user") == list(range(35))
+    assert len(reader.rows(QUARANTINE)) == 121
+    assert reader.stop() == 0
+
+
+def test_a_reader_that_cannot_start_says_why(tmp_path: Path) -> None:
+    reader = ReaderProcess("http://127.0.0.1:9", Names("other"), tmp_path, rehearse="false")
+    reader.start()
+    reader.wait_for("alive", lambda: reader.request("/livez")[0] == 200)
+    reader.wait_for("it says why", lambda: b"cannot be described" in reader.request("/readyz")[1])
+    second = ReaderProcess("http://127.0.0.1:9", Names("other"), tmp_path, lock_wait_s="0.1")
+    second.log = tmp_path / "second"
+    second.start()
+    assert second.child is not None
+    assert second.child.wait(60) == 3
+    assert "stream-reader (pid" in second.log.read_text()
+    assert reader.stop() == 0

@@ -1,0 +1,52 @@
+"""``FakeCloudFormation`` with what a deployment into AWS asks of it beyond LocalStack's three stacks."""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from fake_cloudformation import FakeCloudFormation, FakePaginator, refused
+
+
+class FakeStacks(FakeCloudFormation):
+    """Fills ``options`` with what a call asked for besides the usual, and ``protected``, ``policies`` by stack."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.options: list[str] = []
+        self.protected: set[str] = set()
+        self.policies: dict[str, Any] = {}
+
+    def create_change_set(self, *, ImportExistingResources: bool = False, **asked: Any) -> None:
+        super().create_change_set(**asked)
+        if ImportExistingResources:
+            self.options.append(f"import {asked['StackName']}")
+
+    def execute_change_set(self, *, RetainExceptOnCreate: bool = False, **asked: Any) -> None:
+        super().execute_change_set(**asked)
+        if RetainExceptOnCreate:
+            self.options.append(f"clean {asked['StackName']}")
+
+    def describe_stacks(self, StackName: str) -> dict[str, Any]:
+        found = super().describe_stacks(StackName)
+        name = StackName.removeprefix("id-of-")
+        found["Stacks"][0]["EnableTerminationProtection"] = name in self.protected
+        return found
+
+    def get_paginator(self, operation: str) -> FakePaginator:
+        return _Paginator(self, operation)
+
+    def update_termination_protection(self, *, StackName: str, EnableTerminationProtection: bool) -> None:
+        if EnableTerminationProtection:
+            self.protected.add(StackName)
+        else:
+            self.protected.discard(StackName)
+
+    def set_stack_policy(self, *, StackName: str, StackPolicyBody: str) -> None:
+        self.policies[StackName] = json.loads(StackPolicyBody)
+
+
+class _Paginator(FakePaginator):
+    def paginate(self, StackName: str) -> Iterator[dict[str, Any]]:
+        if StackName.removeprefix("id-of-") not in self.service.stacks:
+            raise refused(self.operation, f"Stack [{StackName}] does not exist")
+        yield from super().paginate(StackName)

@@ -1,0 +1,49 @@
+"""Templates as CloudFormation gets them, for tests: all stacks of an AWS deployment that is not there."""
+
+import functools
+import json
+from typing import Any
+
+from aws_deploy.stacks import ALL, Outputs, Size, Stack, StackKind, Wanted, build
+from pipeline_contracts.names import Names
+from pydantic import SecretStr
+
+KEY_ARN = "arn:aws:kms:us-east-1:000000000000:key/1"
+IMAGE = "000000000000.dkr.ecr.us-east-1.amazonaws.com/pinterest/service@sha256:" + "0" * 64
+EARLIER: dict[StackKind, Outputs] = {
+    "data": {"KeyArn": KEY_ARN},
+    "kafka": {"BootstrapServers": "b-1.example.com:9098,b-2.example.com:9098"},
+    "proxy": {
+        "ProxyUrl": "http://proxy.example.com",
+        "VpcLinkId": "abc123",
+        "LoadBalancerArn": "arn:aws:elasticloadbalancing:us-east-1:000000000000:loadbalancer/app/proxy/1",
+    },
+}
+
+
+def wanted(size: Size = "dev", **overrides: dict[str, str]) -> Wanted:
+    return Wanted(
+        Names("pinterest"),
+        "aws",
+        "",
+        "http://proxy",
+        SecretStr("k" * 20),
+        size=size,
+        images={"proxy": IMAGE, "emitter": IMAGE},
+        plugin_sha256="0" * 64,
+        overrides=overrides,  # type: ignore[arg-type]  # names of stacks, checked by build
+    )
+
+
+def document(kind: StackKind) -> Any:
+    """A copy that a test may break."""
+    return json.loads(stack(kind).body)
+
+
+@functools.cache
+def stack(kind: StackKind, size: Size = "dev") -> Stack:
+    return build(kind, wanted(size), EARLIER)
+
+
+def documents() -> dict[StackKind, Any]:
+    return {kind: document(kind) for kind in ALL}
