@@ -14,7 +14,7 @@ from recompute import recompute
 from stack import fates
 
 EVENTS = 10_000
-SERVICES = ["kafka", "localstack", "mirror", "proxy", "s3-sink", "analyser"]
+SERVICES = ["kafka", "localstack", "mirror", "proxy", "s3-sink", "analyser", "stream-reader"]
 
 # Every process of the container but its init, which then ends, and this one, which then does.
 KILL_9 = """
@@ -48,7 +48,7 @@ def test_every_service_is_up_and_healthy(stack: ComposeStack) -> None:
 
 def test_killing_every_service_once_changes_nothing(stack: ComposeStack, posts: Path) -> None:
     sending = stack.start("send", "--source", "/raw", "--path", "both", "--rate", "130")
-    for service in ("proxy", "kafka", "localstack", "s3-sink", "mirror"):
+    for service in ("proxy", "kafka", "localstack", "stream-reader", "s3-sink", "mirror"):
         # The first three are what a sender feels; on a slow machine the run may be over before the others.
         over = sending.poll() is not None and service in {"proxy", "kafka", "localstack"}
         assert not over, f"the run was over before {service} was killed: {sending.communicate()[0]}"

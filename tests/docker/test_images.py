@@ -11,7 +11,7 @@ from pipeline_local.topology import read_variables
 
 LIMIT_OVER_BASE = 250_000_000
 SMALL = ["proxy", "emitter", "s3-sink", "mirror"]
-OURS = [*SMALL, "analyser", "cli"]
+OURS = [*SMALL, "analyser", "stream-reader", "cli"]
 
 
 def inspected(image: str) -> dict[str, Any]:
@@ -50,6 +50,11 @@ def test_nobody_is_root_and_nothing_is_left_of_the_build(name: str, images: dict
     )
     left = {"pip", "hatchling", "pytest", "hypothesis", "mypy", "tests", "setuptools"} & set(found.split())
     assert not left
+
+
+def test_the_spark_images_share_all_that_is_large(images: dict[str, str]) -> None:
+    analyser, reader = (inspected(images[name])["RootFS"]["Layers"] for name in ("analyser", "stream-reader"))
+    assert analyser == reader
 
 
 @pytest.mark.parametrize("name", OURS)

@@ -19,7 +19,7 @@ from pipeline_local.analyser_client import AnalyserClient
 from pipeline_local.answers import ANSWERS
 from pipeline_local.audit.stages import KafkaStage, ObjectStage
 from recompute import recompute
-from service_containers import PIPELINE_ID, Cluster
+from service_containers import PIPELINE_ID, Cluster, ServiceContainer
 
 NAMES = Names(PIPELINE_ID)
 TOPICS = list(NAMES.topics)
@@ -112,16 +112,36 @@ def test_kafka_sink_s3(kind: Kind, cluster: Cluster, sent: dict[str, Any], raw: 
     assert found == Counter(json.dumps(json.loads(line)) for line in lines(raw, kind).elements())
 
 
+def copied(service: ServiceContainer, folder: Path) -> Path:
+    """The lake, as it is now."""
+    parts, _ = service.inner.get_archive("/var/lib/pipeline/lake")
+    with tarfile.open(fileobj=io.BytesIO(b"".join(parts))) as archive:
+        archive.extractall(folder, filter="data")
+    return folder / "lake"
+
+
+def test_kinesis_reader_delta(cluster: Cluster, sent: dict[str, Any], raw: Path, tmp_path: Path) -> None:
+    reader = cluster["stream-reader"]
+    lake = tmp_path / "lake"
+
+    def rows(table: str) -> int:
+        return DeltaTable(lake / table).to_pyarrow_dataset().count_rows() if (lake / table).exists() else 0
+
+    def arrived() -> bool:
+        copied(reader, tmp_path)
+        tables = [f"stream/{PIPELINE_ID}_{kind}_table" for kind in KINDS]
+        return sum(map(rows, [*tables, "quarantine/stream"])) == sum(sent["sent"].values())
+
+    wait_until("all events in the stream's tables", arrived, 120, poll_s=2)
+
+
 def test_s3_analyser_delta(cluster: Cluster, sent: dict[str, Any], raw: Path, tmp_path: Path) -> None:
     cluster["s3-sink"]
     await_archived(cluster)
     analyser = cluster["analyser"]
     client = AnalyserClient(analyser.url, cluster.secret("ANALYSER_TOKEN"))
     client.run(NAMES.job("batch"), {}, only=["ingest", "clean", "answers"])
-    parts, _ = analyser.inner.get_archive("/var/lib/pipeline/lake")
-    with tarfile.open(fileobj=io.BytesIO(b"".join(parts))) as archive:
-        archive.extractall(tmp_path, filter="data")
-    lake = tmp_path / "lake"
+    lake = copied(analyser, tmp_path)
     assert DeltaTable(lake / "bronze" / "events").to_pyarrow_dataset().count_rows() == sum(sent["sent"].values())
     expected = recompute(raw)
     for name in ANSWERS:
@@ -131,7 +151,7 @@ def test_s3_analyser_delta(cluster: Cluster, sent: dict[str, Any], raw: Path, tm
 
 @pytest.mark.parametrize(
     ("dependency", "dependents"),
-    [("kafka", ["proxy", "s3-sink", "mirror"]), ("localstack", ["s3-sink", "mirror", "analyser"])],
+    [("kafka", ["proxy", "s3-sink", "mirror"]), ("localstack", ["s3-sink", "mirror", "analyser", "stream-reader"])],
 )
 def test_unready_while_a_dependency_hangs(dependency: str, dependents: list[str], cluster: Cluster) -> None:
     services, hung = [cluster[name] for name in dependents], cluster[dependency]
@@ -180,18 +200,20 @@ def test_sigterm_drains_emitter_proxy_and_sink(cluster: Cluster, raw: Path) -> N
     await_archived(cluster)
 
 
-def test_sigterm_ends_mirror_and_analyser(cluster: Cluster) -> None:
-    for service in (cluster["mirror"], cluster["analyser"]):
+def test_sigterm_ends_mirror_analyser_and_reader(cluster: Cluster) -> None:
+    for service in (cluster["mirror"], cluster["analyser"], cluster["stream-reader"]):
         assert service.stop() == 0, service.logs()
         service.start()
 
 
-def test_logs_are_json_lines(cluster: Cluster, sent: dict[str, Any]) -> None:
-    for name in ("mirror", "proxy", "s3-sink", "analyser"):
-        entries = [json.loads(line) for line in cluster[name].logs().splitlines()]
-        assert entries, name
-        assert all({"time", "level", "service", "event"} <= set(entry) for entry in entries)
-        assert {entry["service"] for entry in entries} == {name}
+@pytest.mark.parametrize("name", ["mirror", "proxy", "s3-sink", "analyser", "stream-reader"])
+def test_logs_are_json_lines(name: str, cluster: Cluster, sent: dict[str, Any]) -> None:
+    lines = cluster[name].logs().splitlines()
+    assert lines
+    assert [line for line in lines if not line.startswith("{")] == []
+    entries = [json.loads(line) for line in lines]
+    assert all({"time", "level", "service", "event"} <= set(entry) for entry in entries)
+    assert {entry["service"] for entry in entries} == {name}
 
 
 def await_stored(cluster: Cluster, records: int) -> None:

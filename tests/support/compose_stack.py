@@ -28,6 +28,7 @@ class ComposeStack:
         self.environment = {
             "COMPOSE_PROJECT_NAME": f"pipeline-test-{uuid.uuid4().hex[:8]}",
             "ANALYSER_SHORT_LIVED": "true",
+            "STREAM_READER_SHORT_LIVED": "true",
             **free_ports(),
         }
 

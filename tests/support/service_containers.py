@@ -18,8 +18,15 @@ from testcontainers.core.network import Network
 PIPELINE_ID = "ct"
 READY_DEADLINE_S = 150
 # The port of its routes inside; what a test asks each for.
-PORTS = {"localstack": 4566, "mirror": 8094, "proxy": 8082, "s3-sink": 8091, "analyser": 8090}
-NEEDS = {"mirror": ["kafka", "localstack"], "proxy": ["mirror"], "s3-sink": ["mirror"], "analyser": ["mirror"]}
+PORTS = {"localstack": 4566, "mirror": 8094, "proxy": 8082, "s3-sink": 8091, "analyser": 8090, "stream-reader": 8092}
+NEEDS = {
+    "mirror": ["kafka", "localstack"],
+    "proxy": ["mirror"],
+    "s3-sink": ["mirror"],
+    "analyser": ["mirror"],
+    "stream-reader": ["mirror"],
+}
+SPARK = ("analyser", "stream-reader")
 
 
 class ServiceContainer:
@@ -101,10 +108,12 @@ class Cluster:
             "PIPELINE_ID": PIPELINE_ID,
             "KAFKA_PORT": str(self.kafka_port),
             "ANALYSER_SHORT_LIVED": "true",
+            "STREAM_READER_SHORT_LIVED": "true",
         }
 
     def __enter__(self) -> Self:
         self._network = self._stack.enter_context(Network())
+        self._lake = self.volume()
         return self
 
     def __exit__(
@@ -157,11 +166,10 @@ class Cluster:
             **{key: str(value) for key, value in service["environment"].items()}
         )
         container.with_network(self._network).with_network_aliases(name)
-        # The lake and such lie in the container's own layer here, which a read-only one has not.
         options = engine.as_options(service)
-        if name == "analyser":
-            container.with_volume_mapping(self.volume(), "/var/lib/pipeline/lake", "rw")
-            container.with_volume_mapping(self.volume(), "/var/lib/pipeline/analyser", "rw")
+        if name in SPARK:
+            container.with_volume_mapping(self._lake, "/var/lib/pipeline/lake", "rw")
+            container.with_volume_mapping(self.volume(), f"/var/lib/pipeline/{name}", "rw")
         tmpfs = options.pop("tmpfs")
         for path, size in tmpfs.items():
             container.tmpfs[path] = size
