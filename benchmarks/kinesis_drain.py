@@ -120,7 +120,7 @@ def render(name: str, records: int, shards: int) -> list[list[bytes]]:
     numbers = itertools.count(49_600_000_000_000_000_000_000_000_000_000_000_000_000_000_000_000_000_000)
     bodies = []
     for shard in range(shards):
-        pages = []
+        pages: list[str] = []
         for at in range(0, records // shards, PAGE):
             found = ",".join(
                 f'{{"SequenceNumber":"{next(numbers)}","ApproximateArrivalTimestamp":{1.7e9 + row / 1000:.3f},'
@@ -190,7 +190,7 @@ def source(spark: SparkSession, endpoint: str, stream: str, records: int) -> dic
         query = rows.writeStream.format("noop").option("checkpointLocation", folder).start()
         end = time.monotonic() + DEADLINE_S
         while sum(progress["numInputRows"] for progress in query.recentProgress) < records:
-            assert time.monotonic() < end, query.exception() or "no end"
+                assert query.isActive and time.monotonic() < end, str(query.exception())
             time.sleep(0.05)
         whole_s = time.perf_counter() - asked
         batches = [progress for progress in query.recentProgress if progress["numInputRows"]]
