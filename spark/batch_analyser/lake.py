@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from delta.tables import DeltaTable
@@ -20,6 +21,7 @@ EVENTS: Final = "bronze/events"
 OBJECTS: Final = "bronze/objects"
 QUARANTINE: Final = "quarantine/batch"
 RUNS: Final = "runs"
+UPKEEP: Final = "upkeep"
 
 COORDINATE: Final = ("log_id", "topic", "partition", "offset")
 
@@ -41,8 +43,12 @@ SCHEMAS: Final[Mapping[str, str]] = {
         "run_id string, started_at timestamp, finished_at timestamp, policies map<string, string>, "
         "versions map<string, bigint>, records map<string, bigint>"
     ),
+    UPKEEP: "table string, at timestamp",
 }
 _PROPERTIES: Final = {"delta.enableDeletionVectors": "false", "delta.checkpointPolicy": "classic"}
+_SAME_ROWS: Final = ("OPTIMIZE", "VACUUM START", "VACUUM END")
+"""Delta's names of commits that change no row. Databricks commits its VACUUMs, open-source Delta here does not."""
+_LOG_VACUUM: Final = "spark.databricks.delta.vacuum.logging.enabled"
 _NOTE: Final = "spark.databricks.delta.commitInfo.userMetadata"
 _MORE_PROPERTIES: Final[Mapping[str, dict[str, str]]] = {
     EVENTS: {"delta.dataSkippingStatsColumns": "log_id,partition,offset,recorded_at,ingest_batch"},
@@ -144,6 +150,23 @@ class Lake:
     def version(self, table: str) -> int:
         """The newest version's number."""
         return self.last_commit(table).version
+
+    def same_rows_since(self, table: str, version: int) -> bool:
+        """Whether every commit after that version changed no row; false where the log does not reach back."""
+        newer = self.delta(table).history().select("version", "operation").where(fn.col("version") > version).collect()
+        newest = self.version(table)
+        return len(newer) == newest - version and all(row["operation"] in _SAME_ROWS for row in newer)
+
+    def oldest_commit(self, table: str) -> datetime:
+        """When the oldest version that the log still knows was made, in UTC."""
+        at: Any = self.delta(table).history().agg(fn.unix_millis(fn.min("timestamp"))).collect()[0][0]
+        return datetime.fromtimestamp(at / 1000, UTC)
+
+    def vacuum(self, table: str, kept: timedelta) -> None:
+        """Delete files that no version younger than ``kept`` needs. Blocks while the table's folder is listed."""
+        if "DATABRICKS_RUNTIME_VERSION" not in os.environ:
+            self.spark.conf.set(_LOG_VACUUM, "false")
+        self.delta(table).vacuum(kept.total_seconds() / 3600)
 
     def never_written(self, table: str) -> bool:
         """Whether the table has no commit but the one that made it; far cheaper than a query that finds no row."""
