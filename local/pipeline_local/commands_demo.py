@@ -21,6 +21,7 @@ from pipeline_local.audit.collect import audit_batch_path
 from pipeline_local.flow import await_archived
 from pipeline_local.installation import Installation, InstallationError
 from pipeline_local.lake import Lake
+from pipeline_local.topology import WITHOUT
 
 DEFAULT_EVENTS = 10_000
 
@@ -73,6 +74,7 @@ def demo(
     own = Installation(replace(installation.layout, home=installation.layout.home.parent / "demo"))
     os.environ["PIPELINE_HOME"] = str(own.layout.home)
     os.environ.setdefault("ANALYSER_SHORT_LIVED", "true")
+    os.environ.setdefault(WITHOUT, "airflow")
     if own.layout.home.exists():
         own.reset()
     watch = Stopwatch()

@@ -15,6 +15,7 @@ import yaml
 _VARIABLE = re.compile(r"\$\{([A-Z0-9_]+)\}")
 _PORT = re.compile(r"127\.0\.0\.1:(\d+):(\d+)")
 LOOPBACK = "127.0.0.1"
+WITHOUT = "PIPELINE_WITHOUT"
 
 
 class TopologyError(ValueError):
@@ -68,12 +69,14 @@ def read_variables(env_file: Path, environment: Mapping[str, str]) -> dict[str, 
 def read_topology(compose_file: Path, variables: Mapping[str, str]) -> Topology:
     """Read the services of a compose file.
 
+    ``PIPELINE_WITHOUT`` names services to leave out, separated by commas.
+
     Raises:
-        TopologyError: an unknown variable, a port that is not published on loopback, a service that waits for
-            an unknown one, or a circle.
+        TopologyError: an unknown variable or service, a port that is not published on loopback, a service that
+            waits for an unknown one, or a circle.
     """
     document = yaml.safe_load(compose_file.read_text(encoding="utf-8"))
-    raw: dict[str, dict[str, Any]] = document["services"]
+    raw = _wanted(document["services"], variables.get(WITHOUT, ""))
     ports = {name: _port(name, service, variables) for name, service in raw.items()}
     services = {}
     for name in _in_order(raw):
@@ -87,6 +90,17 @@ def read_topology(compose_file: Path, variables: Mapping[str, str]) -> Topology:
             name, environment, port, setting, tuple(service.get("depends_on", {})), "profiles" in service
         )
     return Topology(services)
+
+
+def _wanted(services: dict[str, dict[str, Any]], without: str) -> dict[str, dict[str, Any]]:
+    left_out = {name.strip() for name in without.split(",") if name.strip()}
+    if unknown := left_out - services.keys():
+        raise TopologyError(f"{WITHOUT} names {', '.join(sorted(unknown))}; there are {', '.join(services)}")
+    wanted = {name: service for name, service in services.items() if name not in left_out}
+    for name, service in wanted.items():
+        if needed := left_out & service.get("depends_on", {}).keys():
+            raise TopologyError(f"{WITHOUT} leaves out {', '.join(sorted(needed))}, which {name} waits for")
+    return wanted
 
 
 def _filled(where: str, text: str, variables: Mapping[str, str]) -> str:

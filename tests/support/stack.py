@@ -22,9 +22,9 @@ COMMAND_DEADLINE_S = 400
 class Stack:
     """The system as plain processes. A context manager: starts on entry, leaves no process on exit."""
 
-    def __init__(self, home: Path) -> None:
+    def __init__(self, home: Path, *, without: str = "airflow") -> None:
         self.home = home
-        self.environment = {**os.environ, "PIPELINE_HOME": str(home), **free_ports()}
+        self.environment = {**os.environ, "PIPELINE_HOME": str(home), "PIPELINE_WITHOUT": without, **free_ports()}
 
     def __enter__(self) -> Self:
         self.up()
