@@ -18,6 +18,7 @@ RESULTS = ROOT / ".cache" / "tests"
 BIN = ROOT / ".venv" / "bin"
 UNIT = ["packages", "services", "spark/tests", "deploy/aws/tests", "local/tests"]
 DATABRICKS = ["packages", "spark/tests"]
+AIRFLOW_BIN = ROOT / ".pipeline" / "tools" / "airflow" / "bin"
 
 CHECKS = {
     "style": [str(BIN / "ruff"), "check", "."],
@@ -37,6 +38,7 @@ def main(arguments: list[str]) -> int:
         "integration": lambda: pytest("integration", BIN, ["tests/integration"]),
         "embedded": lambda: pytest("embedded", BIN, ["tests/e2e"]),
         "chaos": lambda: pytest("chaos", BIN, ["tests/chaos"]),
+        "airflow": airflow,
     }
     unknown = set(arguments) - set(tiers)
     if unknown:
@@ -67,6 +69,12 @@ def lint() -> tuple[int, int]:
         codes.append(subprocess.run(command, cwd=ROOT, check=False).returncode)
     bad = sum(1 for code in codes if code)
     return len(codes) - bad, bad
+
+
+def airflow() -> tuple[int, int]:
+    """The DAGs in Airflow's own environment, then Airflow as a service."""
+    parts = [pytest("dags", AIRFLOW_BIN, ["dags/tests"]), pytest("airflow", BIN, ["tests/airflow"])]
+    return sum(good for good, _ in parts), sum(bad + (good == 0) for good, bad in parts)
 
 
 def pytest(tier: str, environment: Path, folders: list[str]) -> tuple[int, int]:

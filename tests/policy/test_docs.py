@@ -34,8 +34,9 @@ SETTINGS: dict[str, tuple[str, type[ServiceSettings]]] = {
 }
 # Options of a command that can be given as a variable, too.
 OPTIONS_BY_VARIABLE = {"EMITTER_SOURCE"}
-# Read by no settings class: the runner's own, and LocalStack's.
-OTHER_VARIABLES = {"PIPELINE_HOME", "PIPELINE_PROCESS_OF", "LOCALSTACK_HOST"} | OPTIONS_BY_VARIABLE
+# Read by no settings class: the runner's own, the DAG's, and LocalStack's.
+DAG_VARIABLES = {"PIPELINE_RAW_BUCKET", "PIPELINE_POLL_S"}
+OTHER_VARIABLES = {"PIPELINE_HOME", "PIPELINE_PROCESS_OF", "LOCALSTACK_HOST"} | DAG_VARIABLES | OPTIONS_BY_VARIABLE
 
 
 def variables(settings: type[ServiceSettings]) -> set[str]:
@@ -64,7 +65,7 @@ def rows(document: Path, first_column: str) -> list[dict[str, str]]:
 
 
 def sources() -> Iterator[Path]:
-    for folder in ("packages", "services", "spark", "deploy", "local", "tests", "benchmarks"):
+    for folder in ("packages", "services", "spark", "dags", "deploy", "local", "tests", "benchmarks"):
         for suffix in ("py", "js", "yaml", "properties", "sql", "md"):
             yield from (file for file in (ROOT / folder).rglob(f"*.{suffix}") if "node_modules" not in file.parts)
     yield from (ROOT / name for name in ("compose.yaml", "pyproject.toml", "Makefile", "README.md", "CONTRIBUTING.md"))
@@ -112,14 +113,14 @@ def test_documents_named_in_the_sources_exist() -> None:
 def test_files_and_tests_named_in_documents_exist() -> None:
     tests = {
         name
-        for folder in ("tests", "local", "services", "packages", "spark", "deploy")
+        for folder in ("tests", "local", "services", "packages", "spark", "dags", "deploy")
         for file in (ROOT / folder).rglob("test_*.py")
         for name in re.findall(r"^def (test_\w+)", file.read_text(), re.MULTILINE)
     }
     for document in WRITTEN:
         text = document.read_text()
         assert set(re.findall(r"`(test_[a-z0-9_]+)`", text)) <= tests, document
-        for path in re.findall(r"`((?:tests|local|packages|services|spark|deploy|benchmarks)/[\w./-]+)`", text):
+        for path in re.findall(r"`((?:tests|local|packages|services|spark|dags|deploy|benchmarks)/[\w./-]+)`", text):
             assert (ROOT / path).exists(), (document, path)
 
 

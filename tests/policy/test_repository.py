@@ -12,7 +12,7 @@ from pipeline_local.topology import read_topology, read_variables
 
 ROOT = Path(__file__).parents[2]
 COMPOSE = ROOT / "compose.yaml"
-SERVICE_FOLDERS = ["services/emitter", "services/proxy", "services/s3-sink", "spark", "deploy/aws", "local"]
+SERVICE_FOLDERS = ["services/emitter", "services/proxy", "services/s3-sink", "spark", "deploy/aws", "local", "dags"]
 PACKAGE_FOLDERS = ["packages/contracts", "packages/service_kit", "packages/spark_kit", "packages/transforms"]
 
 # Pieces, so that this file does not hold what it looks for.
