@@ -58,6 +58,13 @@ def records(kind):
 # COMMAND ----------
 
 
+quarantine = f"{lake}/quarantine/stream"
+spark.sql(  # once, before three queries would each make it
+    f"CREATE TABLE IF NOT EXISTS delta.`{quarantine}` (log_id string, partition string, offset string,"
+    " recorded_at timestamp, content_hash string, value string, reason string) USING delta"
+)
+
+
 def writer(kind):
     """Both appends carry the batch's number, so that a batch that is done again changes nothing."""
 
@@ -67,33 +74,30 @@ def writer(kind):
         good = cleaned.where("reason IS NULL").select(*CLEANED[kind].names, *COORDINATE.names)
         good.write.format("delta").options(**once_more).mode("append").save(f"{lake}/stream/{names.stream_table(kind)}")
         bad = cleaned.where("reason IS NOT NULL").select(*COORDINATE.names, "value", "reason")
-        bad.write.format("delta").options(**once_more).mode("append").save(f"{lake}/quarantine/stream")
+        bad.write.format("delta").options(**once_more).mode("append").save(quarantine)
         cleaned.unpersist()
 
     return write
 
 
-queries = [
-    records(kind)
-    .writeStream.foreachBatch(writer(kind))
-    .option("checkpointLocation", f"{lake}/checkpoints/notebook-{kind}")
-    .trigger(**({"availableNow": True} if once else {"processingTime": "10 seconds"}))
-    .start()
-    for kind in KINDS
-]
+def start(kind):
+    trigger = {"availableNow": True} if once else {"processingTime": "10 seconds"}
+    query = records(kind).writeStream.foreachBatch(writer(kind)).trigger(**trigger)
+    return query.option("checkpointLocation", f"{lake}/checkpoints/notebook-{kind}").start()
+
 
 # COMMAND ----------
 
-# MAGIC %md ## Wait: to the end of what is there, or until one of them fails
+# MAGIC %md ## Once: what is there, stream by stream. Else all of them, until one fails
 
 # COMMAND ----------
 
 if once:
-    for query in queries:
-        query.awaitTermination()
     for kind in KINDS:
+        start(kind).awaitTermination()
         display(spark.read.format("delta").load(f"{lake}/stream/{names.stream_table(kind)}"))
 else:
+    queries = [start(kind) for kind in KINDS]
     spark.streams.awaitAnyTermination()
     for query in queries:
         if query.exception():

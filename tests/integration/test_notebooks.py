@@ -78,8 +78,7 @@ class Platform:
 def spark() -> Iterator[SparkSession]:
     layout = Layout.of_checkout()
     jvm = JvmConfig(jars_dir=layout.spark_jars, archive_dir=layout.class_archives, short_lived=True)
-    # A busy machine takes its time to start the process that plans a Python data source.
-    session = build_session(SessionConfig("notebooks", jvm, conf={"spark.python.authenticate.socketTimeout": "90s"}))
+    session = build_session(SessionConfig("notebooks", jvm))
     yield session
     stop_session(session)
 
