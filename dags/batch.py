@@ -48,9 +48,8 @@ import os
 from datetime import timedelta
 from typing import Any
 
-import pendulum
 from airflow.providers.databricks.operators.databricks import DatabricksRunNowOperator
-from airflow.sdk import DAG, Param, task
+from airflow.sdk import DAG, CronTriggerTimetable, Param, task
 
 logger = logging.getLogger(__name__)
 
@@ -100,8 +99,8 @@ with DAG(
     dag_id=f"{PIPELINE_ID}_batch",
     description="New raw objects to new answers: ingest, clean, audit, the eight questions, upkeep",
     doc_md=__doc__,
-    schedule="15 2 * * *",
-    start_date=pendulum.datetime(2026, 1, 1, tz="UTC"),
+    # Its first run is the next one at that time, and not one that has passed by some hours.
+    schedule=CronTriggerTimetable("15 2 * * *", timezone="UTC", run_immediately=timedelta(0)),
     catchup=False,
     max_active_runs=1,
     dagrun_timeout=timedelta(hours=8),

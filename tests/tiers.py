@@ -43,7 +43,7 @@ CHECKS = {
         *sorted(str(file.relative_to(ROOT)) for pattern in DOCKERFILES for file in ROOT.glob(pattern)),
     ],
 }
-LANES = (("lint", "policy", "unit", "integration", "databricks"), ("embedded", "chaos"))
+LANES = (("lint", "policy", "unit", "integration", "databricks"), ("embedded", "chaos", "airflow"))
 
 Output = IO[str] | None
 """Where a tier's commands print; None: where this program does."""

@@ -77,7 +77,8 @@ def test_one_run_at_a_time_and_none_for_the_past(module: ModuleType) -> None:
     dag = module.dag
     assert dag.catchup is False
     assert dag.max_active_runs == 1
-    assert dag.start_date.tzinfo is not None
+    assert dag.start_date is None
+    assert dag.timetable.run_immediately == timedelta(0)
 
 
 def test_each_try_starts_one_run(module: ModuleType) -> None:
