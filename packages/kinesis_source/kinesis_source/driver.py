@@ -35,7 +35,7 @@ class Driver:
     def __init__(
         self, stream: Stream, options: Options, spool: Spool, *, retries: RetryPolicy, threads: int = MAX_THREADS
     ) -> None:
-        self._stream, self._options, self._retries = stream, options, retries
+        self._stream, self._options, self._spool, self._retries = stream, options, spool, retries
         self._clock = retries.clock
         self._info: StreamInfo | None = None
         self._initial: Offset | None = None
@@ -124,8 +124,9 @@ class Driver:
         return {"behind_ms": max(behind.values()), "shards": {name: {"behind_ms": ms} for name, ms in behind.items()}}
 
     def stop(self) -> None:
-        """End the threads."""
+        """End the threads and delete what they fetched; blocks for some seconds at most."""
         self.prefetcher.stop()
+        self._spool.close()
 
     def _make_fetcher(self, shard_id: str, offset: ShardOffset) -> ShardFetcher:
         settings = FetchSettings(

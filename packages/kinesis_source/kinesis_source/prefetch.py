@@ -20,6 +20,7 @@ logger = logging.getLogger(__name__)
 MAX_THREADS = 16
 _CHECK_S = 0.5
 """How often a waiting thread looks up, whatever it was told."""
+_STOP_S = 5.0
 
 
 @dataclass
@@ -163,12 +164,13 @@ class Prefetcher:
             self._news.wait_for(lambda: self._news_count != seen, timeout_s)
 
     def stop(self) -> None:
-        """End the threads; blocks until each has finished its request, for some seconds at most."""
+        """End the threads; blocks until their requests are finished, for five seconds at most."""
         with self._lock:
             self._stopped = True
             self._work.notify_all()
+        end_s = self._clock.monotonic() + _STOP_S
         for thread in self._threads:
-            thread.join(5)
+            thread.join(max(0.0, end_s - self._clock.monotonic()))
 
     def run_due(self) -> bool:
         """Do one step of one shard that is due and has room. False: none is."""

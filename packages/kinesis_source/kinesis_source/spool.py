@@ -44,15 +44,17 @@ class Spool:
             self.folder, self._lock = _own_folder(root)
         except OSError as error:
             raise SpoolError(f"the spool folder {root} cannot be used: {error}. Set the option spoolDir") from error
-        self._next = 0
+        self._closed = False
 
     def write(self, name: str, batch: pa.RecordBatch) -> str:
         """Write one file; returns its path. One caller at a time for a name.
 
         Raises:
-            SpoolError: no space, or the folder is gone.
+            SpoolError: no space, or closed.
         """
         path = str(self.folder / f"{name}.arrow")
+        if self._closed:
+            raise SpoolError(f"{self.folder} is closed")
         try:
             self.folder.mkdir(mode=0o700, exist_ok=True)  # someone may have tidied up
             with pa.OSFile(path, "wb") as sink, pa.ipc.new_file(sink, batch.schema) as writer:
@@ -66,7 +68,8 @@ class Spool:
         Path(path).unlink(missing_ok=True)
 
     def close(self) -> None:
-        """Delete all files and let go of the lock."""
+        """Delete all files and let go of the lock; nothing can be written after that."""
+        self._closed = True
         shutil.rmtree(self.folder, ignore_errors=True)
         _lock_path(self.folder).unlink(missing_ok=True)
         self._lock.close()
