@@ -3,6 +3,7 @@ PYTHON := python3.13
 BIN := .venv/bin
 SOURCE ?=
 EVENTS ?=
+RATE ?=
 REPORT ?= report.json
 
 .PHONY: help
@@ -10,8 +11,8 @@ help: ## print this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /\1\t/' | expand -t 14
 
 .PHONY: demo
-demo: setup ## run the whole system once: SOURCE=folder EVENTS=n REPORT=file
-	$(BIN)/pipeline demo $(if $(SOURCE),--source '$(SOURCE)') $(if $(EVENTS),--events $(EVENTS)) --report '$(REPORT)'
+demo: setup ## run the whole system once: SOURCE=folder EVENTS=n RATE=n REPORT=file
+	$(BIN)/pipeline demo $(if $(SOURCE),--source '$(SOURCE)') $(if $(EVENTS),--events $(EVENTS)) $(if $(RATE),--rate $(RATE)) --report '$(REPORT)'
 
 .PHONY: test
 test: setup-dev ## every check and every test; those in containers where Docker runs

@@ -82,7 +82,8 @@ def demo(
         raise InstallationError("the pipeline is running; `pipeline down` first (its state stays), then the demo")
     own = Installation(replace(installation.layout, home=installation.layout.home.parent / "demo"))
     os.environ["PIPELINE_HOME"] = str(own.layout.home)
-    os.environ.setdefault("ANALYSER_SHORT_LIVED", "true")
+    for name in ("ANALYSER_SHORT_LIVED", "STREAM_READER_SHORT_LIVED"):
+        os.environ.setdefault(name, "true")
     if own.layout.home.exists():
         own.reset()
     watch = Stopwatch()
@@ -114,13 +115,6 @@ def _run(installation: Installation, emitter_arguments: list[str], watch: Stopwa
         if done.returncode not in {0, 1}:
             raise InstallationError(f"the emitter failed with exit code {done.returncode}; its lines above say why")
         summary = json.loads(done.stdout)
-    with watch.stage("stream"):
-        await_streamed(installation, STREAM_DEADLINE_S)
-    try:
-        reader = commands_stream.reader(installation)
-        popular, latencies = reader.popular(commands_stream.POPULAR_LIMIT, {}), reader.latencies()
-    except ReaderError as error:
-        raise InstallationError(str(error)) from error
     with watch.stage("archive"):
         await_archived(installation, commands_data.ARCHIVE_DEADLINE_S)
     with watch.stage("analyse"):
@@ -133,6 +127,13 @@ def _run(installation: Installation, emitter_arguments: list[str], watch: Stopwa
             )
         except AnalyserError as error:
             raise InstallationError(str(error)) from error
+    with watch.stage("stream"):
+        await_streamed(installation, STREAM_DEADLINE_S)
+    try:
+        reader = commands_stream.reader(installation)
+        popular, latencies = reader.popular(commands_stream.POPULAR_LIMIT, {}), reader.latencies()
+    except ReaderError as error:
+        raise InstallationError(str(error)) from error
     with watch.stage("audit"):
         found = audit_paths(installation)
     answers = stored_answers.stored(Lake(installation.layout.lake))

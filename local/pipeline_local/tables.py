@@ -45,6 +45,7 @@ def print_status(console: Console, installation: Installation) -> None:
         console.print(f"nothing is running{reason}; `pipeline up` starts it", highlight=False)
         return
     table = Table("service", "state", "process", "port", "restarts", "ready after", "memory (PSS)")
+    table.columns[0].min_width = max(map(len, status.services), default=0)
     for name, service in status.services.items():
         colour = _COLOURS.get(service.state, "white")
         seconds = "" if service.seconds_to_ready is None else f"{service.seconds_to_ready:.1f} s"
@@ -137,7 +138,7 @@ def print_quarantine(console: Console, rows: list[dict[str, Any]], limit: int) -
     table.add_column("text")
     for row in rows[:limit]:
         table.add_row(
-            row["topic"] if row["path"] == "batch" else row["stream"],
+            row["topic"] if row["path"] == "batch" else _narrow(row["stream"]),
             str(row["partition"]),
             str(row["offset"]),
             row["reason"],

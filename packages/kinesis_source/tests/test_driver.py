@@ -22,7 +22,8 @@ THROTTLED = error("GetRecords", "ProvisionedThroughputExceededException")
 
 
 def shard(query: Any, number: int) -> dict[str, Any]:
-    return json.loads(query.log[-1])["shards"].get(f"shardId-{number:012}")
+    found: dict[str, Any] = json.loads(query.log[-1])["shards"].get(f"shardId-{number:012}")
+    return found
 
 
 def test_reads_everything_from_the_oldest_record_on(query: Make, put: Make) -> None:

@@ -88,7 +88,7 @@ def _run(settings: Settings, spark: SparkSession, shutdown: Shutdown) -> int:
     rehearsal = partial(
         rehearse, spark, settings.names, settings.state_dir / "rehearsal", lambda: not shutdown.requested
     )
-    return _serve(reader, server, shutdown, settings.stop_s, rehearsal if settings.rehearse else None)
+    return _serve(reader, server, shutdown, settings.stop_s, rehearsal if settings.rehearses else None)
 
 
 def _serve(

@@ -87,6 +87,11 @@ class Settings(ServiceSettings):
         """Names of this deployment."""
         return Names(self.pipeline_id)
 
+    @property
+    def rehearses(self) -> bool:
+        """Whether the first batch is rehearsed: a run of a minute has no use for it."""
+        return self.rehearse and not self.short_lived
+
     def session(self) -> SessionConfig:
         """The Spark session of this process."""
         return SessionConfig(
