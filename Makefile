@@ -27,7 +27,7 @@ setup: ## make .venv and fetch everything the system needs
 setup-dev: ## the same, with the test tools, and .venv-3.12 for code that goes to Databricks
 	@$(PYTHON) local/bootstrap.py --dev
 	@$(PYTHON) local/bootstrap.py --databricks
-	@$(BIN)/python -m pipeline_local.toolchain
+	@$(BIN)/python -m pipeline_local.toolchain --dev
 
 .PHONY: lint
 lint: ## style, types, import rules, templates

@@ -116,14 +116,15 @@ def shard_id(number: int) -> str:
 def render(name: str, records: int, shards: int) -> list[list[bytes]]:
     """Per shard the bodies of all answers; the last one is empty and leads to itself."""
     chance = random.Random(1)
+    arrival_s = time.time() - 3600  # within retention, or the source would look for records that expired
     values = [base64.b64encode(data(chance, number)).decode() for number in range(2_000)]
     numbers = itertools.count(49_600_000_000_000_000_000_000_000_000_000_000_000_000_000_000_000_000_000)
     bodies = []
     for shard in range(shards):
-        pages = []
+        pages: list[str] = []
         for at in range(0, records // shards, PAGE):
             found = ",".join(
-                f'{{"SequenceNumber":"{next(numbers)}","ApproximateArrivalTimestamp":{1.7e9 + row / 1000:.3f},'
+                f'{{"SequenceNumber":"{next(numbers)}","ApproximateArrivalTimestamp":{arrival_s + row / 1000:.3f},'
                 f'"Data":"{values[row % len(values)]}","PartitionKey":"{row}"}}'
                 for row in range(at, min(at + PAGE, records // shards))
             )
@@ -190,7 +191,8 @@ def source(spark: SparkSession, endpoint: str, stream: str, records: int) -> dic
         query = rows.writeStream.format("noop").option("checkpointLocation", folder).start()
         end = time.monotonic() + DEADLINE_S
         while sum(progress["numInputRows"] for progress in query.recentProgress) < records:
-            assert time.monotonic() < end, query.exception() or "no end"
+            assert query.isActive, str(query.exception())
+            assert time.monotonic() < end, "the query does not get on"
             time.sleep(0.05)
         whole_s = time.perf_counter() - asked
         batches = [progress for progress in query.recentProgress if progress["numInputRows"]]

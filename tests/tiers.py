@@ -28,6 +28,7 @@ RESULTS = ROOT / ".cache" / "tests"
 BIN = ROOT / ".venv" / "bin"
 UNIT = ["packages", "services", "spark/tests", "deploy/aws/tests", "local/tests"]
 DATABRICKS = ["packages", "spark/tests"]
+AIRFLOW_BIN = ROOT / ".pipeline" / "tools" / "airflow" / "bin"
 
 DOCKERFILES = ["services/*/Dockerfile", "spark/Dockerfile", "deploy/*/Dockerfile", "local/**/Dockerfile"]
 
@@ -42,7 +43,7 @@ CHECKS = {
         *sorted(str(file.relative_to(ROOT)) for pattern in DOCKERFILES for file in ROOT.glob(pattern)),
     ],
 }
-LANES = (("lint", "policy", "unit", "integration", "databricks"), ("embedded", "chaos"))
+LANES = (("lint", "policy", "unit", "integration", "databricks"), ("embedded", "chaos", "airflow"))
 
 Output = IO[str] | None
 """Where a tier's commands print; None: where this program does."""
@@ -137,6 +138,13 @@ def lint(output: Output) -> tuple[int, int]:
     return len(CHECKS | types) - bad, bad
 
 
+def airflow(output: Output) -> tuple[int, int]:
+    """The DAGs in Airflow's own environment, then Airflow as a service."""
+    parts = [pytest("dags", AIRFLOW_BIN, ["dags/tests"]), pytest("airflow", BIN, ["tests/airflow"])]
+    done = [part(output) for part in parts]
+    return sum(good for good, _ in done), sum(bad + (good == 0) for good, bad in done)
+
+
 def pytest(tier: str, environment: Path, folders: list[str]) -> Callable[[Output], tuple[int, int]]:
     """A tier of pytest over folders: passed and failed (errors count as failed)."""
 
@@ -163,6 +171,7 @@ TIERS: dict[str, Callable[[Output], tuple[int, int]]] = {
     "integration": pytest("integration", BIN, ["tests/integration"]),
     "embedded": pytest("embedded", BIN, ["tests/e2e"]),
     "chaos": pytest("chaos", BIN, ["tests/chaos"]),
+    "airflow": airflow,
     "docker": pytest("docker", BIN, ["tests/docker"]),
 }
 

@@ -9,7 +9,7 @@ from typing import Any
 import click
 from rich.console import Console
 
-from pipeline_local import commands_data, commands_demo, tables
+from pipeline_local import commands_airflow, commands_data, commands_demo, tables
 from pipeline_local.installation import Installation, InstallationError
 from pipeline_local.layout import Layout
 from pipeline_local.toolchain import SetupError
@@ -128,5 +128,5 @@ def logs(installation: Installation, service: str | None, lines: int, follow: bo
                 time.sleep(FOLLOW_POLL_S)
 
 
-for command in (*commands_demo.COMMANDS, *commands_data.COMMANDS):
+for command in (*commands_demo.COMMANDS, *commands_data.COMMANDS, *commands_airflow.COMMANDS):
     main.add_command(command)

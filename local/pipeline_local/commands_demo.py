@@ -23,6 +23,7 @@ from pipeline_local.flow import await_archived, await_streamed
 from pipeline_local.installation import Installation, InstallationError
 from pipeline_local.lake import Lake
 from pipeline_local.reader_client import ReaderError
+from pipeline_local.topology import WITHOUT
 
 DEFAULT_EVENTS = 10_000
 STREAM_DEADLINE_S = 600.0
@@ -84,6 +85,7 @@ def demo(
     os.environ["PIPELINE_HOME"] = str(own.layout.home)
     for name in ("ANALYSER_SHORT_LIVED", "STREAM_READER_SHORT_LIVED"):
         os.environ.setdefault(name, "true")
+    os.environ.setdefault(WITHOUT, "airflow")
     if own.layout.home.exists():
         own.reset()
     watch = Stopwatch()

@@ -47,6 +47,16 @@ class Layout:
         return self.tools / "localstack"
 
     @property
+    def airflow_venv(self) -> Path:
+        """Airflow's own Python environment, with an empty database of its version."""
+        return self.tools / "airflow"
+
+    @property
+    def dags(self) -> Path:
+        """What Airflow runs."""
+        return self.root / "dags"
+
+    @property
     def kinesalite(self) -> Path:
         """The Kinesis backend's npm folder."""
         return self.tools / "kinesalite"

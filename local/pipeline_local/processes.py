@@ -1,6 +1,7 @@
 """How each service of ``compose.yaml`` runs as a process: its command, its folders, its readiness probe."""
 
 import http.client
+import json
 import os
 import socket
 import sys
@@ -13,6 +14,7 @@ from pipeline_local.layout import Layout
 from pipeline_local.topology import LOOPBACK, Service
 
 PROBE_TIMEOUT_S = 5
+AIRFLOW_PARTS = ("metadatabase", "scheduler", "dag_processor")
 
 # Inherited by every child: where programs, and certificates are found on this machine.
 _INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "SSL_CERT_FILE")
@@ -23,6 +25,7 @@ MODULES = {
     "s3-sink": "s3_sink",
     "analyser": "batch_analyser",
     "stream-reader": "stream_reader",
+    "airflow": "pipeline_local.airflow",
     "emitter": "emitter",
 }
 
@@ -53,6 +56,8 @@ def probe(service: Service) -> Callable[[], bool]:
     port = _port(service)
     if service.name == "kafka":
         return lambda: _port_is_open(port)
+    if service.name == "airflow":
+        return lambda: _airflow_is_healthy(port)
     path = "/_localstack/health" if service.name == "localstack" else "/readyz"
     return lambda: _answers_200(port, path)
 
@@ -75,6 +80,8 @@ def _paths(layout: Layout, service: Service) -> dict[str, str]:
         "EMITTER_LEDGER": str(layout.ledger),
         "ANALYSER_STATE_DIR": str(layout.home / "analyser"),
         "STREAM_READER_STATE_DIR": str(layout.home / "stream-reader"),
+        "AIRFLOW_HOME": str(layout.home / "airflow"),
+        "AIRFLOW__CORE__DAGS_FOLDER": str(layout.dags),
     }
     result = {name: value for name, value in paths.items() if name in service.environment}
     if service.name in {"analyser", "stream-reader"}:
@@ -99,11 +106,25 @@ def _port_is_open(port: int) -> bool:
 
 
 def _answers_200(port: int, path: str) -> bool:
+    return _answer(port, path) is not None
+
+
+def _airflow_is_healthy(port: int) -> bool:
+    """It answers 200 also while a part of it does not work; the answer names each part."""
+    answer = _answer(port, "/api/v2/monitor/health")
+    parts = json.loads(answer) if answer else {}
+    return bool(parts) and all(parts[name]["status"] == "healthy" for name in AIRFLOW_PARTS)
+
+
+def _answer(port: int, path: str) -> bytes | None:
+    """The body of a 200."""
     connection = http.client.HTTPConnection(LOOPBACK, port, timeout=PROBE_TIMEOUT_S)
     try:
         connection.request("GET", path)
-        return connection.getresponse().status == 200
+        answer = connection.getresponse()
+        body = answer.read()
+        return body if answer.status == 200 else None
     except (OSError, http.client.HTTPException):
-        return False
+        return None
     finally:
         connection.close()

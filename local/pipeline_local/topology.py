@@ -2,7 +2,8 @@
 
 Of each service it reads ``environment`` (a mapping), ``ports`` (one entry, published on loopback), ``depends_on``
 and ``profiles``; values may hold ``${NAME}``. All else is for Docker, and so is a service of the profile
-``containers`` as a whole. ``tests/policy`` keeps the file inside that subset.
+``containers`` as a whole; one of the profile ``processes`` is for this runner alone. ``tests/policy`` keeps the file
+inside that subset.
 """
 
 import re
@@ -16,7 +17,8 @@ import yaml
 _VARIABLE = re.compile(r"\$\{([A-Z0-9_]+)\}")
 _PORT = re.compile(r"127\.0\.0\.1:(\d+):(\d+)")
 LOOPBACK = "127.0.0.1"
-CONTAINERS_ONLY = "containers"
+CONTAINERS_ONLY, PROCESSES_ONLY = "containers", "processes"
+WITHOUT = "PIPELINE_WITHOUT"
 
 
 class TopologyError(ValueError):
@@ -85,16 +87,15 @@ def read_variables(env_file: Path, environment: Mapping[str, str]) -> dict[str, 
 def read_topology(compose_file: Path, variables: Mapping[str, str]) -> Topology:
     """Read the services of a compose file.
 
+    ``PIPELINE_WITHOUT`` names services to leave out, separated by commas.
+
     Raises:
-        TopologyError: an unknown variable, a port that is not published on loopback, a service that waits for
-            an unknown one, or a circle.
+        TopologyError: an unknown variable or service, a port that is not published on loopback, a service that
+            waits for an unknown one, or a circle.
     """
     document = yaml.safe_load(compose_file.read_text(encoding="utf-8"))
-    raw: dict[str, dict[str, Any]] = {
-        name: service
-        for name, service in document["services"].items()
-        if CONTAINERS_ONLY not in service.get("profiles", [])
-    }
+    wanted = _wanted(document["services"], variables.get(WITHOUT, ""))
+    raw = {name: service for name, service in wanted.items() if CONTAINERS_ONLY not in service.get("profiles", [])}
     ports = {name: _port(name, service, variables) for name, service in raw.items()}
     services = {}
     for name in _in_order(raw):
@@ -106,8 +107,20 @@ def read_topology(compose_file: Path, variables: Mapping[str, str]) -> Topology:
         port, setting = ports[name]
         address = None if port is None else f"{LOOPBACK}:{port}"
         waits_for = tuple(service.get("depends_on", {}))
-        services[name] = Service(name, environment, port, setting, waits_for, "profiles" in service, address)
+        is_job = bool(set(service.get("profiles", [])) - {PROCESSES_ONLY})
+        services[name] = Service(name, environment, port, setting, waits_for, is_job, address)
     return Topology(services)
+
+
+def _wanted(services: dict[str, dict[str, Any]], without: str) -> dict[str, dict[str, Any]]:
+    left_out = {name.strip() for name in without.split(",") if name.strip()}
+    if unknown := left_out - services.keys():
+        raise TopologyError(f"{WITHOUT} names {', '.join(sorted(unknown))}; there are {', '.join(services)}")
+    wanted = {name: service for name, service in services.items() if name not in left_out}
+    for name, service in wanted.items():
+        if needed := left_out & service.get("depends_on", {}).keys():
+            raise TopologyError(f"{WITHOUT} leaves out {', '.join(sorted(needed))}, which {name} waits for")
+    return wanted
 
 
 def _filled(where: str, text: str, variables: Mapping[str, str]) -> str:

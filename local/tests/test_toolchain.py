@@ -39,7 +39,7 @@ def test_what_is_done_is_not_done_again(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.setattr(
         toolchain,
         "steps",
-        lambda _: [
+        lambda _, dev=False: [
             toolchain.Step(name, name, name.encode(), lambda name=name: done.append(name))  # type: ignore[misc]
             for name in ("a", "b")
         ],
@@ -55,7 +55,7 @@ def test_a_step_that_fails_is_done_again(tmp_path: Path, monkeypatch: pytest.Mon
     def fail() -> None:
         raise toolchain.SetupError("no network")
 
-    monkeypatch.setattr(toolchain, "steps", lambda _: [toolchain.Step("a", "a", b"", fail)])
+    monkeypatch.setattr(toolchain, "steps", lambda _, dev=False: [toolchain.Step("a", "a", b"", fail)])
     layout = Layout(tmp_path, tmp_path / "home")
     with pytest.raises(toolchain.SetupError):
         toolchain.install(layout, lambda _: None)

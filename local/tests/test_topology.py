@@ -75,6 +75,17 @@ def test_a_bad_line_is_named(tmp_path: Path) -> None:
         read_variables(file, {})
 
 
+def test_services_can_be_left_out(tmp_path: Path) -> None:
+    topology = read_topology(compose(tmp_path, COMPOSE), VARIABLES | {"PIPELINE_WITHOUT": "job, proxy"})
+    assert list(topology.services) == ["kafka"]
+
+
+@pytest.mark.parametrize(("without", "said"), [("kafka", "which proxy waits for"), ("nope", "names nope; there are")])
+def test_only_services_that_nobody_waits_for(tmp_path: Path, without: str, said: str) -> None:
+    with pytest.raises(TopologyError, match=said):
+        read_topology(compose(tmp_path, COMPOSE), VARIABLES | {"PIPELINE_WITHOUT": without})
+
+
 def test_our_own_compose_file_is_read() -> None:
     topology = read_topology(ROOT / "compose.yaml", read_variables(ROOT / ".env", os.environ))
     values = [value for service in topology.services.values() for value in service.environment.values()]

@@ -19,7 +19,7 @@ from spark_kit.jvm import JvmError
 from spark_kit.session import build_session, session_alive, stop_session
 from werkzeug.serving import WSGIRequestHandler, make_server
 
-from batch_analyser.jobs.catalogue import TASKS, run_task
+from batch_analyser.jobs.catalogue import ALL_TASKS, run_task
 from batch_analyser.lake import Lake
 from batch_analyser.listing import Bucket
 from batch_analyser.service.api import create_app
@@ -66,7 +66,7 @@ def _serve(settings: ServerSettings, spark: SparkSession, shutdown: Shutdown) ->
     store = RunStore(settings.state_dir / "runs.sqlite", SystemClock())
     if cut_off := store.end_unfinished(CRASHED):
         logger.warning("runs had been cut off", extra={"runs": cut_off})
-    worker = Worker(store, _tasks(spark, settings), settings.queue_limit)
+    worker = Worker(store, _tasks(spark, settings), settings.queue_limit, _cancel_all(spark))
     session = SessionCheck(lambda: spark.range(1).collect(), lambda: worker.active is not None)
     checks: dict[str, Check] = {
         "spark": session,
@@ -76,7 +76,7 @@ def _serve(settings: ServerSettings, spark: SparkSession, shutdown: Shutdown) ->
     # Granian serves WSGI from worker processes only, and the one session lives here; the few clients are on loopback
     # or behind a token, so Werkzeug's threaded server does.
     base_url = f"http://{settings.host}:{settings.port}"
-    app = create_app(store, worker, settings.names.job("batch"), settings.token, base_url)
+    app = create_app(store, worker, settings.names, settings.token, base_url)
     server = make_server(
         settings.host,
         settings.port,
@@ -99,7 +99,7 @@ def _serve(settings: ServerSettings, spark: SparkSession, shutdown: Shutdown) ->
     crashed = not shutdown.requested
     if crashed:
         logger.error("the JVM is gone; the analyser ends")
-    worker.stop(_cancel_all(spark), 0.1 if crashed else settings.stop_s)
+    worker.stop(0.1 if crashed else settings.stop_s)
     server.shutdown()
     for thread in threads:
         thread.join(1.0)
@@ -111,7 +111,7 @@ def _tasks(spark: SparkSession, settings: ServerSettings) -> Mapping[str, Task]:
     def task(name: str) -> Task:
         return lambda parameters: run_task(spark, settings, name, parameters)
 
-    return {name: task(name) for name in TASKS}
+    return {name: task(name) for name in ALL_TASKS}
 
 
 def _warm_up(spark: SparkSession, settings: ServerSettings) -> None:

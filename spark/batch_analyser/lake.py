@@ -1,6 +1,7 @@
 """The batch tables: where they are and what they hold. All reading and writing goes through here."""
 
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any, Final
 
 from pipeline_contracts.names import KINDS, Kind
@@ -13,6 +14,7 @@ EVENTS: Final = "bronze/events"
 OBJECTS: Final = "bronze/objects"
 QUARANTINE: Final = "quarantine/batch"
 RUNS: Final = "runs"
+UPKEEP: Final = "upkeep"
 
 COORDINATE: Final = ("log_id", "topic", "partition", "offset")
 
@@ -34,7 +36,10 @@ SCHEMAS: Final[Mapping[str, str]] = {
         "run_id string, started_at timestamp, finished_at timestamp, policies map<string, string>, "
         "versions map<string, bigint>, records map<string, bigint>"
     ),
+    UPKEEP: "table string, at timestamp",
 }
+_SAME_ROWS: Final = ("OPTIMIZE", "VACUUM START", "VACUUM END")
+"""Delta's names of commits that change no row. Databricks commits its VACUUMs, open-source Delta here does not."""
 _MORE_PROPERTIES: Final[Mapping[str, dict[str, str]]] = {
     EVENTS: {"delta.dataSkippingStatsColumns": "log_id,partition,offset,recorded_at,ingest_batch"},
 }
@@ -60,6 +65,17 @@ class Lake(DeltaLake):
         for table, schema in schemas.items():
             if not self.exists(table):
                 self.create(table, schema, ["topic"] if table == EVENTS else (), _MORE_PROPERTIES.get(table))
+
+    def same_rows_since(self, table: str, version: int) -> bool:
+        """Whether every commit after that version changed no row; false where the log does not reach back."""
+        newer = self.delta(table).history().select("version", "operation").where(fn.col("version") > version).collect()
+        newest = self.version(table)
+        return len(newer) == newest - version and all(row["operation"] in _SAME_ROWS for row in newer)
+
+    def oldest_commit(self, table: str) -> datetime:
+        """When the oldest version that the log still knows was made, in UTC."""
+        at: Any = self.delta(table).history().agg(fn.unix_millis(fn.min("timestamp"))).collect()[0][0]
+        return datetime.fromtimestamp(at / 1000, UTC)
 
     def newest_batch(self) -> int:
         """The number of the last ingest batch; 0 before the first."""

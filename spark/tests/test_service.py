@@ -5,11 +5,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from batch_analyser.jobs.catalogue import TASKS
+from batch_analyser.jobs.catalogue import ALL_TASKS, TASKS
 from batch_analyser.service.api import create_app
 from batch_analyser.service.store import RunStore
 from batch_analyser.service.worker import CRASHED, STOPPED, QueueFullError, Worker
 from flask.testing import FlaskClient
+from pipeline_contracts.names import Names
 from pydantic import SecretStr
 from service_kit.clock import ManualClock
 
@@ -25,12 +26,20 @@ class FakeTasks:
         self.go.set()
         self.begun = threading.Event()
         self.fail: str | None = None
+        self.cancelled = threading.Event()
+
+    def cancel(self) -> None:
+        """As Spark: what goes on ends with an error; what begins later does not."""
+        self.cancelled.set()
 
     def all(self) -> Mapping[str, Any]:
         def task(name: str) -> Any:
             def run(parameters: Mapping[str, str]) -> str:
                 self.begun.set()
-                assert self.go.wait(DEADLINE_S)
+                while not self.go.wait(0.01):
+                    if self.cancelled.is_set():
+                        self.cancelled.clear()
+                        raise InterruptedError("job cancelled")
                 if name == self.fail:
                     raise ValueError("no such luck")
                 self.done.append((name, parameters))
@@ -38,7 +47,7 @@ class FakeTasks:
 
             return run
 
-        return {name: task(name) for name in TASKS}
+        return {name: task(name) for name in ALL_TASKS}
 
 
 @pytest.fixture
@@ -55,16 +64,16 @@ def tasks() -> FakeTasks:
 
 @pytest.fixture
 def worker(store: RunStore, tasks: FakeTasks) -> Iterator[Worker]:
-    started = Worker(store, tasks.all(), 2)
+    started = Worker(store, tasks.all(), 2, tasks.cancel)
     started.start(first=lambda: None)
     yield started
     tasks.go.set()
-    started.stop(lambda: None, DEADLINE_S)
+    started.stop(DEADLINE_S)
 
 
 @pytest.fixture
 def client(store: RunStore, worker: Worker) -> FlaskClient:
-    return create_app(store, worker, "x-batch", SecretStr("secret"), "http://here").test_client()
+    return create_app(store, worker, Names("x"), SecretStr("secret"), "http://here").test_client()
 
 
 def call(client: FlaskClient, method: str, path: str, body: object = None, token: str = "secret") -> Any:
@@ -95,7 +104,9 @@ def test_a_run_from_start_to_end(client: FlaskClient, store: RunStore, tasks: Fa
     assert run_now(client, idempotency_token="t1") == run_id
     awaited(store, run_id)
     run = call(client, "GET", f"/2.2/jobs/runs/get?run_id={run_id}")
-    assert run["state"] == {"life_cycle_state": "TERMINATED", "state_message": "", "result_state": "SUCCESS"}
+    assert run["state"]["life_cycle_state"] == "TERMINATED"
+    assert run["state"]["result_state"] == "SUCCESS"
+    assert run["status"]["termination_details"]["code"] == "SUCCESS"
     assert [task["task_key"] for task in run["tasks"]] == list(TASKS)
     assert [task["depends_on"] for task in run["tasks"][1:]] == [[{"task_key": key}] for key in TASKS[:-1]]
     assert run["job_parameters"] == [{"name": "ties", "value": "first"}]
@@ -132,7 +143,7 @@ def test_a_failed_task_names_its_error_and_stops_the_rest(
         ("GET", "/2.2/jobs/get?job_id=7", None, 400),
         ("GET", "/2.2/jobs/nothing", None, 404),
         ("GET", "/2.2/jobs/run-now", None, 405),
-        ("POST", "/2.2/jobs/run-now", {"job_id": 2}, 400),
+        ("POST", "/2.2/jobs/run-now", {"job_id": 3}, 400),
         ("POST", "/2.2/jobs/run-now", {"job_id": "one"}, 400),
         ("POST", "/2.2/jobs/run-now", {"job_id": 1, "job_parameters": {"ties": "none"}}, 400),
         ("POST", "/2.2/jobs/run-now", {"job_id": 1, "job_parameters": {"colour": "red"}}, 400),
@@ -140,6 +151,11 @@ def test_a_failed_task_names_its_error_and_stops_the_rest(
         ("POST", "/2.2/jobs/run-now", {"job_id": 1, "only": ["dance"]}, 400),
         ("POST", "/2.2/jobs/run-now", {"job_id": 1, "idempotency_token": "x" * 65}, 400),
         ("POST", "/2.2/jobs/run-now", [1], 400),
+        ("POST", "/2.2/jobs/runs/submit", {"run_name": "x"}, 400),
+        ("POST", "/2.2/jobs/runs/submit", {"tasks": [{"task_key": "x", "notebook_task": {}}]}, 400),
+        ("POST", "/2.2/jobs/runs/cancel", {"run_id": 99}, 400),
+        ("GET", "/2.2/jobs/runs/list?limit=26", None, 400),
+        ("GET", "/2.2/jobs/runs/list?active_only=true&completed_only=true", None, 400),
     ],
 )
 def test_bad_requests_say_what_is_wrong(client: FlaskClient, method: str, path: str, body: object, status: int) -> None:
@@ -170,25 +186,112 @@ def test_a_full_queue_takes_no_more_and_forgets_the_run(
 
 
 def test_a_stop_cancels_what_does_not_end(store: RunStore, tasks: FakeTasks) -> None:
-    worker = Worker(store, tasks.all(), 2)
+    worker = Worker(store, tasks.all(), 2, tasks.cancel)
     worker.start(first=lambda: None)
     tasks.go.clear()
-    going, waiting = (worker.submit("x-batch", [], {}, None).run_id for _ in range(2))
+    going, waiting = (worker.submit("x-batch", {"ingest": {}}, {}, None).run_id for _ in range(2))
     assert tasks.begun.wait(DEADLINE_S)
-    tasks.fail = "ingest"  # what a cancelled Spark job does to its task
-    assert worker.stop(tasks.go.set, 1.0)
+    assert worker.stop(1.0)
     for run_id in (going, waiting):
         run = store.get(run_id)
         assert run is not None
         assert (run.life_cycle, run.message) == ("INTERNAL_ERROR", STOPPED)
     with pytest.raises(QueueFullError):
-        worker.submit("x-batch", [], {}, None)
+        worker.submit("x-batch", {"ingest": {}}, {}, None)
+
+
+def states(client: FlaskClient, run_id: int) -> list[tuple[str, str | None]]:
+    """Of the run and of its tasks: life cycle and result."""
+    run = call(client, "GET", f"/2.2/jobs/runs/get?run_id={run_id}")
+    return [(one["state"]["life_cycle_state"], one["state"].get("result_state")) for one in [run, *run["tasks"]]]
+
+
+def test_a_cancelled_run_ends_what_it_does_and_the_next_one_runs(
+    client: FlaskClient, store: RunStore, tasks: FakeTasks
+) -> None:
+    tasks.go.clear()
+    going, waiting, last = run_now(client), run_now(client), run_now(client)
+    assert tasks.begun.wait(DEADLINE_S)
+    for run_id in (waiting, going, going):
+        assert call(client, "POST", "/2.1/jobs/runs/cancel", {"run_id": run_id}) == {}
+    awaited(store, going)
+    tasks.go.set()
+    for run_id in (going, waiting):
+        assert set(states(client, run_id)) == {("TERMINATED", "CANCELED")}
+        run = store.get(run_id)
+        assert run is not None
+        assert run.message == "Run cancelled."
+    awaited(store, last)
+    assert set(states(client, last)) == {("TERMINATED", "SUCCESS")}
+    assert call(client, "POST", "/2.2/jobs/runs/cancel", {"run_id": last}) == {}
+    assert set(states(client, last)) == {("TERMINATED", "SUCCESS")}
+
+
+def test_cancelling_a_task_or_all_runs_of_a_job(client: FlaskClient, store: RunStore, tasks: FakeTasks) -> None:
+    tasks.go.clear()
+    first, upkeep = run_now(client), int(call(client, "POST", "/2.2/jobs/run-now", {"job_id": 2})["run_id"])
+    assert tasks.begun.wait(DEADLINE_S)
+    assert call(client, "POST", "/2.2/jobs/runs/cancel", {"run_id": store.tasks(first)[2].run_id}) == {}
+    awaited(store, first)
+    tasks.begun.clear()
+    assert call(client, "POST", "/2.2/jobs/runs/cancel-all", {"job_id": 2}) == {}
+    awaited(store, upkeep)
+    assert states(client, upkeep)[0] == ("TERMINATED", "CANCELED")
+    tasks.go.set()
+
+
+def test_a_submitted_run_names_tasks_of_our_wheel(client: FlaskClient, store: RunStore, tasks: FakeTasks) -> None:
+    wheel = {"package_name": "pinterest-data-pipeline", "entry_point": "batch_analyser_task"}
+    body = {
+        "run_name": "again",
+        "idempotency_token": "s1",
+        "timeout_seconds": "0",
+        "tasks": [
+            {"task_key": "clean", "python_wheel_task": {**wheel, "named_parameters": {"replay": "true"}}},
+            {"task_key": "second", "python_wheel_task": {**wheel, "named_parameters": {"task": "answers"}}},
+        ],
+    }
+    run_id = int(call(client, "POST", "/2.1/jobs/runs/submit", body)["run_id"])
+    assert call(client, "POST", "/2.2/jobs/runs/submit", body)["run_id"] == run_id
+    awaited(store, run_id)
+    assert tasks.done == [("clean", {"replay": "true"}), ("answers", {})]
+    run = call(client, "GET", f"/2.2/jobs/runs/get?run_id={run_id}")
+    assert (run["run_name"], run["run_type"], run["job_id"]) == ("again", "SUBMIT_RUN", run_id)
+    body["tasks"] = [{"task_key": "x", "python_wheel_task": {**wheel, "named_parameters": {"task": "dance"}}}]
+    assert "no task 'dance'" in call(client, "POST", "/2.2/jobs/runs/submit", body)["message"]
+
+
+def test_runs_are_listed_page_by_page_newest_first(client: FlaskClient, store: RunStore) -> None:
+    ids = []
+    for _ in range(5):
+        ids.append(run_now(client, only=["ingest"]))
+        awaited(store, ids[-1])
+    first = call(client, "GET", "/2.2/jobs/runs/list?job_id=1&limit=3&completed_only=true")
+    assert [run["run_id"] for run in first["runs"]] == ids[:1:-1]
+    assert "tasks" not in first["runs"][0]
+    rest = call(client, "GET", f"/2.1/jobs/runs/list?limit=3&expand_tasks=true&page_token={first['next_page_token']}")
+    assert [run["run_id"] for run in rest["runs"]] == ids[1::-1]
+    assert (first["has_more"], rest["has_more"]) == (True, False)
+    assert [task["task_key"] for task in rest["runs"][0]["tasks"]] == ["ingest"]
+    assert call(client, "GET", "/2.2/jobs/runs/list?active_only=true")["runs"] == []
+    assert call(client, "GET", "/2.2/jobs/runs/list?job_id=2")["runs"] == []
+
+
+def test_upkeep_is_a_job_of_its_own(client: FlaskClient, store: RunStore, tasks: FakeTasks) -> None:
+    (job,) = call(client, "GET", "/2.2/jobs/list?name=x-upkeep&expand_tasks=true")["jobs"]
+    assert [task["task_key"] for task in job["settings"]["tasks"]] == ["upkeep"]
+    assert call(client, "GET", f"/2.1/jobs/get?job_id={job['job_id']}") == job
+    run_id = int(call(client, "POST", "/2.2/jobs/run-now", {"job_id": job["job_id"]})["run_id"])
+    awaited(store, run_id)
+    assert [name for name, _ in tasks.done] == ["upkeep"]
+    output = call(client, "GET", f"/2.2/jobs/runs/get-output?run_id={run_id}")
+    assert json.loads(output["logs"]) == {"task": "upkeep"}
 
 
 def test_runs_that_a_crash_cut_off_end_with_the_reason(tmp_path: Path) -> None:
     path = tmp_path / "runs.sqlite"
     before = RunStore(path, ManualClock())
-    run, _ = before.add("x-batch", TASKS, {}, "token")
+    run, _ = before.add("x-batch", {task: {} for task in TASKS}, {}, "token")
     before.start(run.run_id)
     before.close()
     after = RunStore(path, ManualClock())
@@ -207,5 +310,5 @@ def test_a_failed_warm_up_does_not_stop_the_worker(store: RunStore, tasks: FakeT
 
     worker = Worker(store, tasks.all(), 2)
     worker.start(first=fail)
-    awaited(store, worker.submit("x-batch", [], {}, None).run_id)
-    assert worker.stop(lambda: None, DEADLINE_S)
+    awaited(store, worker.submit("x-batch", {"ingest": {}}, {}, None).run_id)
+    assert worker.stop(DEADLINE_S)

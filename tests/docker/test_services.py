@@ -13,13 +13,13 @@ import boto3
 import docker.errors
 import pytest
 from confluent_kafka import Consumer, TopicPartition
-from deltalake import DeltaTable
 from engine import wait_until
 from pipeline_contracts.names import KINDS, Kind, Names
 from pipeline_contracts.objects import topic_prefix
 from pipeline_local.analyser_client import AnalyserClient
 from pipeline_local.answers import ANSWERS
 from pipeline_local.audit.stages import KafkaStage, ObjectStage
+from pipeline_local.lake import Lake
 from recompute import recompute
 from service_containers import PIPELINE_ID, Cluster, ServiceContainer
 
@@ -114,20 +114,17 @@ def test_kafka_sink_s3(kind: Kind, cluster: Cluster, sent: dict[str, Any], raw: 
     assert found == Counter(json.dumps(json.loads(line)) for line in lines(raw, kind).elements())
 
 
-def copied(service: ServiceContainer, folder: Path, names: list[str]) -> dict[str, DeltaTable]:
-    """Those of the named tables that are there, copied out of a container's lake as they are now."""
-    tables = {}
+def copied(service: ServiceContainer, folder: Path, names: list[str]) -> Lake:
+    """A lake of those named tables that are there, copied out of a container as they are now."""
     for name in names:
+        shutil.rmtree(folder / name, ignore_errors=True)
         try:
             parts, _ = service.inner.get_archive(f"/var/lib/pipeline/lake/{name}")
         except docker.errors.NotFound:
             continue
-        into = folder / name
-        shutil.rmtree(into, ignore_errors=True)
         with tarfile.open(fileobj=io.BytesIO(b"".join(parts))) as archive:
-            archive.extractall(into.parent, filter="data")
-        tables[name] = DeltaTable(into)
-    return tables
+            archive.extractall((folder / name).parent, filter="data")
+    return Lake(folder)
 
 
 def test_s3_analyser_delta(cluster: Cluster, sent: dict[str, Any], raw: Path, tmp_path: Path) -> None:
@@ -136,11 +133,12 @@ def test_s3_analyser_delta(cluster: Cluster, sent: dict[str, Any], raw: Path, tm
     analyser = cluster["analyser"]
     client = AnalyserClient(analyser.url, cluster.secret("ANALYSER_TOKEN"))
     client.run(NAMES.job("batch"), {}, only=["ingest", "clean", "answers"])
-    tables = copied(analyser, tmp_path, ["bronze/events", *(f"gold/{name}" for name in ANSWERS)])
-    assert tables["bronze/events"].to_pyarrow_dataset().count_rows() == sum(sent["sent"].values())
+    lake = copied(analyser, tmp_path, ["bronze/events", *(f"gold/{name}" for name in ANSWERS)])
+    assert len(lake.rows("bronze/events")) == sum(sent["sent"].values())
     expected = recompute(raw)
     for name in ANSWERS:
-        rows = tables[f"gold/{name}"].to_pyarrow_dataset().to_table().drop(["run_id"]).to_pylist()
+        rows = lake.rows(f"gold/{name}")
+        rows = [{column: value for column, value in row.items() if column != "run_id"} for row in rows]
         assert sorted(map(repr, rows)) == sorted(map(repr, expected[name])), name
 
 
@@ -149,8 +147,8 @@ def test_kinesis_reader_delta(cluster: Cluster, sent: dict[str, Any], tmp_path: 
     tables = [*(f"stream/{PIPELINE_ID}_{kind}_table" for kind in KINDS), "quarantine/stream"]
 
     def arrived() -> bool:
-        rows = [table.to_pyarrow_dataset().count_rows() for table in copied(reader, tmp_path, tables).values()]
-        return len(rows) == len(tables) and sum(rows) == sum(sent["sent"].values())
+        lake = copied(reader, tmp_path, tables)
+        return sum(len(lake.rows(table)) for table in tables) == sum(sent["sent"].values())
 
     wait_until("all events in the stream's tables", arrived, 120, poll_s=2)
 

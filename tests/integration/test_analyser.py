@@ -3,15 +3,19 @@
 import base64
 import gzip
 import json
+import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from datetime import timedelta
 from itertools import permutations
 from pathlib import Path
 from typing import Any
 
 import pytest
-from batch_analyser.jobs import answers, audit, clean, ingest
+from batch_analyser.jobs import answers, audit, clean, ingest, upkeep
 from batch_analyser.lake import EVENTS, OBJECTS, QUARANTINE, RUNS, SCHEMAS, Lake, gold, silver
+from batch_analyser.service.store import RunStore
+from batch_analyser.service.worker import Worker
 from batch_analyser.settings import AnalyserSettings
 from pipeline_contracts import dead_letters
 from pipeline_contracts.names import KINDS
@@ -20,6 +24,7 @@ from pipeline_transforms.answers import ANSWERS, COUNTS
 from pyspark.sql import SparkSession
 from raw_objects import CountingProxy, RawObjects, post
 from servers import LocalStack
+from service_kit.clock import SystemClock
 from spark_kit.session import build_session, stop_session
 
 pytestmark = pytest.mark.spark
@@ -357,3 +362,75 @@ def test_the_whole_run_with_the_lake_in_s3(spark: SparkSession, raw: RawObjects,
     assert fates(spark, remote)["current"] == 24
     assert answers.run(spark, remote).nothing_new
     assert Lake(spark, remote.lake_uri).read(OBJECTS).count() == 3
+
+
+@pytest.fixture
+def any_age(spark: SparkSession) -> Iterator[None]:
+    """Let files be deleted that were needed a moment ago."""
+    spark.conf.set("spark.databricks.delta.retentionDurationCheck.enabled", "false")
+    yield
+    spark.conf.unset("spark.databricks.delta.retentionDurationCheck.enabled")
+
+
+@pytest.mark.usefixtures("any_age")
+def test_upkeep_changes_no_row_and_keeps_what_readers_are_told_of(
+    spark: SparkSession, raw: RawObjects, settings: AnalyserSettings, tmp_path: Path
+) -> None:
+    lake = Lake(spark, settings.lake_uri)
+    for number in range(2):
+        raw.put_posts([number], number)
+        ingest.run(spark, settings)
+        clean.run(spark, settings)
+    answers.run(spark, settings)
+    before, told = contents(lake), answers.stored(spark, settings)
+    assert told is not None
+
+    lake.overwrite(gold("users_joined_by_year"), lake.read(gold("users_joined_by_year")).limit(0))
+    often = settings.model_copy(update={"compact_files": 1})
+    report = upkeep.run(spark, often)
+    assert silver("geo") in report.compacted
+    assert report.vacuumed == [], "all files are young"
+    files = len(list(tmp_path.rglob("*.parquet")))
+    report = upkeep.run(spark, settings, kept=timedelta(0))
+    assert report.kept == [gold("users_joined_by_year")], "the answer of an analysis that was cut off"
+    assert set(report.vacuumed) >= {silver("geo"), EVENTS, gold("top_poster_by_country")}
+    assert len(list(tmp_path.rglob("*.parquet"))) < files
+    assert contents(lake) == before
+    assert answers.stored(spark, settings) == told
+    assert fates(spark, settings)["current"] == 6
+
+    versions_before = versions(lake)
+    assert upkeep.run(spark, settings, kept=timedelta(0)).vacuumed == [], "a day has not passed"
+    assert answers.run(spark, settings).nothing_new, "compaction changed no row"
+    assert versions(lake) == versions_before
+
+
+def test_a_cancelled_run_ends_its_spark_job(spark: SparkSession, tmp_path: Path) -> None:
+    begun = threading.Event()
+
+    def slow(parameters: Mapping[str, str]) -> str:
+        begun.set()
+        spark.range(2).mapInPandas(_sleepy, "id bigint").collect()
+        return "{}"
+
+    store = RunStore(tmp_path / "runs.sqlite", SystemClock())
+    worker = Worker(store, {"slow": slow}, 2, spark.sparkContext.cancelAllJobs)
+    worker.start(first=lambda: None)
+    run_id = worker.submit("x-batch", {"slow": {}}, {}, None).run_id
+    assert begun.wait(30)
+    time.sleep(0.5)  # until the job is known to Spark; earlier, cancelling is merely done again
+    started = time.monotonic()
+    worker.cancel(run_id)
+    while not (run := store.get(run_id)) or not run.over:
+        assert time.monotonic() - started < 10
+        time.sleep(0.05)
+    assert (run.life_cycle, run.result) == ("TERMINATED", "CANCELED")
+    tracker = spark.sparkContext.statusTracker()
+    assert not tracker.getActiveJobsIds()
+    assert worker.stop(10)
+    store.close()
+
+
+def _sleepy(batches: Any) -> Any:
+    time.sleep(60)
+    yield from batches

@@ -1,6 +1,6 @@
 """The ``kinesis`` source: its requests on the fake and on LocalStack, and whole queries in Spark."""
 
-import json
+import contextlib
 import os
 import random
 import signal
@@ -17,12 +17,12 @@ import boto3
 import kinesis_source
 import pytest
 from botocore.exceptions import ClientError
-from deltalake import DeltaTable
 from kinesis_source.connect import connect
 from kinesis_source.fakes import FakeKinesis
 from kinesis_source.options import parse_options
 from kinesis_source.records import Page
 from kinesis_source.stream import Shard, Stream
+from pipeline_local.lake import Lake
 from pipeline_local.layout import Layout
 from pyspark.errors import AnalysisException, StreamingQueryException
 from pyspark.sql import SparkSession
@@ -33,6 +33,7 @@ from spark_kit.session import SessionConfig, build_session, stop_session
 LAYOUT = Layout.of_checkout()
 HALF = str(1 << 127)
 DEADLINE_S = 120
+PER_STAGE = 100
 names = (f"source-{number}" for number in range(1000))
 
 
@@ -55,18 +56,18 @@ class Kinesis:
 
     def create(self, shards: int) -> None:
         self.client.create_stream(StreamName=self.name, ShardCount=shards)
-        wait_until("active", lambda: self._answers() and len(self.shards(self.client)) == shards)
+        wait_until("active", lambda: self._status() == "ACTIVE" and len(self.shards(self.client)) == shards)
 
     def delete(self) -> None:
         self.client.delete_stream(StreamName=self.name)
-        wait_until("gone", lambda: not self._answers())
+        wait_until("gone", lambda: self._status() is None)
 
-    def _answers(self) -> bool:
+    def _status(self) -> str | None:
         try:
             summary = self.client.describe_stream_summary(StreamName=self.name)
         except ClientError:
-            return False
-        return bool(summary["StreamDescriptionSummary"]["StreamStatus"] == "ACTIVE")
+            return None
+        return str(summary["StreamDescriptionSummary"]["StreamStatus"])
 
     def shards(self, client: Any) -> list[Shard]:
         return sorted(Stream(client, {"StreamName": self.name}).list_shards(100), key=lambda shard: shard.shard_id)
@@ -80,12 +81,12 @@ class Kinesis:
     def split(self, shard_id: str, at: str = HALF) -> None:
         before = len(self.shards(self.client))
         self.client.split_shard(StreamName=self.name, ShardToSplit=shard_id, NewStartingHashKey=at)
-        wait_until("split", lambda: self._answers() and len(self.shards(self.client)) == before + 2)
+        wait_until("split", lambda: self._status() == "ACTIVE" and len(self.shards(self.client)) == before + 2)
 
     def merge(self, one: str, other: str) -> None:
         before = len(self.shards(self.client))
         self.client.merge_shards(StreamName=self.name, ShardToMerge=one, AdjacentShardToMerge=other)
-        wait_until("merged", lambda: self._answers() and len(self.shards(self.client)) == before + 1)
+        wait_until("merged", lambda: self._status() == "ACTIVE" and len(self.shards(self.client)) == before + 1)
 
 
 @pytest.fixture
@@ -104,7 +105,8 @@ def kinesis(request: pytest.FixtureRequest) -> Kinesis:
     if request.param == "fake":
         fake = FakeKinesis()
         return Kinesis(fake, lambda name: Stream(fake, {"StreamName": name}))
-    return request.getfixturevalue("real")()
+    make: Callable[[], Kinesis] = request.getfixturevalue("real")
+    return make()
 
 
 FIRST = "shardId-000000000000"
@@ -250,10 +252,14 @@ class QueryProcess:
         raise AssertionError(f"the query ended: {Path(self._log.name).read_text()[-3000:]}")
 
     def wait(self) -> None:
-        assert self._child.wait(DEADLINE_S) == 0, Path(self._log.name).read_text()[-3000:]
+        try:
+            assert self._child.wait(DEADLINE_S) == 0, Path(self._log.name).read_text()[-3000:]
+        finally:
+            self.kill()
 
     def kill(self) -> None:
-        os.killpg(self._child.pid, signal.SIGKILL)
+        with contextlib.suppress(ProcessLookupError):  # it has ended
+            os.killpg(self._child.pid, signal.SIGKILL)
         self._child.wait(10)
         if self._child.stdout is not None:
             self._child.stdout.close()
@@ -268,36 +274,41 @@ def test_kill_9_of_the_whole_group_loses_and_doubles_nothing(
     kinesis.split(FIRST)
     chance = random.Random(7)
     put: list[str] = []
-    done = threading.Event()
+    goal, done = [PER_STAGE], threading.Event()
 
     def produce() -> None:
-        while not done.wait(0.05):
-            put.extend(kinesis.put(*(f"{len(put)}-{number}" for number in range(5))))
+        while not done.wait(0.02):
+            if len(put) < goal[0]:
+                put.extend(kinesis.put(*(f"{len(put)}-{number}" for number in range(5))))
+
+    def split() -> None:
+        kinesis.split("shardId-000000000001", str(1 << 126))
+
+    def merge() -> None:
+        kinesis.merge("shardId-000000000004", "shardId-000000000002")
 
     producer = threading.Thread(target=produce)
     producer.start()
-    reshard = [
-        lambda: kinesis.split("shardId-000000000001", str(1 << 126)),
-        lambda: kinesis.merge("shardId-000000000004", "shardId-000000000002"),
-        lambda: None,
-    ]
     try:
-        for change in reshard:
+        for change in (split, merge, None):
             query = QueryProcess(kinesis, localstack.endpoint_url, tmp_path, "always")
-            query.wait_for_batch_with_rows()
-            change()
-            query.wait_for_batch_with_rows()
-            time.sleep(chance.uniform(0, 0.4))
-            query.kill()
+            try:
+                query.wait_for_batch_with_rows()
+                if change is not None:
+                    change()
+                goal[0] += PER_STAGE
+                query.wait_for_batch_with_rows()
+                time.sleep(chance.uniform(0, 0.4))
+            finally:
+                query.kill()
+        wait_until("all put", lambda: len(put) >= goal[0])
     finally:
         done.set()
         producer.join()
-    last = QueryProcess(kinesis, localstack.endpoint_url, tmp_path, "now")
-    last.wait()
-    read = Counter(
-        DeltaTable(str(tmp_path / "table")).to_pyarrow_table(["sequenceNumber"])["sequenceNumber"].to_pylist()
-    )
-    assert len(put) > 100
+    QueryProcess(kinesis, localstack.endpoint_url, tmp_path, "now").wait()
+    rows = Lake(tmp_path).rows("table")
+    read = Counter(row["sequenceNumber"] for row in rows)
+    assert len(put) >= 4 * PER_STAGE
     assert [number for number, times in read.items() if times > 1] == []
     assert set(read) == set(put)
     assert len(list((tmp_path / "spool").glob("*.lock"))) <= 1, "spools of the dead were not swept"
@@ -317,7 +328,9 @@ def spark() -> Iterator[SparkSession]:
 
 
 def reader(spark: SparkSession, kinesis: Kinesis, localstack: LocalStack, **options: str) -> Any:
-    given = {"streamName": kinesis.name, "endpoint": localstack.endpoint_url, "region": "us-east-1"} | options
+    given = {"streamName": kinesis.name, "endpoint": localstack.endpoint_url, "region": "us-east-1"}
+    # The session is older than the credentials that each test sets.
+    given |= {"awsAccessKey": "test", "awsSecretKey": "test"} | options
     return spark.readStream.format("kinesis").options(**given)
 
 
@@ -338,7 +351,7 @@ def test_available_now_into_memory(
     assert {row["stream"] for row in found} == {kinesis.name}
     assert {row["shardId"] for row in found} == {"shardId-000000000001", "shardId-000000000002"}
     assert all(row["partitionKey"] == bytes(row["data"]).decode() for row in found)
-    assert [progress["numInputRows"] for progress in query.recentProgress][:2] == [200, 100]
+    assert max(progress["numInputRows"] for progress in query.recentProgress) == 200
     assert spark.table("once").schema.simpleString() == (
         "struct<partitionKey:string,data:binary,stream:string,shardId:string,sequenceNumber:string,"
         "approximateArrivalTimestamp:timestamp>"
@@ -363,10 +376,10 @@ def test_latest_then_a_stream_made_anew(
         seen.extend(bytes(row["data"]).decode() for row in rows.collect())
 
     query = start()
-    wait_until("the first batch", lambda: query.lastProgress)
+    wait_until("the first batch", lambda: query.lastProgress is not None)
     kinesis.put("a", "b")
     wait_until("two rows", lambda: len(seen) >= 2)
-    assert "behind_ms" in json.loads(wait_until("lag", lambda: query.lastProgress["sources"][0]["latestOffset"]))
+    wait_until("the lag is reported", lambda: "behind_ms" in str(query.lastProgress["sources"][0]["latestOffset"]))
     kinesis.delete()
     time.sleep(1.1)  # the server keeps whole seconds
     kinesis.create(1)

@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from deltalake import DeltaTable, write_deltalake
+from deltalake import write_deltalake
 from pipeline_contracts.names import KINDS, Kind, Names
+from pipeline_local.lake import Lake
 from pipeline_local.layout import Layout
 from prometheus_client import CollectorRegistry
 from pyspark.sql import DataFrame, SparkSession
@@ -238,7 +239,9 @@ def test_thousands_of_small_commits_stay_few_files(lake: StreamLake, tmp_path: P
     table = stream_table(NAMES, "pin")
     append(lake, [("pin", post(0)["pin"], START, 0)])
     folder = str(tmp_path / "lake" / table)
-    row = DeltaTable(folder).to_pyarrow_table()
+    stored = Lake(tmp_path / "lake").dataset(table)
+    assert stored is not None
+    row = stored.to_table()
     metrics = Metrics(CollectorRegistry())
     kept = Upkept(table, 64, 4 * MIB, 0.0, nullcontext)
     upkeep = Upkeep(lake, [kept], 1.0, metrics, SystemClock())

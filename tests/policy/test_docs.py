@@ -37,8 +37,10 @@ SETTINGS: dict[str, tuple[str, type[ServiceSettings]]] = {
 }
 # Options of a command that can be given as a variable, too.
 OPTIONS_BY_VARIABLE = {"EMITTER_SOURCE"}
-# Read by no settings class: the runner's own, and LocalStack's.
-OTHER_VARIABLES = {"DOCKER_REQUIRED", "PIPELINE_HOME", "PIPELINE_PROCESS_OF", "LOCALSTACK_HOST"} | OPTIONS_BY_VARIABLE
+# Read by no settings class: the runner's own, the DAG's, and LocalStack's.
+DAG_VARIABLES = {"PIPELINE_RAW_BUCKET", "PIPELINE_POLL_S"}
+RUNNER_VARIABLES = {"DOCKER_REQUIRED", "PIPELINE_HOME", "PIPELINE_PROCESS_OF"}
+OTHER_VARIABLES = {"LOCALSTACK_HOST"} | RUNNER_VARIABLES | DAG_VARIABLES | OPTIONS_BY_VARIABLE
 
 
 def variables(settings: type[ServiceSettings]) -> set[str]:
@@ -67,7 +69,7 @@ def rows(document: Path, first_column: str) -> list[dict[str, str]]:
 
 
 def sources() -> Iterator[Path]:
-    for folder in ("packages", "services", "spark", "deploy", "local", "tests", "benchmarks"):
+    for folder in ("packages", "services", "spark", "dags", "deploy", "local", "tests", "benchmarks"):
         for suffix in ("py", "js", "yaml", "properties", "sql", "md"):
             yield from (file for file in (ROOT / folder).rglob(f"*.{suffix}") if "node_modules" not in file.parts)
     yield from (ROOT / name for name in ("compose.yaml", "pyproject.toml", "Makefile", "README.md", "CONTRIBUTING.md"))
@@ -85,7 +87,8 @@ def test_the_table_of_services_is_compose_yaml() -> None:
 
 
 def test_the_table_of_containers_is_compose_yaml() -> None:
-    document = yaml.safe_load((ROOT / "compose.yaml").read_text())["services"]
+    services = yaml.safe_load((ROOT / "compose.yaml").read_text())["services"]
+    document = {name: service for name, service in services.items() if service.get("profiles") != ["processes"]}
     told = {row["service"]: row for row in rows(DOCS / "architecture.md", "service")[-len(document) :]}
     assert set(told) == set(document)
     for name, service in document.items():
@@ -126,14 +129,14 @@ def test_documents_named_in_the_sources_exist() -> None:
 def test_files_and_tests_named_in_documents_exist() -> None:
     tests = {
         name
-        for folder in ("tests", "local", "services", "packages", "spark", "deploy")
+        for folder in ("tests", "local", "services", "packages", "spark", "dags", "deploy")
         for file in (ROOT / folder).rglob("test_*.py")
         for name in re.findall(r"^def (test_\w+)", file.read_text(), re.MULTILINE)
     }
     for document in WRITTEN:
         text = document.read_text()
         assert set(re.findall(r"`(test_[a-z0-9_]+)`", text)) <= tests, document
-        for path in re.findall(r"`((?:tests|local|packages|services|spark|deploy|benchmarks)/[\w./-]+)`", text):
+        for path in re.findall(r"`((?:tests|local|packages|services|spark|dags|deploy|benchmarks)/[\w./-]+)`", text):
             assert (ROOT / path).exists(), (document, path)
 
 

@@ -20,6 +20,7 @@ SERVICE_FOLDERS = [
     "spark",
     "deploy/aws",
     "local",
+    "dags",
 ]
 PACKAGE_FOLDERS = ["packages/contracts", "packages/service_kit", "packages/spark_kit", "packages/transforms"]
 

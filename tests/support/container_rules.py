@@ -12,6 +12,8 @@ KEY_ORDER = [
 ]  # fmt: skip
 # Run commands and end; there is nothing to ask.
 COMMANDS = {"cli"}
+# Not for Docker.
+PROCESSES = ["processes"]
 CONDITIONS = {"service_healthy", "service_completed_successfully"}
 _INDEX = re.compile(r"--(index-url|extra-index-url|trusted-host|find-links|registry)|PIP_INDEX_URL")
 
@@ -27,6 +29,8 @@ def offences_of_compose(text: str, variables: dict[str, str], root: Path) -> lis
     found = [f"{name}: keys are not in order: {keys}" for name, keys in _keys(text) if keys != _ordered(keys)]
     volumes = set(document.get("volumes", {}))
     for name, service in document["services"].items():
+        if service.get("profiles") == PROCESSES:
+            continue
         found += [f"{name}: {offence}" for offence in _offences_of_service(name, service, volumes, root)]
     return found
 

@@ -43,6 +43,8 @@ def _is_free(port: int) -> bool:
 class Server:
     """A child process in its own group; a context manager that ends it."""
 
+    start_deadline_s: float = START_DEADLINE_S
+
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -70,7 +72,7 @@ class Server:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
-        deadline = time.monotonic() + START_DEADLINE_S
+        deadline = time.monotonic() + self.start_deadline_s
         while not self.answers():
             if self._child.poll() is not None or time.monotonic() > deadline:
                 self.kill()

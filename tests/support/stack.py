@@ -24,9 +24,10 @@ SHORT_LIVED = {"ANALYSER_SHORT_LIVED": "true", "STREAM_READER_SHORT_LIVED": "tru
 class Stack:
     """The system as plain processes. A context manager: starts on entry, leaves no process on exit."""
 
-    def __init__(self, home: Path) -> None:
+    def __init__(self, home: Path, *, without: str = "airflow") -> None:
         self.home = home
-        self.environment = {**os.environ, **SHORT_LIVED, "PIPELINE_HOME": str(home), **free_ports()}
+        own = {"PIPELINE_HOME": str(home), "PIPELINE_WITHOUT": without}
+        self.environment = {**os.environ, **SHORT_LIVED, **own, **free_ports()}
 
     def __enter__(self) -> Self:
         self.up()

@@ -16,8 +16,8 @@ from typing import Any
 
 import boto3
 import psutil
-from deltalake import DeltaTable
 from pipeline_contracts.names import KINDS, Kind, Names
+from pipeline_local.lake import Lake
 from pipeline_local.layout import Layout
 from servers import free_port
 
@@ -176,11 +176,7 @@ class ReaderProcess:
 
     def rows(self, table: str) -> list[dict[str, Any]]:
         """All rows of a table below the lake, read without Spark; none where it is not there yet."""
-        folder = self.lake / table
-        if not (folder / "_delta_log").is_dir():
-            return []
-        found: list[dict[str, Any]] = DeltaTable(str(folder)).to_pyarrow_table().to_pylist()
-        return found
+        return Lake(self.lake).rows(table)
 
     def stream_rows(self, kind: Kind) -> list[dict[str, Any]]:
         return self.rows(f"stream/{self.names.stream_table(kind)}")

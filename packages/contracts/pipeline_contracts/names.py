@@ -73,6 +73,10 @@ class Names(msgspec.Struct, frozen=True):
         """A job's name in the Jobs API."""
         return f"{self.pipeline_id}-{name}"
 
+    def dag(self, name: Literal["batch"]) -> str:
+        """A DAG's id in Airflow."""
+        return f"{self.pipeline_id}_{name}"
+
     def stream_table(self, kind: Kind) -> str:
         """The Delta table of one kind's streaming rows, below ``stream/``."""
         return f"{self.pipeline_id}_{kind}_table"

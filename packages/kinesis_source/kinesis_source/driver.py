@@ -69,9 +69,9 @@ class Driver:
         return to_json(self._initial)
 
     def prepare_available_now(self) -> None:
-        """Read what has arrived by now, and then be at the end."""
+        """Read what has arrived by now, and then be at the end. Comes before anything is fetched."""
         self._stop_at_ms = self._now_ms()
-        self.prefetcher.stop_at(self._stop_at_ms)
+        self._listed = ()  # a shard may have been closed since; see ShardFetcher
 
     def latest_offset(self, start_json: dict[str, Any], max_rows: int | None) -> dict[str, Any]:
         """The end of the next batch; ``start_json`` itself if there is nothing new.
@@ -138,10 +138,10 @@ class Driver:
         )
         # Only this process' own "now" may be read as the shard's end: after a restart it lies in the past.
         fresh = offset.start is not None and offset.start == self._from_now
-        fetcher = ShardFetcher(self._stream, shard_id, offset, settings, fresh=fresh)
-        if self._stop_at_ms is not None:
-            fetcher.stop_at(self._stop_at_ms)
-        return fetcher
+        closed = any(shard.closed for shard in self._listed if shard.shard_id == shard_id)
+        return ShardFetcher(
+            self._stream, shard_id, offset, settings, fresh=fresh, closed=closed, stop_at_ms=self._stop_at_ms
+        )
 
     def _identify(self, start: Offset | None) -> StreamInfo:
         """Describe the stream once, between two equal listings: so these shards are known to be this stream's."""

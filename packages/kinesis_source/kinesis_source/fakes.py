@@ -5,6 +5,7 @@ One suite runs on it and on a real server (``tests/integration/test_kinesis_sour
 
 import hashlib
 import json
+import math
 from collections import defaultdict, deque
 from dataclasses import dataclass, field
 from typing import Any
@@ -136,7 +137,7 @@ class FakeKinesis:
             shard.records.append(
                 {
                     "SequenceNumber": number,
-                    "ApproximateArrivalTimestamp": round(self._now_s(), 3),
+                    "ApproximateArrivalTimestamp": math.floor(self._now_s() * 1000) / 1000,
                     "Data": entry["Data"].encode() if isinstance(entry["Data"], str) else bytes(entry["Data"]),
                     "PartitionKey": entry["PartitionKey"],
                 }
@@ -203,8 +204,10 @@ class FakeKinesis:
         if more:
             next_arrival_s = left[len(records)]["ApproximateArrivalTimestamp"]
             answer["MillisBehindLatest"] = max(1, round((self._now_s() - next_arrival_s) * 1000))
-        if more or shard.ending is None:
-            answer["NextShardIterator"] = self._iterator(stream, shard, position)
+        if more or shard.ending is None or position <= shard.ending:
+            # A closed shard ends with an empty answer that does not say so yet, as real ones do.
+            after = position if records or shard.ending is None else shard.ending + 1
+            answer["NextShardIterator"] = self._iterator(stream, shard, after)
         return answer
 
     def _count(self, method: str) -> None:

@@ -19,6 +19,9 @@ from kinesis_source.stream import Stream
 
 logger = logging.getLogger(__name__)
 
+_UNBROKEN_S = 90.0
+"""Failures further apart are not one outage: in between nobody asked, because the buffer was full."""
+
 
 @dataclass(frozen=True)
 class FetchSettings:
@@ -52,31 +55,39 @@ class Step:
 class ShardFetcher:
     """Reads one shard from an offset on, each record once.
 
-    ``ended``: the shard is closed and all of it was given out. ``caught_up``: nothing is left that arrived before
-    the time set by ``stop_at``; no step is needed any more.
+    ``ended``: the shard is closed and all of it was given out. ``caught_up``: nothing is left that arrived by
+    ``stop_at_ms``; no step is needed any more.
     """
 
     def __init__(
-        self, stream: Stream, shard_id: str, offset: ShardOffset, settings: FetchSettings, *, fresh: bool
+        self,
+        stream: Stream,
+        shard_id: str,
+        offset: ShardOffset,
+        settings: FetchSettings,
+        *,
+        fresh: bool = False,
+        closed: bool = False,
+        stop_at_ms: int | None = None,
     ) -> None:
-        """``fresh``: a start at a time means now, so that the shard's end will do."""
+        """``fresh``: a start at a time means now, so that the shard's end will do. ``closed``: it is known to be.
+
+        ``stop_at_ms``: give out nothing that arrived later.
+        """
         self.shard_id = shard_id
         self.ended = False
         self.caught_up = False
         self.tip_ms = offset.tip_ms
         self.behind_ms: int | None = None
-        self._stream, self._settings, self._fresh = stream, settings, fresh
+        self._stream, self._settings, self._fresh, self._closed = stream, settings, fresh, closed
         self._start, self._last = offset.start, offset.last
         self._last_arrival_ms = 0
         self._iterator: str | None = None
         self._expects_last = False
         self._not_before_ms: int | None = None
-        self._stop_at_ms: int | None = None
+        self._stop_at_ms = stop_at_ms
         self._waits: Iterator[float] | None = None
-
-    def stop_at(self, at_ms: int) -> None:
-        """Give out nothing that arrived later, and be ``caught_up`` when all before has been given out."""
-        self._stop_at_ms = at_ms
+        self._failed_at_s = 0.0
 
     def step(self) -> Step:
         """One GetRecords; blocks for its time.
@@ -115,7 +126,8 @@ class ShardFetcher:
         if self.caught_up:  # cut at the time given: what follows is for another run
             return
         self.ended = ended
-        self.caught_up = ended or (at_tip and self._stop_at_ms is not None and asked_ms >= self._stop_at_ms)
+        # A closed shard has children that go on: it is done when it says so, not when nothing comes.
+        self.caught_up = ended or (at_tip and self._stop_at_ms is not None and not self._closed)
 
     def _open(self) -> str:
         """An iterator for the position. After a record: at that record, to see that it is still there."""
@@ -199,8 +211,10 @@ class ShardFetcher:
             self._settings.check_identity()
         if failure != "transient":
             self._iterator = None
-        if self._waits is None:
+        now_s = self._settings.clock.monotonic()
+        if self._waits is None or now_s - self._failed_at_s > _UNBROKEN_S:
             self._waits = self._settings.retries.waits()
+        self._failed_at_s = now_s
         wait_s = next(self._waits, None)
         if wait_s is None:
             raise given_up(failure, f"shard {self.shard_id}", self._settings.retries.deadline_s, error) from error

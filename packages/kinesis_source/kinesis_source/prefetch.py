@@ -134,14 +134,8 @@ class Prefetcher:
             ]
         return chunks if chunks and chunks[0].first == first and chunks[-1].last == last else ()
 
-    def stop_at(self, at_ms: int) -> None:
-        """Shards given to ``ensure`` already stop there; the maker of fetchers sees to the others."""
-        with self._lock:
-            for slot in self._slots.values():
-                slot.fetcher.stop_at(at_ms)
-
     def caught_up(self, wanted: Mapping[str, ShardOffset]) -> bool:
-        """Whether none of these shards has anything more before the time of ``stop_at``."""
+        """Whether none of these shards has anything more to give before its time to stop."""
         with self._lock:
             return all(name in self._slots and self._slots[name].caught_up for name in wanted)
 

@@ -279,6 +279,21 @@ def test_an_iterator_that_expires_while_the_query_stands_still(query: Make, put:
     assert sorted(reading.data) == sorted(expected)
 
 
+def test_two_failures_long_apart_are_not_one_outage(
+    query: Make, put: Make, kinesis: FakeKinesis, clock: ManualClock
+) -> None:
+    """The buffer was full in between, so that nobody asked."""
+    expected = put(10)
+    reading = query(retryDeadline="30s")
+    reading.tick()
+    kinesis.fail("get_records", AWAY, 2)
+    reading.fetch(1)
+    clock.sleep(100)
+    reading.fetch()
+    reading.drain()
+    assert sorted(reading.data) == sorted(expected)
+
+
 @pytest.mark.parametrize("operation", ["get_records", "list_shards"])
 def test_no_answer_for_too_long_fails_with_the_reason(
     query: Make, kinesis: FakeKinesis, put: Make, operation: str

@@ -18,6 +18,7 @@ PROPERTIES: Final[Mapping[str, str]] = {"delta.enableDeletionVectors": "false", 
 _NOTE: Final = "spark.databricks.delta.commitInfo.userMetadata"
 _RETENTION_CHECK: Final = "spark.databricks.delta.retentionDurationCheck.enabled"
 _CHECKED_RETENTION_H: Final = 168.0
+_LOG_VACUUM: Final = "spark.databricks.delta.vacuum.logging.enabled"
 
 
 @dataclass(frozen=True)
@@ -152,11 +153,14 @@ class DeltaLake:
         return True
 
     def vacuum(self, table: str, retention_h: float) -> None:
-        """Delete the files that no version of the last ``retention_h`` hours needs.
+        """Delete the files that no version of the last ``retention_h`` hours needs; blocks while the folder is listed.
 
-        Less than the 168 h that Delta asks for by default is the caller's wish: who reads an older version fails.
+        Makes no version, but on Databricks. Less than the 168 h that Delta asks for by default is the caller's wish:
+        who reads an older version fails.
         """
         conf: dict[str, object] = {} if retention_h >= _CHECKED_RETENTION_H else {_RETENTION_CHECK: "false"}
+        if "DATABRICKS_RUNTIME_VERSION" not in os.environ:
+            conf[_LOG_VACUUM] = "false"
         with self._configured(conf):
             self.delta(table).vacuum(retention_h)
 

@@ -16,6 +16,7 @@ from pyspark.sql import SparkSession
 from spark_kit.jvm import STOP_DEADLINE_S, Jvm, JvmConfig, JvmError, start_jvm
 
 logger = logging.getLogger(__name__)
+logging.getLogger("py4j").setLevel(logging.WARNING)  # it tells every callback from the JVM
 
 _running: list[Jvm] = []
 """The JVM of this process, at most one: Spark keeps its gateway in a global, too."""

@@ -1,4 +1,6 @@
-"""One batch of one stream: decode, clean, append; what the query calls.
+"""One batch of one stream, decoded and cleaned: append it. What the query calls.
+
+Decoding and cleaning are part of the query itself (``launch``), whose plan is made once and not for each batch.
 
 A batch is written at most once: the appends carry the query's id and the batch's number, and Delta leaves out those it
 has seen. Killed between two appends, the same batch comes again and finds the first one done.
@@ -19,7 +21,7 @@ from service_kit.clock import Clock
 from spark_kit.lake import Transaction
 
 from stream_reader.arrivals import Arrivals
-from stream_reader.decode import cleaned_rows, decode, quarantine_rows, table_rows
+from stream_reader.decode import quarantine_rows, table_rows
 from stream_reader.known import Known, sequence
 from stream_reader.latency import Latencies
 from stream_reader.metrics import Metrics
@@ -98,7 +100,7 @@ class BatchWriter:
     _busy: bool = False
 
     def __call__(self, frame: DataFrame, batch_id: int) -> None:
-        """Write one batch.
+        """Write one batch: the rows of ``decode.read_rows``.
 
         Raises:
             BatchRefusedError: it was not written, and should not be.
@@ -127,8 +129,7 @@ class BatchWriter:
             return self._idle.wait_for(lambda: not self._busy, deadline_s)
 
     def _write(self, frame: DataFrame, batch_id: int) -> None:
-        records = decode(frame, self.source.log_id)
-        cleaned = cleaned_rows(records, self.source.kind).persist()
+        cleaned = frame.persist()
         try:
             read = _summary(cleaned, self.source.kind)
             self.progress.in_batch = read.num_rows

@@ -12,6 +12,11 @@ from pyspark.sql import functions as fn
 from stream_reader.tables import STORED
 
 
+def read_rows(frame: DataFrame, kind: Kind, log_id: str) -> DataFrame:
+    """Decode and clean what ``format("kinesis")`` gives: each record with its coordinate, columns and ``reason``."""
+    return cleaned_rows(decode(frame, log_id), kind)
+
+
 def decode(frame: DataFrame, log_id: str) -> DataFrame:
     """Records out of the columns of ``format("kinesis")``: coordinate, ``stream``, ``value``, ``data``.
 

@@ -8,6 +8,7 @@ from pyspark.sql import SparkSession
 
 from stream_reader.batch import BatchWriter, Sink, Source
 from stream_reader.checkpoints import checkpoint_folder
+from stream_reader.decode import read_rows
 from stream_reader.known import Known
 from stream_reader.query import Running
 from stream_reader.rejects import RejectLimit
@@ -39,10 +40,9 @@ class Launcher:
         folder = checkpoint_folder(settings.state_dir, kind, log_id)
         # Jobs of different pools take turns; a query's thread keeps the pool of the one that starts it.
         self.spark.sparkContext.setLocalProperty("spark.scheduler.pool", kind)
+        source = self.spark.readStream.format(self.source_format).options(**self.source_options(kind)).load()
         query = (
-            self.spark.readStream.format(self.source_format)
-            .options(**self.source_options(kind))
-            .load()
+            read_rows(source, kind, log_id)
             .writeStream.foreachBatch(writer)
             .queryName(settings.names.stream_table(kind))
             .option("checkpointLocation", str(folder))

@@ -21,6 +21,7 @@ from service_kit.clock import SystemClock
 
 from stream_reader.arrivals import Arrivals
 from stream_reader.batch import BatchWriter, Sink, Source
+from stream_reader.decode import read_rows
 from stream_reader.known import Known
 from stream_reader.latency import Latencies
 from stream_reader.metrics import Metrics
@@ -63,7 +64,7 @@ def rehearse(spark: SparkSession, names: Names, folder: Path, go_on: Callable[[]
             known = Known.of(lake, names, kind, _STREAM.log_id)
             writer = BatchWriter(Source(kind, kind, _STREAM.log_id), sink, _OneStream(), known, RejectLimit(10, 0.5))
             writer.query_id.set_result(kind)
-            writer(_frame(spark, kind), 0)
+            writer(read_rows(_frame(spark, kind), kind, _STREAM.log_id), 0)
     if go_on():
         profiles = Profiles(spark.newSession(), folder.as_uri(), names, 1.0)
         computed = profiles.compute(arrivals.take(), datetime.now(UTC))

@@ -15,6 +15,7 @@ from pyspark.sql import DataFrame, SparkSession
 from service_kit.clock import ManualClock
 from stream_reader.arrivals import Arrivals
 from stream_reader.batch import BatchWriter, ClosingError, Sink, Source, StreamReplacedError
+from stream_reader.decode import read_rows
 from stream_reader.fakes import FakeStreams, MemoryLake, log_id
 from stream_reader.known import Known
 from stream_reader.latency import Latencies
@@ -62,9 +63,10 @@ class Bench:
         self.writer = self.made()
 
     def made(self, query_id: str = "q", at: Callable[[str], None] = lambda _stage: None) -> BatchWriter:
-        source = Source(self.kind, self.stream, log_id(self.stream, self.streams.created[self.stream]))
+        self.log_id = log_id(self.stream, self.streams.created[self.stream])
+        source = Source(self.kind, self.stream, self.log_id)
         sink = Sink(self.lake, NAMES, self.arrivals, self.metrics, self.latencies, ManualClock())  # type: ignore[arg-type]
-        known = Known.of(self.lake, NAMES, self.kind, source.log_id)  # type: ignore[arg-type]
+        known = Known.of(self.lake, NAMES, self.kind, self.log_id)  # type: ignore[arg-type]
         writer = BatchWriter(source, sink, self.streams, known, RejectLimit(10, 0.5), at=at)
         writer.query_id.set_result(query_id)
         return writer
@@ -74,13 +76,9 @@ class Bench:
         rows = []
         for value in values:
             self.number += 1
-            data = (
-                value if value is None or isinstance(value, bytes) else json.dumps(value, ensure_ascii=False).encode()
-            )
-            rows.append(
-                ("key", data, self.stream, shard, str(self.number), ARRIVED + timedelta(milliseconds=self.number))
-            )
-        return self.spark.createDataFrame(rows, KINESIS)
+            arrived = ARRIVED + timedelta(milliseconds=self.number)
+            rows.append(("key", as_bytes(value), self.stream, shard, str(self.number), arrived))
+        return read_rows(self.spark.createDataFrame(rows, KINESIS), self.kind, self.log_id)
 
 
 @pytest.fixture
@@ -97,9 +95,8 @@ def test_a_good_record_is_a_row_with_its_coordinate_and_text(bench: Bench) -> No
     (row,) = bench.lake.good()
     text = json.dumps(PIN, ensure_ascii=False)
     assert row["recorded_at"].replace(tzinfo=UTC) == ARRIVED + timedelta(milliseconds=1)
-    assert {
-        name: row[name] for name in ("ind", "title", "follower_count", "log_id", "partition", "offset", "value")
-    } == {
+    told = ("ind", "title", "follower_count", "log_id", "partition", "offset", "value")
+    assert {name: row[name] for name in told} == {
         "ind": 7,
         "title": "Ünïcode 🙂",
         "follower_count": 5_000,

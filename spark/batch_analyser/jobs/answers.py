@@ -61,7 +61,7 @@ def run(
     lake.create_all()
     read = {silver(kind): lake.version(silver(kind)) for kind in KINDS}
     last = last_run(lake)
-    if last is not None and all(last["versions"].get(table) == version for table, version in read.items()):
+    if last is not None and all(_is_as_read(lake, last, table, version) for table, version in read.items()):
         return AnswersReport(last["run_id"], nothing_new=True, policies=last["policies"], records=last["records"])
     started_at = clock.now()
     run_id = f"{started_at:%Y%m%dT%H%M%SZ}-{secrets.token_hex(4)}"
@@ -103,6 +103,12 @@ def last_run(lake: Lake) -> Row | None:
     """The newest complete run."""
     rows = lake.read(RUNS).orderBy(fn.col("finished_at").desc(), fn.col("run_id").desc()).limit(1).collect()
     return rows[0] if rows else None
+
+
+def _is_as_read(lake: Lake, last: Row, table: str, version: int) -> bool:
+    """Whether the last run read the rows that the table has now."""
+    before = last["versions"].get(table)
+    return before is not None and (before == version or lake.same_rows_since(table, before))
 
 
 def _rows(lake: Lake, name: str, version: int) -> list[dict[str, Any]]:

@@ -1,25 +1,29 @@
-"""The job's tasks in their order, by the parameters that a run can carry."""
+"""The jobs, their tasks in order, and the parameters that a run can carry."""
 
 import json
 from collections.abc import Mapping
 from dataclasses import asdict
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from prometheus_client import Counter
 from pyspark.sql import SparkSession
 
-from batch_analyser.jobs import answers, audit, clean, ingest
+from batch_analyser.jobs import answers, audit, clean, ingest, upkeep
 from batch_analyser.policies import OPTIONS, PolicyError, parse_policies
 from batch_analyser.settings import AnalyserSettings
 
 TASKS: Final = ("ingest", "clean", "answers", "audit")
+JOBS: Final[Mapping[Literal["batch", "upkeep"], tuple[str, ...]]] = {"batch": TASKS, "upkeep": ("upkeep",)}
+"""Each job's tasks; a job's name is ``<id>-`` and the key."""
+ALL_TASKS: Final = tuple(task for tasks in JOBS.values() for task in tasks)
 
 _RECORDS = Counter("analyser_records_total", "Records by what was done with them", ["stage"])
-_CHOICES: Final[Mapping[str, tuple[str, ...]]] = {
+CHOICES: Final[Mapping[str, tuple[str, ...]]] = {
     "all_keys": ("false", "true"),
     "replay": ("false", "true"),
     "audit": ("quick", "full"),
 }
+"""Parameters that are no policy, and what each can be; the first is the default."""
 
 
 class ParameterError(ValueError):
@@ -34,9 +38,9 @@ def check_parameters(given: Mapping[str, str]) -> dict[str, str]:
     """
     parameters = {name: value for name, value in given.items() if value}
     for name, value in parameters.items():
-        allowed = _CHOICES.get(name)
+        allowed = CHOICES.get(name)
         if allowed is None and name not in OPTIONS:
-            msg = f"unknown job parameter {name!r}; there are {', '.join([*_CHOICES, *OPTIONS])}"
+            msg = f"unknown job parameter {name!r}; there are {', '.join([*CHOICES, *OPTIONS])}"
             raise ParameterError(msg)
         if allowed is not None and value not in allowed:
             msg = f"job parameter {name} is {value!r}; it can be {' or '.join(allowed)}"
@@ -78,8 +82,10 @@ def run_task(spark: SparkSession, settings: AnalyserSettings, task: str, paramet
             report = asdict(found)
             if not found.ok:
                 raise audit.AuditError(found)
+        case "upkeep":
+            report = asdict(upkeep.run(spark, settings))
         case _:
-            msg = f"there is no task {task!r}; there are {', '.join(TASKS)}"
+            msg = f"there is no task {task!r}; there are {', '.join(ALL_TASKS)}"
             raise ValueError(msg)
     return json.dumps(report, default=str, ensure_ascii=False)
 

@@ -3,9 +3,11 @@
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from botocore.exceptions import BotoCoreError, ClientError
+from pyspark.errors import PySparkException
 from service_kit.ops import Check, NotReadyError
 from spark_kit.fence import local_folder
 from spark_kit.session import session_alive
@@ -34,7 +36,8 @@ class SessionCheck:
     def beat_until(self, stop: threading.Event, every_s: float) -> None:
         """Beat at intervals; ends with ``stop``, or when the JVM is gone."""
         while session_alive() and not stop.is_set():
-            self.beat()
+            with suppress(PySparkException):  # cancelled with a run's jobs; a Spark that never answers is not ready
+                self.beat()
             stop.wait(every_s)
 
     def __call__(self) -> str:

@@ -10,9 +10,12 @@ from typing import Final, Literal
 
 from service_kit.clock import Clock
 
-LifeCycle = Literal["QUEUED", "PENDING", "RUNNING", "TERMINATED", "INTERNAL_ERROR"]
+LifeCycle = Literal["QUEUED", "RUNNING", "TERMINATING", "TERMINATED", "INTERNAL_ERROR"]
 Result = Literal["SUCCESS", "FAILED", "UPSTREAM_FAILED", "CANCELED"]
+RunType = Literal["JOB_RUN", "SUBMIT_RUN"]
 TERMINAL: Final = frozenset({"TERMINATED", "INTERNAL_ERROR"})
+CANCELLED: Final = "Run cancelled."
+_GOING = "life_cycle NOT IN ('TERMINATED', 'INTERNAL_ERROR')"
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS run (
@@ -28,7 +31,8 @@ CREATE TABLE IF NOT EXISTS run (
   started_ms INTEGER,
   ended_ms INTEGER,
   output TEXT,
-  error TEXT
+  error TEXT,
+  run_type TEXT NOT NULL DEFAULT 'JOB_RUN'
 );
 CREATE INDEX IF NOT EXISTS run_parent ON run (parent_id);
 """
@@ -36,7 +40,11 @@ CREATE INDEX IF NOT EXISTS run_parent ON run (parent_id);
 
 @dataclass(frozen=True)
 class Run:
-    """A run of a job (``parent_id`` None, ``name`` the job's) or of one of its tasks. Times are Unix milliseconds."""
+    """A run (``parent_id`` None, ``name`` the job's or the one given) or of one of its tasks.
+
+    Times are Unix milliseconds. A task's parameters are its own only; ``task`` among them says what it does, where
+    its key does not.
+    """
 
     run_id: int
     parent_id: int | None
@@ -50,6 +58,7 @@ class Run:
     ended_ms: int | None
     output: str | None
     error: str | None
+    run_type: RunType
 
     @property
     def over(self) -> bool:
@@ -69,6 +78,8 @@ class RunStore:
         self._db.execute("PRAGMA journal_mode = WAL")
         self._db.execute("PRAGMA synchronous = FULL")
         self._db.executescript(_SCHEMA)
+        if "run_type" not in {row["name"] for row in self._db.execute("PRAGMA table_info(run)")}:
+            self._db.execute("ALTER TABLE run ADD COLUMN run_type TEXT NOT NULL DEFAULT 'JOB_RUN'")
 
     def close(self) -> None:
         """Close the file."""
@@ -76,17 +87,22 @@ class RunStore:
             self._db.close()
 
     def add(
-        self, job: str, tasks: Sequence[str], parameters: Mapping[str, str], idempotency_token: str | None = None
+        self,
+        name: str,
+        tasks: Mapping[str, Mapping[str, str]],
+        parameters: Mapping[str, str],
+        idempotency_token: str | None = None,
+        run_type: RunType = "JOB_RUN",
     ) -> tuple[Run, bool]:
-        """A queued run with its tasks. With a token that is known: that run, and False."""
+        """A queued run with its tasks and their own parameters. With a token that is known: that run, and False."""
         with self._lock:
             self._db.execute("BEGIN IMMEDIATE")
             try:
                 known = self._by_token(idempotency_token)
                 if known is None:
-                    run_id = self._insert(None, job, parameters, idempotency_token)
-                    for task in tasks:
-                        self._insert(run_id, task, {}, None)
+                    run_id = self._insert(None, name, parameters, idempotency_token, run_type)
+                    for task, own in tasks.items():
+                        self._insert(run_id, task, own, None, run_type)
                 else:
                     run_id = known
             except BaseException:
@@ -112,11 +128,50 @@ class RunStore:
             rows = self._db.execute("SELECT * FROM run WHERE parent_id = ? ORDER BY run_id", (run_id,)).fetchall()
         return [_run(row) for row in rows]
 
+    def newest(
+        self, names: Sequence[str] = (), *, active: bool | None = None, below: int | None = None, limit: int = 20
+    ) -> list[Run]:
+        """Runs (not of tasks), newest first: of some jobs, going on or over, with ids below one."""
+        where = ["parent_id IS NULL"]
+        values: list[str | int] = []
+        if names:
+            where.append(f"name IN ({', '.join('?' * len(names))}) AND run_type = 'JOB_RUN'")
+            values += names
+        if active is not None:
+            where.append(_GOING if active else f"NOT ({_GOING})")
+        if below is not None:
+            where.append("run_id < ?")
+            values.append(below)
+        query = f"SELECT * FROM run WHERE {' AND '.join(where)} ORDER BY run_id DESC LIMIT ?"  # noqa: S608 (own words)
+        with self._lock:
+            rows = self._db.execute(query, [*values, limit]).fetchall()
+        return [_run(row) for row in rows]
+
     def start(self, run_id: int) -> None:
-        """It runs now."""
+        """It runs now, unless it is to end already."""
         with self._lock:
             self._db.execute(
-                "UPDATE run SET life_cycle = 'RUNNING', started_ms = ? WHERE run_id = ?", (self._now(), run_id)
+                "UPDATE run SET life_cycle = iif(life_cycle = 'QUEUED', 'RUNNING', life_cycle), started_ms = ?"  # noqa: S608
+                f" WHERE run_id = ? AND {_GOING}",
+                (self._now(), run_id),
+            )
+
+    def terminate(self, run_id: int) -> None:
+        """It is to end, with its tasks."""
+        with self._lock:
+            self._db.execute(
+                f"UPDATE run SET life_cycle = 'TERMINATING' WHERE (run_id = ? OR parent_id = ?) AND {_GOING}",  # noqa: S608
+                (run_id, run_id),
+            )
+
+    def end_cancelled(self, run_id: int) -> None:
+        """End what is not over of a run and its tasks, as cancelled."""
+        with self._lock:
+            now = self._now()
+            self._db.execute(
+                "UPDATE run SET life_cycle = 'TERMINATED', result = 'CANCELED', message = ?, ended_ms = ?,"  # noqa: S608
+                f" started_ms = coalesce(started_ms, ?) WHERE (run_id = ? OR parent_id = ?) AND {_GOING}",
+                (CANCELLED, now, now, run_id, run_id),
             )
 
     def end(
@@ -141,19 +196,21 @@ class RunStore:
         """End every run and task that is not over as INTERNAL_ERROR; returns how many runs of jobs those were."""
         with self._lock:
             now = self._now()
-            where = "life_cycle NOT IN ('TERMINATED', 'INTERNAL_ERROR')"
-            runs = self._db.execute(f"SELECT count(*) FROM run WHERE parent_id IS NULL AND {where}").fetchone()[0]  # noqa: S608
+            runs = self._db.execute(f"SELECT count(*) FROM run WHERE parent_id IS NULL AND {_GOING}").fetchone()[0]  # noqa: S608
             self._db.execute(
                 "UPDATE run SET life_cycle = 'INTERNAL_ERROR', result = 'FAILED', message = ?, error = ?, ended_ms = ?,"  # noqa: S608
-                f" started_ms = coalesce(started_ms, ?) WHERE {where}",
+                f" started_ms = coalesce(started_ms, ?) WHERE {_GOING}",
                 (reason, reason, now, now),
             )
         return int(runs)
 
-    def _insert(self, parent: int | None, name: str, parameters: Mapping[str, str], token: str | None) -> int:
+    def _insert(
+        self, parent: int | None, name: str, parameters: Mapping[str, str], token: str | None, run_type: RunType
+    ) -> int:
         cursor = self._db.execute(
-            "INSERT INTO run (parent_id, name, parameters, idempotency_token, created_ms) VALUES (?, ?, ?, ?, ?)",
-            (parent, name, json.dumps(dict(parameters)), token, self._now()),
+            "INSERT INTO run (parent_id, name, parameters, idempotency_token, created_ms, run_type)"
+            " VALUES (?, ?, ?, ?, ?, ?)",
+            (parent, name, json.dumps(dict(parameters)), token, self._now(), run_type),
         )
         return int(cursor.lastrowid or 0)
 

@@ -1,0 +1,77 @@
+"""`spark/databricks.yml`: jobs that Databricks takes, and that are those of the analyser.
+
+`databricks-bundles` checks each job against the schema of the Jobs API (unknown fields, missing ones, wrong values).
+What it cannot know, such as the names of machine types, only a workspace can.
+"""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from dag_files import DAGS
+from databricks.bundles.jobs import Job
+from databricks.sdk import WorkspaceClient
+from databricks.sdk.core import Config
+
+SPARK = DAGS.parent / "spark"
+TEXT = (SPARK / "databricks.yml").read_text()
+BUNDLE: dict[str, Any] = yaml.safe_load(TEXT)
+JOBS: dict[str, dict[str, Any]] = BUNDLE["resources"]["jobs"]
+
+
+@pytest.mark.parametrize("key", JOBS)
+def test_databricks_takes_the_job(key: str) -> None:
+    job = Job.from_dict(JOBS[key])  # type: ignore[arg-type]
+    assert job.name == f"${{var.pipeline_id}}-{key}"
+    assert job.schedule is None, "Airflow starts it"
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"nope": 1}, {"tasks": [{"task_key": "x", "python_wheel_task": {"package": "x"}}]}, {"job_clusters": [{}]}],
+)
+def test_the_check_finds_what_it_looks_for(wrong: dict[str, Any]) -> None:
+    with pytest.raises((TypeError, ValueError, AttributeError)):
+        Job.from_dict({**JOBS["batch"], **wrong})  # type: ignore[arg-type]
+
+
+def test_variables_are_declared_and_used() -> None:
+    assert set(re.findall(r"\$\{var\.(\w+)\}", TEXT)) == set(BUNDLE["variables"])
+    assert all("description" in variable for variable in BUNDLE["variables"].values())
+
+
+def test_every_task_runs_on_a_cluster_of_its_job_and_in_the_wheel() -> None:
+    for job in JOBS.values():
+        clusters = {cluster["job_cluster_key"] for cluster in job["job_clusters"]}
+        for task in job["tasks"]:
+            assert task["job_cluster_key"] in clusters
+            assert task["libraries"] == [{"whl": "../dist/*.whl"}]
+            if "notebook_task" in task:
+                assert Path(SPARK / task["notebook_task"]["notebook_path"]).exists()
+
+
+@pytest.mark.parametrize("key", ["batch", "upkeep"])
+def test_it_is_the_job_that_the_analyser_shows(key: str, jobs_api: Any) -> None:
+    """Names, tasks, their order and the parameters: a DAG cannot tell the two apart."""
+    sdk = WorkspaceClient(config=Config(host=jobs_api.url, token=jobs_api.token))
+    (listed,) = sdk.jobs.list(name=f"pinterest-{key}", expand_tasks=True)
+    assert listed.settings is not None
+    shown = listed.settings.as_dict()
+    ours = JOBS[key]
+    assert [task["task_key"] for task in ours["tasks"]] == [task["task_key"] for task in shown["tasks"]]
+    assert [task.get("depends_on") for task in ours["tasks"]] == [task.get("depends_on") for task in shown["tasks"]]
+    assert ours["max_concurrent_runs"] == shown["max_concurrent_runs"] == 1
+    if key == "batch":
+        assert {one["name"]: one["default"] for one in ours["parameters"]} == {
+            one["name"]: one["default"] for one in shown["parameters"]
+        }
+
+
+def test_every_parameter_of_the_job_reaches_every_task() -> None:
+    names = {parameter["name"] for parameter in JOBS["batch"]["parameters"]}
+    for task in JOBS["batch"]["tasks"]:
+        given = task["python_wheel_task"]["named_parameters"]
+        assert given["task"] == task["task_key"]
+        assert {name for name, value in given.items() if value == f"{{{{job.parameters.{name}}}}}"} == names

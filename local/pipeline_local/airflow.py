@@ -1,0 +1,109 @@
+"""Airflow as one child: API server, scheduler and DAG processor over one SQLite file, no triggerer.
+
+``python -m pipeline_local.airflow`` starts the three and ends all of them when one ends, or on SIGTERM; then the
+runner starts all anew. What a task was doing is found again by the next scheduler. Settings are Airflow's own
+variables; those for every laptop stand in ``compose.yaml``.
+"""
+
+import json
+import logging
+import os
+import secrets
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+from service_kit.logs import configure_logging
+from service_kit.shutdown import Shutdown
+
+from pipeline_local.layout import Layout
+
+DATABASE: Final = "airflow.db"
+STOP_DEADLINE_S = 15.0
+POLL_S = 0.5
+_SECRETS: Final = ("AIRFLOW__API_AUTH__JWT_SECRET", "AIRFLOW__API__SECRET_KEY")
+
+logger = logging.getLogger(__name__)
+
+
+def command(layout: Layout, *arguments: str) -> list[str]:
+    """The argument list of one ``airflow`` command."""
+    return [str(layout.airflow_venv / "bin" / "python"), "-m", "airflow", *arguments]
+
+
+def environment(inherited: Mapping[str, str], home: Path) -> dict[str, str]:
+    """What every process of one Airflow needs: its folder, and secrets that all of them share, made once."""
+    home.mkdir(parents=True, exist_ok=True)
+    file = home / "secrets.json"
+    if not file.exists():
+        file.touch(mode=0o600)
+        file.write_text(json.dumps({name: secrets.token_urlsafe(48) for name in _SECRETS}), encoding="utf-8")
+    # Airflow's processes give themselves titles; without SPT_NOENV these would stand where the kernel shows a process'
+    # environment, and with it the mark by which the runner finds and ends them.
+    own = {"AIRFLOW_HOME": str(home), "SPT_NOENV": "1"}
+    return {**inherited, **own, **json.loads(file.read_text(encoding="utf-8"))}
+
+
+def prepare_database(layout: Layout, home: Path, env: Mapping[str, str]) -> None:
+    """Make the database, or bring one that another version of Airflow left up to this one.
+
+    Raises:
+        subprocess.CalledProcessError: Airflow could not change it; its words are on stderr.
+    """
+    version, pins = home / "database-version", (layout.tools / ".stamp-airflow").read_text(encoding="utf-8")
+    if not (home / DATABASE).exists():
+        shutil.copyfile(layout.airflow_venv / DATABASE, home / DATABASE)
+    elif not version.exists() or version.read_text(encoding="utf-8") != pins:
+        subprocess.run(command(layout, "db", "migrate"), env=env, check=True)
+    version.write_text(pins, encoding="utf-8")
+
+
+def run(layout: Layout, home: Path, host: str, port: int, shutdown: Shutdown) -> int:
+    """Run until asked to stop (returns 0) or one of the three ends (returns 1)."""
+    env = environment(os.environ, home)
+    prepare_database(layout, home, env)
+    commands = {
+        "api-server": ["api-server", "--host", host, "--port", str(port), "--workers", "1"],
+        # Its own server of log files would listen beyond loopback; the API server reads the files.
+        "scheduler": ["scheduler", "--skip-serve-logs"],
+        "dag-processor": ["dag-processor"],
+    }
+    children = {
+        name: subprocess.Popen(command(layout, *arguments), env=env, cwd=home) for name, arguments in commands.items()
+    }
+    ended: str | None = None
+    while not shutdown.wait(POLL_S) and ended is None:
+        ended = next((name for name, child in children.items() if child.poll() is not None), None)
+    if ended is not None:
+        logger.error("a part of Airflow ended", extra={"part": ended, "exit_code": children[ended].returncode})
+    _stop(list(children.values()))
+    return 0 if ended is None else 1
+
+
+def _stop(children: list[subprocess.Popen[bytes]]) -> None:
+    for child in children:
+        child.terminate()
+    deadline = time.monotonic() + STOP_DEADLINE_S
+    for child in children:
+        try:
+            child.wait(max(0.1, deadline - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            child.kill()
+            child.wait()
+
+
+def main() -> int:
+    """Composition root."""
+    configure_logging("airflow")
+    shutdown = Shutdown()
+    shutdown.install()
+    home = Path(os.environ["AIRFLOW_HOME"])
+    return run(Layout.of_checkout(), home, os.environ["AIRFLOW_HOST"], int(os.environ["AIRFLOW_PORT"]), shutdown)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,173 @@
+"""The notebooks of ``spark/notebooks``, run from their first cell to their last, with the platform's part faked."""
+
+import gzip
+import json
+import runpy
+import sys
+import xml.etree.ElementTree as ET
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, ClassVar
+
+import pytest
+from pipeline_contracts.names import KINDS, Names
+from pipeline_contracts.objects import ObjectName
+from pipeline_local.layout import Layout
+from pipeline_transforms.answers import ANSWERS
+from posts import write_generated
+from pyspark import cloudpickle
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql.datasource import DataSource, SimpleDataSourceStreamReader
+from raw_objects import post
+from recompute import recompute
+from spark_kit.jvm import JvmConfig
+from spark_kit.session import SessionConfig, build_session, stop_session
+
+pytestmark = pytest.mark.spark
+
+NOTEBOOKS = Path(__file__).parents[2] / "spark" / "notebooks"
+NAMES = Names()
+
+
+class Widgets:
+    """``dbutils.widgets``: a job's parameter wins over a default."""
+
+    def __init__(self, given: dict[str, str]) -> None:
+        self._values = given
+
+    def text(self, name: str, default: str) -> None:
+        self._values.setdefault(name, default)
+
+    def dropdown(self, name: str, default: str, choices: Sequence[str]) -> None:
+        self.text(name, default)
+        assert self._values[name] in choices
+
+    def get(self, name: str) -> str:
+        return self._values[name]
+
+
+class Platform:
+    """What a notebook finds around it."""
+
+    def __init__(self, spark: Any, **widgets: str) -> None:
+        self.shown: list[Any] = []
+        self.pictures: list[str] = []
+        self.spark = spark
+        self.files: dict[str, str] = {}
+        file_system = SimpleNamespace(
+            mounts=lambda: [SimpleNamespace(mountPoint=point, source=source) for point, source in self.files.items()],
+            mount=lambda source, mount_point: self.files.update({mount_point: source}),
+            refreshMounts=lambda: True,
+            ls=lambda path: [path],
+        )
+        self.dbutils = SimpleNamespace(widgets=Widgets(widgets), fs=file_system)
+
+    def run(self, name: str) -> None:
+        around = {
+            "spark": self.spark,
+            "dbutils": self.dbutils,
+            "display": lambda value: self.shown.append(value.collect() if isinstance(value, DataFrame) else value),
+            "displayHTML": self.pictures.append,
+        }
+        runpy.run_path(str(NOTEBOOKS / f"{name}.py"), init_globals=around)
+
+
+@pytest.fixture(scope="module")
+def spark() -> Iterator[SparkSession]:
+    layout = Layout.of_checkout()
+    jvm = JvmConfig(jars_dir=layout.spark_jars, archive_dir=layout.class_archives, short_lived=True)
+    session = build_session(SessionConfig("notebooks", jvm))
+    yield session
+    stop_session(session)
+
+
+def test_batch_shows_the_eight_questions(spark: SparkSession, tmp_path: Path) -> None:
+    source = write_generated(tmp_path / "source", 300, 7)
+    for kind in KINDS:
+        lines = (source / f"{kind}.jsonl").read_text().splitlines()
+        rows = [
+            json.dumps({"offset": number, "value": json.loads(line), "key": None, "timestamp": "2026-01-01T00:00:00Z"})
+            for number, line in enumerate(lines)
+        ]
+        file = tmp_path / "raw" / ObjectName(NAMES.topic(kind), 0, 0, None).key
+        file.parent.mkdir(parents=True)
+        file.write_bytes(gzip.compress("".join(f"{row}\n" for row in rows).encode()))
+    platform = Platform(spark, root=(tmp_path / "raw").as_uri())
+    platform.run("batch")
+    answers = dict(
+        zip(ANSWERS, [[row.asDict() for row in rows] for rows in platform.shown[-len(ANSWERS) :]], strict=True)
+    )
+    expected = recompute(source)
+    assert answers == {name: expected[name] for name in ANSWERS}
+    assert len(platform.pictures) == len(ANSWERS)
+    assert all(ET.fromstring(picture).tag.endswith("svg") for picture in platform.pictures)
+    assert len(platform.shown) == 3 * len(KINDS) + len(ANSWERS)
+
+
+class FakeKinesis(DataSource):
+    """Databricks' columns, three records per stream: a good one, one that is no JSON, a good one."""
+
+    @classmethod
+    def name(cls) -> str:
+        return "kinesis"
+
+    def schema(self) -> str:
+        return (
+            "partitionKey string, data binary, stream string, shardId string, sequenceNumber string, "
+            "approximateArrivalTimestamp timestamp"
+        )
+
+    def simpleStreamReader(self, schema: Any) -> SimpleDataSourceStreamReader:
+        return _Records(self.options["streamName"])
+
+
+class _Records(SimpleDataSourceStreamReader):
+    data: ClassVar[dict[str, list[bytes]]] = {
+        NAMES.stream(kind): [json.dumps(post(0)[kind]).encode(), b"nonsense", json.dumps(post(2)[kind]).encode()]
+        for kind in KINDS
+    }
+
+    def __init__(self, stream: str) -> None:
+        at = datetime(2026, 1, 1, tzinfo=UTC)
+        self._rows = [
+            ("key", data, stream, "shardId-000000000000", f"{number:056d}", at)
+            for number, data in enumerate(self.data[stream])
+        ]
+
+    def initialOffset(self) -> dict[str, int]:
+        return {"next": 0}
+
+    def read(self, start: dict[str, int]) -> tuple[Iterator[Any], dict[str, int]]:
+        return iter(self._rows[start["next"] :]), {"next": len(self._rows)}
+
+    def readBetweenOffsets(self, start: dict[str, int], end: dict[str, int]) -> Iterator[Any]:
+        return iter(self._rows[start["next"] : end["next"]])
+
+
+def test_stream_takes_each_record_once(spark: SparkSession, tmp_path: Path) -> None:
+    cloudpickle.register_pickle_by_value(sys.modules[__name__])  # type: ignore[no-untyped-call]  # workers cannot import it
+    spark.dataSource.register(FakeKinesis)
+    lake = (tmp_path / "lake").as_uri()
+    for _ in range(2):
+        platform = Platform(spark, lake_uri=lake, once="true")
+        platform.run("stream")
+        assert [sorted(row["ind"] for row in rows) for rows in platform.shown] == [[0, 2]] * len(KINDS)
+    bad = spark.read.format("delta").load(f"{lake}/quarantine/stream").collect()
+    assert sorted((row["log_id"], row["offset"][-1], row["reason"]) for row in bad) == [
+        (NAMES.stream(kind), "1", "not_json") for kind in sorted(KINDS)
+    ]
+
+
+def test_mount_mounts_or_makes_a_volume() -> None:
+    statements: list[str] = []
+    platform = Platform(SimpleNamespace(sql=statements.append))
+    platform.run("mount")
+    assert len(statements) == 3
+    assert platform.shown == [["/Volumes/main/pinterest/raw/topics"]]
+    old = Platform(SimpleNamespace(), way="mount")
+    for _ in range(2):
+        old.run("mount")
+    assert old.files == {"/mnt/pinterest-raw": "s3a://pinterest-raw"}
+    assert old.shown[-1] == ["/mnt/pinterest-raw/topics"]
