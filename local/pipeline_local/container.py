@@ -20,7 +20,7 @@ from pipeline_local.topology import Service, TopologyError
 ELSEWHERE = {
     "up": "docker compose up --wait",
     "down": "docker compose down",
-    "reset": "docker compose down -v",
+    "reset": "docker compose --profile '*' down -v",
     "status": "docker compose ps",
     "logs": "docker compose logs SERVICE",
     "send": "docker compose run --rm emitter",

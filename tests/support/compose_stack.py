@@ -104,4 +104,6 @@ class ComposeStack:
 
     def _end(self) -> None:
         engine.remove_containers(self.environment["COMPOSE_PROJECT_NAME"])  # `down` leaves those of `run` alone
-        self.compose("down", "--volumes", "--remove-orphans", "--timeout", "10", check=False)
+        # Without the profiles, the ledger's volume would stay.
+        engine.compose("down", "--volumes", "--timeout", "10", environment=self.environment, check=False)
+        assert not engine.left_of(self.environment["COMPOSE_PROJECT_NAME"])

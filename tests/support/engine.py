@@ -73,6 +73,17 @@ def remove_containers(project: str) -> None:
         subprocess.run(["docker", "rm", "-fv", *numbers], capture_output=True, check=False)
 
 
+def left_of(project: str) -> list[str]:
+    """Volumes, networks and containers of a Compose project that are still there."""
+    label = f"label=com.docker.compose.project={project}"
+    listings = (["volume", "ls", "-q"], ["network", "ls", "-q"], ["ps", "-aq"])
+    done = [
+        subprocess.run(["docker", *one, "--filter", label], capture_output=True, text=True, check=True)
+        for one in listings
+    ]
+    return [name for one in done for name in one.stdout.split()]
+
+
 def described(name: str, variables: dict[str, str]) -> dict[str, Any]:
     """One service of compose.yaml, with these variables over those of .env."""
     known = read_variables(ROOT / ".env", {}) | variables
