@@ -1,15 +1,15 @@
 """Keeps the popularity: one thread computes what commits have touched, shows it to the API, and stores it.
 
 The API sees a profile as soon as it is computed. The table follows some seconds later, because each of its commits
-writes whole files again. What it does not show yet is marked in ``posts``, and shown after a crash, too.
+writes whole files again; what a crash loses of that is computed again at the next start.
 """
 
 import logging
-import sqlite3
 import threading
-from collections.abc import Callable
+from collections.abc import Mapping
 from dataclasses import dataclass
 
+from pipeline_contracts.names import KINDS, Names
 from py4j.protocol import Py4JError
 from pyspark.errors import PySparkException
 from service_kit.clock import Clock
@@ -21,14 +21,10 @@ from stream_reader.arrivals import Arrivals, Touched
 from stream_reader.index import Index
 from stream_reader.latency import Latencies
 from stream_reader.metrics import Metrics
-from stream_reader.posts import Posts
-from stream_reader.profile_table import Note, ProfileTable
-from stream_reader.score import Profile, profile_of
+from stream_reader.profiles import Profile, Profiles
+from stream_reader.tables import stream_table
 
 logger = logging.getLogger(__name__)
-
-FAILURES = (PySparkException, Py4JError, sqlite3.Error)
-_ALL_AT_ONCE = 1_000
 
 
 @dataclass(frozen=True)
@@ -47,36 +43,33 @@ class Popularity:
 
     def __init__(
         self,
-        posts: Posts,
-        table: ProfileTable,
+        profiles: Profiles,
         index: Index,
         *,
         arrivals: Arrivals,
-        catch_up: Callable[[], bool],
+        names: Names,
         pace: Pace,
         metrics: Metrics,
         latencies: Latencies,
         retries: RetryPolicy,
     ) -> None:
-        self._posts = posts
-        self._table = table
+        self._profiles = profiles
         self._index = index
         self._arrivals = arrivals
-        self._catch_up = catch_up
+        self._names = names
         self._pace = pace
         self._metrics = metrics
         self._latencies = latencies
         self._retries = retries
         self._clock: Clock = retries.clock
         self._stop = threading.Event()
-        self._pending: dict[str, tuple[Profile, int]] = {}
+        self._pending: dict[str, Profile] = {}
+        self._pending_since: float | None = None
+        self._covered: dict[str, int] = {}
         self._next_commit = 0.0
         self._working_since: float | None = None
-        self._anew = False
         self._loaded = False
         self._error: str | None = None
-        self.caught_up = threading.Event()
-        """Set once the posts are those of the tables; the queries wait for it."""
         self.committing = threading.Lock()
         """Held while the table is written; upkeep takes it, too."""
 
@@ -85,8 +78,8 @@ class Popularity:
         waits = self._retries.waits()
         while session_alive():
             try:
-                self.step()
-            except FAILURES as error:
+                self._step()
+            except (PySparkException, Py4JError) as error:
                 if not session_alive():
                     return
                 self._error = str(error).strip().splitlines()[0][:500] if str(error) else type(error).__name__
@@ -122,83 +115,87 @@ class Popularity:
         since = [one for one in (self._working_since, self._arrivals.waiting_since()) if one is not None]
         return self._clock.monotonic() - min(since) if since else 0.0
 
-    def step(self) -> None:
-        """Compute what waits, and store what is due; blocks until something waits, for a second at most."""
+    def _step(self) -> None:
         if not self._loaded:
             self._load()
         if not self._stop.is_set():
             self._arrivals.wait(self._pace.idle_wait_s)
+        now = self._clock.monotonic()
+        due = bool(self._pending) and (now >= self._next_commit or self._stop.is_set())
         if self._arrivals.waiting_since() is not None:
-            self._compute(self._arrivals.take())
-        if self._pending and (self._clock.monotonic() >= self._next_commit or self._stop.is_set()):
+            # Versions first: what they hold is then among what is taken.
+            versions = self._versions() if due or self._stop.is_set() else None
+            self._compute(self._arrivals.take(), versions)
+        elif due:
+            self._covered = self._versions()
+            due = self._arrivals.waiting_since() is None
+        if due:
             self._commit()
-        self._metrics.popularity_age.set(self.age_s)
-        self._metrics.profiles.set(len(self._index))
+        self._publish()
         if not self._stop.is_set():
             self._stop.wait(self._pace.interval_s)
 
     def _load(self) -> None:
-        if not self.caught_up.is_set():
-            self._anew = self._catch_up() or self._anew
-            self.caught_up.set()
-        note = self._table.note()
-        shown = note is not None and note.commit >= self._posts.commits()
-        if self._anew or not shown or note.half_life_s != self._index.half_life_s:
-            self._rebuild()
-        else:
-            self._index.put(self._table.load())
-            if dirty := self._posts.dirty():
-                self._arrivals.put_back(Touched(dirty, since=self._clock.monotonic()))
+        versions = self._versions()
+        self._index.put(self._profiles.load())
+        missed = self._profiles.missed(self._arrivals.limit)
         self._loaded = True
-        logger.info("profiles are loaded", extra={"profiles": len(self._index)})
+        logger.info("profiles loaded", extra={"profiles": len(self._index), "missed_posts": len(missed.inds)})
+        self._covered = versions
+        if missed:
+            missed.since = self._clock.monotonic()
+            self._arrivals.put_back(missed)
 
-    def _rebuild(self) -> None:
-        """All profiles, where the table is not known to show what it should."""
-        names = self._posts.posters()
-        logger.info("all profiles are computed", extra={"profiles": len(names)})
-        every: dict[str, tuple[Profile, int]] = {}
-        for first in range(0, len(names), _ALL_AT_ONCE):
-            every |= self._computed(set(names[first : first + _ALL_AT_ONCE]))
-        profiles = [profile for profile, _ in every.values()]
-        with self.committing:
-            note = self._next_note()
-            self._table.replace(profiles, note)
-        self._posts.committed(note.commit, {name: change for name, (_, change) in every.items()})
-        self._index.replace(profiles)
-        self._anew = False
-
-    def _compute(self, touched: Touched) -> None:
+    def _compute(self, touched: Touched, versions: Mapping[str, int] | None) -> None:
         self._working_since = touched.since
         try:
             with self._metrics.popularity_seconds.time():
-                computed = self._computed(touched.posters)
-                self._index.put(profile for profile, _ in computed.values())
+                if touched.everything:
+                    self._rebuild()
+                else:
+                    self._take_in(self._profiles.compute(touched, self._clock.now()))
         except BaseException:
             self._arrivals.put_back(touched)
             raise
         finally:
             self._working_since = None
-        if computed and not self._pending:
-            self._next_commit = max(self._next_commit, self._clock.monotonic() + self._pace.commit_s)
-        self._pending |= computed
+        if versions is not None:
+            self._covered = dict(versions)
         now_ms = self._clock.now().timestamp() * 1000
         self._latencies.add(now_ms - arrived for arrived in touched.arrived_ms)
 
-    def _computed(self, posters: set[str]) -> dict[str, tuple[Profile, int]]:
-        """The profiles as they are now, and the change up to which."""
-        change, found = self._posts.read(posters)
-        as_of, half_life_s = self._clock.now(), self._index.half_life_s
-        return {name: (profile_of(name, posts, as_of, half_life_s), change) for name, posts in found.items()}
+    def _take_in(self, computed: list[Profile]) -> None:
+        self._index.put(computed)
+        if computed and not self._pending:
+            self._next_commit = max(self._next_commit, self._clock.monotonic() + self._pace.commit_s)
+        self._pending.update({profile["poster_name"]: profile for profile in computed})
+
+    def _rebuild(self) -> None:
+        logger.info("all profiles are computed")
+        versions = self._versions()
+        with self.committing:
+            profiles = self._profiles.rebuild(versions, self._clock.now())
+        self._index.replace(profiles)
+        self._pending.clear()
+        self._covered = versions
 
     def _commit(self) -> None:
-        shown = self._pending
+        changed = list(self._pending.values())
         with self.committing, self._metrics.profiles_commit_seconds.time():
-            note = self._next_note()
-            written = self._table.merge([profile for profile, _ in shown.values()], note)
-        self._posts.committed(note.commit, {name: change for name, (_, change) in shown.items()})
-        self._pending = {}
+            written = self._profiles.commit(changed, self._covered)
+        self._pending.clear()
         rest_s = written / (self._pace.mib_per_s * 1024 * 1024)
         self._next_commit = self._clock.monotonic() + max(self._pace.commit_s, rest_s)
 
-    def _next_note(self) -> Note:
-        return Note(self._posts.commits() + 1, self._index.half_life_s)
+    def _versions(self) -> dict[str, int]:
+        """Versions of the stream tables, all of whose rows are handed over."""
+        versions = {}
+        for kind in KINDS:
+            table = stream_table(self._names, kind)
+            with self._arrivals.committing(kind):
+                versions[table] = self._profiles.lake.version(table)
+        return versions
+
+    def _publish(self) -> None:
+        self._metrics.popularity_age.set(self.age_s)
+        self._metrics.profiles.set(len(self._index))
