@@ -19,6 +19,8 @@ from pipeline_local.audit.report import EXIT_EQUAL, EXIT_FLOWING, EXIT_MISSING, 
 from pipeline_local.installation import Installation
 from pipeline_local.status import Status
 
+NARROW = 120
+"""Columns of a console on which a coordinate takes more than one line."""
 STAGES = ("acknowledged", "in_log", "in_objects", "in_bronze", "unacknowledged")
 FATES = ("current", "superseded", "repeated", "quarantined", "dead_lettered", "expired", "in_flight")
 NOT_OF_STREAMS = {"in_objects", "in_bronze", "dead_lettered"}
@@ -133,8 +135,9 @@ def print_quarantine(console: Console, rows: list[dict[str, Any]], limit: int) -
         counts.add_row(path, *why, str(count))
     console.print(counts)
     table = Table()
-    for title in ("topic or stream", "partition", "offset", "reason"):
-        table.add_column(title, overflow="fold")  # a coordinate that is cut off finds nothing
+    # Folded, since a coordinate that is cut off finds nothing.
+    for title, narrow in (("topic or stream", 16), ("partition", 11), ("offset", 10), ("reason", 12)):
+        table.add_column(title, overflow="fold", width=narrow if console.width < NARROW else None)
     table.add_column("text")
     for row in rows[:limit]:
         table.add_row(

@@ -148,7 +148,7 @@ def test_kinesis_reader_delta(cluster: Cluster, sent: dict[str, Any], tmp_path: 
 
     def arrived() -> bool:
         lake = copied(reader, tmp_path, tables)
-        return sum(len(lake.rows(table)) for table in tables) == sum(sent["sent"].values())
+        return bool(sum(len(lake.rows(table)) for table in tables) == sum(sent["sent"].values()))
 
     wait_until("all events in the stream's tables", arrived, 120, poll_s=2)
 
