@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 from deltalake import write_deltalake
 from pipeline_contracts.names import KINDS, Kind, Names
@@ -250,7 +251,9 @@ def test_thousands_of_small_commits_stay_few_files(lake: StreamLake, tmp_path: P
     commits = 1_500
     for number in range(1, commits + 1):
         index = row.schema.get_field_index("ind")
-        write_deltalake(folder, row.set_column(index, row.schema.field("ind"), [[number]]), mode="append")
+        write_deltalake(
+            folder, row.set_column(index, row.schema.field("ind"), pa.array([number], pa.int32())), mode="append"
+        )
         if number % 500 == 0:
             assert upkeep.keep(kept)
     assert not upkeep.keep(kept)
