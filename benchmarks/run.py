@@ -19,6 +19,7 @@ FULL = {
     "s3-sink": ["s3_sink_drain.py"],
     "answers": ["answers.py", "--posts", "400000"],
     "analysis": ["analysis.py", "--posts", "10000", "400000"],
+    "kinesis": ["kinesis_drain.py", "--localstack", "20000"],
     "system": ["system.py", "--cold"],
     "containers": ["containers.py", "--cold"],
 }
@@ -27,6 +28,7 @@ QUICK = {
     "s3-sink": ["s3_sink_drain.py", "--records", "50000", "--runs", "1"],
     "answers": ["answers.py", "--posts", "40000"],
     "analysis": ["analysis.py", "--posts", "10000"],
+    "kinesis": ["kinesis_drain.py", "--records", "100000", "--runs", "1"],
     "system": ["system.py"],
     "containers": ["containers.py"],
 }
