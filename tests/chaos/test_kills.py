@@ -93,5 +93,5 @@ def test_kafka_wiped_between_two_runs_begins_a_new_log(tmp_path: Path, raw: Path
     with stack:
         stack.pipeline("send", "--source", str(raw))
         must_equal_the_raw_files(stack, raw)
-        rows = stack.json("audit", check=False)["rows"]
+        rows = stack.json("audit", "--path", "batch", check=False)["rows"]
         assert len({row["log_id"] for row in rows}) == 6

@@ -135,4 +135,4 @@ def test_no_file_but_cis_knows_how_a_machine_gets_its_engine() -> None:
     listed = subprocess.run(
         ["git", "grep", "-l", "shared/" + "docker"], cwd=ROOT, capture_output=True, text=True, check=False
     )
-    assert set(listed.stdout.split()) == {".ci/run"}
+    assert set(listed.stdout.split()) <= {".ci/run"}
