@@ -30,9 +30,9 @@ _SECRETS: Final = ("AIRFLOW__API_AUTH__JWT_SECRET", "AIRFLOW__API__SECRET_KEY")
 logger = logging.getLogger(__name__)
 
 
-def command(layout: Layout, *arguments: str) -> list[str]:
-    """The argument list of one ``airflow`` command."""
-    return [str(layout.airflow_venv / "bin" / "python"), "-m", "airflow", *arguments]
+def command(venv: Path, *arguments: str) -> list[str]:
+    """The argument list of one ``airflow`` command; ``venv`` is Airflow's own environment."""
+    return [str(venv / "bin" / "python"), "-m", "airflow", *arguments]
 
 
 def environment(inherited: Mapping[str, str], home: Path) -> dict[str, str]:
@@ -48,24 +48,29 @@ def environment(inherited: Mapping[str, str], home: Path) -> dict[str, str]:
     return {**inherited, **own, **json.loads(file.read_text(encoding="utf-8"))}
 
 
-def prepare_database(layout: Layout, home: Path, env: Mapping[str, str]) -> None:
+def prepare_database(venv: Path, home: Path, env: Mapping[str, str]) -> None:
     """Make the database, or bring one that another version of Airflow left up to this one.
 
     Raises:
         subprocess.CalledProcessError: Airflow could not change it; its words are on stderr.
     """
-    version, pins = home / "database-version", (layout.tools / ".stamp-airflow").read_text(encoding="utf-8")
+    version, installed = home / "database-version", _installed(venv)
     if not (home / DATABASE).exists():
-        shutil.copyfile(layout.airflow_venv / DATABASE, home / DATABASE)
-    elif not version.exists() or version.read_text(encoding="utf-8") != pins:
-        subprocess.run(command(layout, "db", "migrate"), env=env, check=True)
-    version.write_text(pins, encoding="utf-8")
+        shutil.copyfile(venv / DATABASE, home / DATABASE)
+    elif not version.exists() or version.read_text(encoding="utf-8") != installed:
+        subprocess.run(command(venv, "db", "migrate"), env=env, check=True)
+    version.write_text(installed, encoding="utf-8")
 
 
-def run(layout: Layout, home: Path, host: str, port: int, shutdown: Shutdown) -> int:
+def _installed(venv: Path) -> str:
+    """Airflow's version, such as ``apache_airflow-3.2.1.dist-info``, read without starting its Python."""
+    return next(venv.glob("lib/python*/site-packages/apache_airflow-*.dist-info")).name
+
+
+def run(venv: Path, home: Path, host: str, port: int, shutdown: Shutdown) -> int:
     """Run until asked to stop (returns 0) or one of the three ends (returns 1)."""
     env = environment(os.environ, home)
-    prepare_database(layout, home, env)
+    prepare_database(venv, home, env)
     commands = {
         "api-server": ["api-server", "--host", host, "--port", str(port), "--workers", "1"],
         # Its own server of log files would listen beyond loopback; the API server reads the files.
@@ -73,7 +78,7 @@ def run(layout: Layout, home: Path, host: str, port: int, shutdown: Shutdown) ->
         "dag-processor": ["dag-processor"],
     }
     children = {
-        name: subprocess.Popen(command(layout, *arguments), env=env, cwd=home) for name, arguments in commands.items()
+        name: subprocess.Popen(command(venv, *arguments), env=env, cwd=home) for name, arguments in commands.items()
     }
     ended: str | None = None
     while not shutdown.wait(POLL_S) and ended is None:
@@ -102,7 +107,8 @@ def main() -> int:
     shutdown = Shutdown()
     shutdown.install()
     home = Path(os.environ["AIRFLOW_HOME"])
-    return run(Layout.of_checkout(), home, os.environ["AIRFLOW_HOST"], int(os.environ["AIRFLOW_PORT"]), shutdown)
+    venv = Path(os.environ.get("AIRFLOW_VENV") or Layout.of_checkout().airflow_venv)
+    return run(venv, home, os.environ["AIRFLOW_HOST"], int(os.environ["AIRFLOW_PORT"]), shutdown)
 
 
 if __name__ == "__main__":

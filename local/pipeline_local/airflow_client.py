@@ -27,7 +27,7 @@ class AirflowError(RuntimeError):
 
 @dataclass(frozen=True)
 class TaskRun:
-    """One try of one task. ``seconds`` is 0 where it never ran."""
+    """One try of one task. ``seconds`` is 0 where it never ran, and where the clock was set back while it did."""
 
     task: str
     state: str
@@ -37,7 +37,8 @@ class TaskRun:
     @classmethod
     def of(cls, document: Mapping[str, Any]) -> Self:
         """As the API shows it."""
-        return cls(document["task_id"], document["state"] or "", document["try_number"], document["duration"] or 0.0)
+        seconds = max(0.0, document["duration"] or 0.0)
+        return cls(document["task_id"], document["state"] or "", document["try_number"], seconds)
 
 
 @dataclass(frozen=True)
@@ -57,8 +58,10 @@ class AirflowClient:
         AirflowError: from every method.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, page: str | None = None) -> None:
+        """``page`` is where a person's browser finds it; None: at ``url``, too."""
         self._url = url
+        self._page = page or url
         self._http = urllib3.PoolManager(timeout=30, retries=False)
 
     def trigger(self, dag_id: str, params: Mapping[str, Any]) -> DagRun:
@@ -113,7 +116,7 @@ class AirflowClient:
 
     def _run(self, dag_id: str, document: Mapping[str, Any]) -> DagRun:
         run_id = document["dag_run_id"]
-        return DagRun(run_id, document["state"], f"{self._url}/dags/{quote(dag_id)}/runs/{quote(run_id)}")
+        return DagRun(run_id, document["state"], f"{self._page}/dags/{quote(dag_id)}/runs/{quote(run_id)}")
 
     def _broken_dags(self) -> str:
         errors = self._get("/importErrors")["import_errors"]

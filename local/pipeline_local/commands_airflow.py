@@ -20,9 +20,10 @@ def client(installation: Installation) -> AirflowClient:
     Raises:
         InstallationError: it was left out.
     """
-    if "airflow" not in installation.topology.services:
+    if not installation.has("airflow"):
         raise InstallationError(f"Airflow is left out by {WITHOUT}; `pipeline analyse` needs none")
-    return AirflowClient(installation.service("airflow").url)
+    service = installation.service("airflow")
+    return AirflowClient(service.url, service.environment.get("AIRFLOW_PAGE"))
 
 
 @click.command()

@@ -56,16 +56,24 @@ class ContainerInstallation(Installation):
         """This container's environment."""
         return dict(self.environment)
 
+    def has(self, name: str) -> bool:
+        """Whether this container is told where a service is."""
+        return _address_variable(name) in self.environment
+
     def service(self, name: str) -> Service:
         """One service as this container reaches it.
 
         Raises:
             TopologyError: a command needs the address of a service that compose.yaml does not give to ``cli``.
         """
-        variable = f"{name.upper().replace('-', '_')}_ADDRESS"
+        variable = _address_variable(name)
         return Service(
             name, dict(self.environment), None, variable, (), is_job=False, address=self.environment.get(variable)
         )
+
+
+def _address_variable(service: str) -> str:
+    return f"{service.upper().replace('-', '_')}_ADDRESS"
 
 
 class LookGroup(CommandGroup):
@@ -89,6 +97,7 @@ def look(context: click.Context) -> None:
     docker compose run --rm cli analyse         turn what arrived into answers
     docker compose run --rm cli answers         print them
     docker compose run --rm cli audit           account for every record
+    docker compose run --rm cli trigger --wait  the same analysis, by Airflow
     """
     context.obj = ContainerInstallation.of(os.environ)
 

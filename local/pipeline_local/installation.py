@@ -51,6 +51,10 @@ class Installation:
         """Topics, bucket and tables of this deployment."""
         return Names(self.variables["PIPELINE_ID"])
 
+    def has(self, name: str) -> bool:
+        """Whether a service is part of this installation."""
+        return name in self.topology.services
+
     def service(self, name: str) -> Service:
         """One service, with loopback addresses."""
         return self.topology[name]

@@ -1,20 +1,18 @@
 """How each service of ``compose.yaml`` runs as a process: its command, its folders, its readiness probe."""
 
 import http.client
-import json
 import os
 import socket
 import sys
 from collections.abc import Callable
 from dataclasses import replace
 
-from pipeline_local import kafka, localstack
+from pipeline_local import airflow_health, kafka, localstack
 from pipeline_local.command import Command
 from pipeline_local.layout import Layout
 from pipeline_local.topology import LOOPBACK, Service
 
 PROBE_TIMEOUT_S = 5
-AIRFLOW_PARTS = ("metadatabase", "scheduler", "dag_processor")
 
 # Inherited by every child: where programs, and certificates are found on this machine.
 _INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "SSL_CERT_FILE")
@@ -110,10 +108,8 @@ def _answers_200(port: int, path: str) -> bool:
 
 
 def _airflow_is_healthy(port: int) -> bool:
-    """It answers 200 also while a part of it does not work; the answer names each part."""
-    answer = _answer(port, "/api/v2/monitor/health")
-    parts = json.loads(answer) if answer else {}
-    return bool(parts) and all(parts[name]["status"] == "healthy" for name in AIRFLOW_PARTS)
+    answer = _answer(port, airflow_health.PATH)
+    return answer is not None and not airflow_health.unhealthy(answer)
 
 
 def _answer(port: int, path: str) -> bytes | None:

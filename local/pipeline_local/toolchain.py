@@ -128,7 +128,11 @@ def _install_airflow(layout: Layout) -> None:
     """Its environment, and an empty database, which takes as long to make as all else at its start."""
     _make_venv("Airflow", layout.airflow_venv, layout.root / "requirements" / "airflow.txt")
     with tempfile.TemporaryDirectory() as home:
-        _call("Airflow's database", airflow.command(layout, "db", "migrate"), airflow.environment({}, Path(home)))
+        _call(
+            "Airflow's database",
+            airflow.command(layout.airflow_venv, "db", "migrate"),
+            airflow.environment({}, Path(home)),
+        )
         shutil.copyfile(Path(home) / airflow.DATABASE, layout.airflow_venv / airflow.DATABASE)
 
 

@@ -2,8 +2,7 @@
 
 Of each service it reads ``environment`` (a mapping), ``ports`` (one entry, published on loopback), ``depends_on``
 and ``profiles``; values may hold ``${NAME}``. All else is for Docker, and so is a service of the profile
-``containers`` as a whole; one of the profile ``processes`` is for this runner alone. ``tests/policy`` keeps the file
-inside that subset.
+``containers`` as a whole. ``tests/policy`` keeps the file inside that subset.
 """
 
 import re
@@ -17,7 +16,7 @@ import yaml
 _VARIABLE = re.compile(r"\$\{([A-Z0-9_]+)\}")
 _PORT = re.compile(r"127\.0\.0\.1:(\d+):(\d+)")
 LOOPBACK = "127.0.0.1"
-CONTAINERS_ONLY, PROCESSES_ONLY = "containers", "processes"
+CONTAINERS_ONLY = "containers"
 WITHOUT = "PIPELINE_WITHOUT"
 
 
@@ -107,7 +106,7 @@ def read_topology(compose_file: Path, variables: Mapping[str, str]) -> Topology:
         port, setting = ports[name]
         address = None if port is None else f"{LOOPBACK}:{port}"
         waits_for = tuple(service.get("depends_on", {}))
-        is_job = bool(set(service.get("profiles", [])) - {PROCESSES_ONLY})
+        is_job = bool(service.get("profiles"))
         services[name] = Service(name, environment, port, setting, waits_for, is_job, address)
     return Topology(services)
 

@@ -27,7 +27,7 @@ def test_new_posts_become_new_answers(stack: Stack, tmp_path_factory: pytest.Tem
     said = stack.pipeline("trigger", "--wait").stdout
     port = stack.environment["AIRFLOW_PORT"]
     assert f"started: http://127.0.0.1:{port}/dags/pinterest_batch/runs/" in said
-    assert re.findall(r"^(\w+): success, \d+\.\d s$", said, re.MULTILINE) == STEPS
+    assert re.findall(r"^(\w+): success, \d+\.\d s$", said, re.MULTILINE) == STEPS, said
     assert said.endswith("the run is success\n")
     expected = recompute(source)
     answers = stack.answers()

@@ -1,5 +1,5 @@
-"""kill -9 of each process in the middle of a run, restarted by the runner: the answers are those of the raw files,
-and every record is accounted for."""
+"""kill -9 of each process of the batch path in the middle of a run, restarted by the runner: the answers are those of
+the raw files, and every record is accounted for. (The stream reader has tests of its own, in ``tests/integration``.)"""
 
 import shutil
 import sqlite3
@@ -11,6 +11,7 @@ from posts import write_generated
 from recompute import recompute
 from stack import Stack
 
+BATCH_ALONE = "airflow,stream-reader"
 EVENTS = 12_000
 SEED = 11
 RATE = "1500"
@@ -48,7 +49,7 @@ def must_equal_the_raw_files(stack: Stack, raw: Path) -> None:
 
 @pytest.mark.parametrize("service", ["kafka", "proxy", "s3-sink", "localstack"])
 def test_killed_while_events_flow(service: str, tmp_path: Path, raw: Path) -> None:
-    with Stack(tmp_path / "state") as stack:
+    with Stack(tmp_path / "state", without=BATCH_ALONE) as stack:
         sending = stack.start("send", "--source", str(raw), "--rate", RATE)
         await_acknowledged(stack, EVENTS // 4)
         pid = stack.kill(service)
@@ -59,7 +60,7 @@ def test_killed_while_events_flow(service: str, tmp_path: Path, raw: Path) -> No
 
 
 def test_analyser_killed_while_it_analyses(tmp_path: Path, raw: Path) -> None:
-    with Stack(tmp_path / "state") as stack:
+    with Stack(tmp_path / "state", without=BATCH_ALONE) as stack:
         stack.pipeline("send", "--source", str(raw))
         analysing = stack.start("analyse")
         bronze = stack.home / "lake" / "bronze" / "events" / "_delta_log"
@@ -73,7 +74,7 @@ def test_analyser_killed_while_it_analyses(tmp_path: Path, raw: Path) -> None:
 
 
 def test_emitter_killed_goes_on_from_its_ledger(tmp_path: Path, raw: Path) -> None:
-    with Stack(tmp_path / "state") as stack:
+    with Stack(tmp_path / "state", without=BATCH_ALONE) as stack:
         sending = stack.start("send", "--source", str(raw), "--rate", RATE)
         await_acknowledged(stack, EVENTS // 4)
         sending.kill()
@@ -84,7 +85,7 @@ def test_emitter_killed_goes_on_from_its_ledger(tmp_path: Path, raw: Path) -> No
 
 def test_kafka_wiped_between_two_runs_begins_a_new_log(tmp_path: Path, raw: Path) -> None:
     """The second run's offsets begin at 0 again, under another log id, and collide with nothing."""
-    stack = Stack(tmp_path / "state")
+    stack = Stack(tmp_path / "state", without=BATCH_ALONE)
     with stack:
         stack.pipeline("send", "--source", str(raw), "--events", str(EVENTS // 2))
         first = stack.audit()

@@ -1,6 +1,7 @@
 """`docker compose up` from outside: 10,000 events down both paths while every service is killed once."""
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,7 +15,8 @@ from recompute import recompute
 from stack import fates
 
 EVENTS = 10_000
-SERVICES = ["kafka", "localstack", "mirror", "proxy", "s3-sink", "analyser", "stream-reader"]
+SERVICES = ["kafka", "localstack", "mirror", "proxy", "s3-sink", "analyser", "stream-reader", "airflow"]
+STEPS = ["sense", "ingest", "clean", "audit", "answers", "upkeep"]
 
 # Every process of the container but its init, which then ends, and this one, which then does.
 KILL_9 = """
@@ -83,6 +85,18 @@ def test_down_and_up_again_loses_nothing(stack: ComposeStack, posts: Path) -> No
     assert audit["ok"], audit
     for kind, path in MATRIX:
         appears(stack, posts, kind, path)
+
+
+def test_airflow_takes_new_posts_to_new_answers(stack: ComposeStack) -> None:
+    stack.pipeline("send", "--events", "600", "--seed", "9")
+    said = stack.pipeline("trigger", "--wait").stdout
+    port = stack.environment["AIRFLOW_PORT"]
+    assert f"started: http://127.0.0.1:{port}/dags/pinterest_batch/runs/" in said
+    assert re.findall(r"^(\w+): success, \d+\.\d s$", said, re.MULTILINE) == STEPS, said
+    assert all(stack.answers().values())
+    audit = stack.json("audit")
+    assert audit["ok"], audit
+    assert not any(row["in_flight"] for row in audit["rows"]), audit
 
 
 def test_nobody_outside_this_machine_can_connect(stack: ComposeStack) -> None:

@@ -11,7 +11,7 @@ from pipeline_local.topology import read_variables
 
 LIMIT_OVER_BASE = 250_000_000
 SMALL = ["proxy", "emitter", "s3-sink", "mirror"]
-OURS = [*SMALL, "analyser", "stream-reader", "cli"]
+OURS = [*SMALL, "analyser", "stream-reader", "cli", "airflow"]
 
 
 def inspected(image: str) -> dict[str, Any]:

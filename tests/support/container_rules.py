@@ -12,8 +12,8 @@ KEY_ORDER = [
 ]  # fmt: skip
 # Run commands and end; there is nothing to ask.
 COMMANDS = {"cli"}
-# Not for Docker.
-PROCESSES = ["processes"]
+# Airflow is not ours, and has another page.
+HEALTH = r"service_kit\.probe|pipeline_local\.airflow_health"
 CONDITIONS = {"service_healthy", "service_completed_successfully"}
 _INDEX = re.compile(r"--(index-url|extra-index-url|trusted-host|find-links|registry)|PIP_INDEX_URL")
 
@@ -29,8 +29,6 @@ def offences_of_compose(text: str, variables: dict[str, str], root: Path) -> lis
     found = [f"{name}: keys are not in order: {keys}" for name, keys in _keys(text) if keys != _ordered(keys)]
     volumes = set(document.get("volumes", {}))
     for name, service in document["services"].items():
-        if service.get("profiles") == PROCESSES:
-            continue
         found += [f"{name}: {offence}" for offence in _offences_of_service(name, service, volumes, root)]
     return found
 
@@ -102,7 +100,7 @@ def offences_of_dockerfile(text: str) -> list[str]:
         "labels": {"title", "description", "version"} <= set(re.findall(r"opencontainers\.image\.(\w+)=", text)),
         "a health check on /readyz": not ours
         or not any(line.startswith("EXPOSE ") for line in lines)
-        or (bool(checks) and all("service_kit.probe" in line for line in checks)),
+        or (bool(checks) and all(re.search(HEALTH, line) for line in checks)),
         "no test or build tool in the last stage": not any(
             re.search(r"\b(pip|hatchling|npm|pytest)\b", line) for line in _last_stage(lines)
         ),

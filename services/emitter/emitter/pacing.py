@@ -5,7 +5,8 @@ from collections.abc import Callable
 from service_kit.clock import Clock
 
 _BURST_S = 1.0
-_LEAST_WAIT_S = 0.02  # at high rates, rows go in small groups: one transaction and one request each
+LINGER_S = 0.5
+"""Rows go in groups, of so much time at most: a request for each row would cost more than the rows."""
 
 
 class Pacer:
@@ -33,5 +34,6 @@ class Pacer:
                 taken = min(most, max(1, int(self._tokens)))
                 self._tokens -= taken
                 return taken
-            if self._pause(max((1 - self._tokens) / self._per_second, _LEAST_WAIT_S)):
+            group_s = min(LINGER_S, most / self._per_second)
+            if self._pause(max((1 - self._tokens) / self._per_second, group_s)):
                 return 0
