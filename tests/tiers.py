@@ -38,7 +38,7 @@ CHECKS = {
         *sorted(str(file.relative_to(ROOT)) for pattern in DOCKERFILES for file in ROOT.glob(pattern)),
     ],
 }
-BY_DEFAULT = ("lint", "policy", "unit", "databricks", "integration", "embedded", "chaos")
+BY_DEFAULT = ("lint", "policy", "unit", "databricks", "integration", "embedded", "airflow", "chaos")
 
 
 @dataclass(frozen=True)
