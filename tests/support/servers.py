@@ -8,7 +8,7 @@ import time
 import urllib.request
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
@@ -117,8 +117,14 @@ class Kafka(Server):
     def bootstrap_servers(self) -> str:
         return f"127.0.0.1:{self._port}"
 
-    def command(self) -> Command:
-        environment = {
+    @property
+    def login(self) -> dict[str, Any]:
+        """What a client needs beside the address."""
+        return {}
+
+    def environment(self) -> dict[str, str]:
+        """Its settings, as the official image takes them."""
+        return {
             "KAFKA_NODE_ID": "1",
             "KAFKA_PROCESS_ROLES": "broker,controller",
             "KAFKA_LISTENERS": f"INTERNAL://:{self._port},CONTROLLER://:{self._controller_port}",
@@ -135,11 +141,15 @@ class Kafka(Server):
             "KAFKA_GROUP_INITIAL_REBALANCE_DELAY_MS": "0",
             "KAFKA_AUTO_CREATE_TOPICS_ENABLE": "false",
         }
-        return kafka.command(Layout.of_checkout(), environment, self.folder)
+
+    def command(self) -> Command:
+        return kafka.command(Layout.of_checkout(), self.environment(), self.folder)
 
     def answers(self) -> bool:
         try:
-            AdminClient({"bootstrap.servers": self.bootstrap_servers, "log_level": 0}).list_topics(timeout=1)
+            AdminClient({"bootstrap.servers": self.bootstrap_servers, "log_level": 0, **self.login}).list_topics(
+                timeout=1
+            )
         except KafkaException:
             return False
         return True

@@ -21,7 +21,7 @@ def main() -> None:
     configure_logging("proxy", settings.log_level)
     logger.info("starting", extra={"settings": settings.described()})
     sender = KafkaSender(settings)
-    topics = KafkaTopics(settings.bootstrap_servers, list(settings.names.topics), sender.renew)
+    topics = KafkaTopics(settings.bootstrap_servers, list(settings.names.topics), sender.renew, settings.login)
     try:
         serve(create_app(settings, topics, sender, REGISTRY), settings.host, settings.port, settings.threads)
     except PortTakenError as error:

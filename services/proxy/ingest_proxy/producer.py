@@ -90,6 +90,7 @@ class KafkaSender:
             "queue.buffering.max.kbytes": settings.queue_max_kbytes,
             "reconnect.backoff.max.ms": 500,
             "socket.connection.setup.timeout.ms": 2000,
+            **settings.login,
         }
         self._new_client = new_client or _new_client
         self._drain_s = settings.delivery_timeout_ms / 1000 + 2

@@ -1,12 +1,14 @@
 """Settings of the proxy (``PROXY_…`` and what all services share)."""
 
-from typing import Self
+from typing import Any, Self
 
 from pipeline_contracts.events import MAX_RECORD_BYTES
 from pipeline_contracts.names import Names
 from pydantic import Field, field_validator, model_validator
 from pydantic_settings import SettingsConfigDict
 from service_kit.settings import ServiceSettings
+
+from ingest_proxy.login import Authentication, login_settings
 
 GATEWAY_PATIENCE_S = 25.0
 """The gateway gives up at 29 s; an answer later than this may not reach the sender."""
@@ -22,6 +24,8 @@ class ProxySettings(ServiceSettings):
 
     pipeline_id: str = Field(default="pinterest", validation_alias="PIPELINE_ID")
     bootstrap_servers: str = Field(default="localhost:9092", validation_alias="KAFKA_BOOTSTRAP_SERVERS", min_length=1)
+    authentication: Authentication = Field(default="none", validation_alias="KAFKA_AUTHENTICATION")
+    aws_region: str | None = Field(default=None, validation_alias="AWS_REGION")
     host: str = "127.0.0.1"
     port: int = Field(default=8082, ge=1, le=65535)
     threads: int = Field(default=32, ge=1, le=512)
@@ -53,6 +57,18 @@ class ProxySettings(ServiceSettings):
             )
             raise ValueError(msg)
         return self
+
+    @model_validator(mode="after")
+    def _iam_has_a_region(self) -> Self:
+        if self.authentication == "aws-msk-iam" and not self.aws_region:
+            msg = "KAFKA_AUTHENTICATION is aws-msk-iam, so AWS_REGION must name the cluster's region"
+            raise ValueError(msg)
+        return self
+
+    @property
+    def login(self) -> dict[str, Any]:
+        """How Kafka clients sign in."""
+        return login_settings(self.authentication, self.aws_region)
 
     @property
     def send_timeout_s(self) -> float:

@@ -83,10 +83,17 @@ class Topics(Protocol):
 class KafkaTopics:
     """``Topics`` of a real cluster.
 
-    ``on_new_log`` is called when a topic was made anew, before any reader sees its new id.
+    ``on_new_log`` is called when a topic was made anew, before any reader sees its new id. ``login`` comes from
+    ``login.py``.
     """
 
-    def __init__(self, bootstrap_servers: str, names: list[str], on_new_log: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        bootstrap_servers: str,
+        names: list[str],
+        on_new_log: Callable[[], None],
+        login: Mapping[str, Any] | None = None,
+    ) -> None:
         self._names = names
         self._on_new_log = on_new_log
         self._admin = AdminClient(
@@ -95,6 +102,7 @@ class KafkaTopics:
                 "client.id": "ingest-proxy-topics",
                 "reconnect.backoff.max.ms": 500,
                 "socket.connection.setup.timeout.ms": 2000,
+                **(login or {}),
             },
             logger=logging.getLogger("ingest_proxy.kafka"),
         )

@@ -17,11 +17,14 @@ def test_defaults(monkeypatch: pytest.MonkeyPatch) -> None:
         ("PIPELINE_ID", "Not Allowed"),
         ("PROXY_ANSWER_TIMEOUT_S", "26"),
         ("PROXY_DELIVERY_TIMEOUT_MS", "23000"),
+        ("KAFKA_AUTHENTICATION", "aws-msk-iam"),  # without a region
+        ("KAFKA_AUTHENTICATION", "password"),
     ],
 )
 def test_bad_values_are_named(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], variable: str, value: str
 ) -> None:
+    monkeypatch.delenv("AWS_REGION", raising=False)
     monkeypatch.setenv(variable, value)
     with pytest.raises(SystemExit) as caught:
         ProxySettings.load()
