@@ -122,16 +122,12 @@ with DAG(
         # Here, so that reading the file stays quick.
         import boto3  # noqa: PLC0415
         from airflow.sdk.exceptions import AirflowSkipException  # noqa: PLC0415
-        from botocore.config import Config  # noqa: PLC0415
 
         if asked := [name for name in PARAMS if name != "wait" and params[name] != DEFAULTS[name]]:
             logger.info("Not looked for: the run was asked for %s", ", ".join(asked))
             return True
         since = prev_start_date_success - CLOCKS_APART if prev_start_date_success else None
-        # A bucket is no host name of LocalStack's.
-        local = "AWS_ENDPOINT_URL" in os.environ
-        s3 = boto3.client("s3", config=Config(s3={"addressing_style": "path" if local else "auto"}))
-        pages = s3.get_paginator("list_objects_v2").paginate(Bucket=RAW_BUCKET, Prefix="topics/")
+        pages = boto3.client("s3").get_paginator("list_objects_v2").paginate(Bucket=RAW_BUCKET, Prefix="topics/")
         for page in pages:
             for entry in page.get("Contents", ()):
                 if since is None or entry["LastModified"] >= since:

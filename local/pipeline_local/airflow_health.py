@@ -4,40 +4,21 @@ Airflow answers 200 also while a part of it does not work, and names each part:
 https://airflow.apache.org/docs/apache-airflow/stable/administration-and-deployment/logging-monitoring/check-health.html
 """
 
-import http.client
 import json
 import sys
 from typing import Final
 
-PARTS: Final = ("metadatabase", "scheduler", "dag_processor")
+from service_kit import probe
+
 PATH: Final = "/api/v2/monitor/health"
-TIMEOUT_S: Final = 4
+_PARTS: Final = ("metadatabase", "scheduler", "dag_processor")
 
 
-def unhealthy(body: bytes) -> list[str]:
-    """The parts that do not work, by the body of an answer of ``PATH``."""
+def is_healthy(body: bytes) -> bool:
+    """Whether every part works that we run, by the body of a 200 of ``PATH``."""
     states = json.loads(body)
-    return [part for part in PARTS if states.get(part, {}).get("status") != "healthy"]
-
-
-def main(arguments: list[str]) -> int:
-    """Ask once, on loopback; blocks for 4 s at most. Exit code 0: all parts are healthy."""
-    if len(arguments) != 1 or not arguments[0].isdecimal():
-        sys.stderr.write("usage: python -m pipeline_local.airflow_health PORT\n")
-        return 2
-    connection = http.client.HTTPConnection("127.0.0.1", int(arguments[0]), timeout=TIMEOUT_S)
-    try:
-        connection.request("GET", PATH)
-        answer = connection.getresponse()
-        body = answer.read()
-    except (OSError, http.client.HTTPException) as error:
-        sys.stdout.write(f"no answer: {error}\n")
-        return 1
-    finally:
-        connection.close()
-    sys.stdout.write(body.decode(errors="replace"))
-    return 0 if answer.status == 200 and not unhealthy(body) else 1
+    return all(states.get(part, {}).get("status") == "healthy" for part in _PARTS)
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(probe.main(sys.argv[1:], PATH, is_healthy))

@@ -7,6 +7,8 @@ import sys
 from collections.abc import Callable
 from dataclasses import replace
 
+from service_kit import probe as probes
+
 from pipeline_local import airflow_health, kafka, localstack
 from pipeline_local.command import Command
 from pipeline_local.layout import Layout
@@ -109,18 +111,13 @@ def _answers_200(port: int, path: str) -> bool:
 
 def _airflow_is_healthy(port: int) -> bool:
     answer = _answer(port, airflow_health.PATH)
-    return answer is not None and not airflow_health.unhealthy(answer)
+    return answer is not None and airflow_health.is_healthy(answer)
 
 
 def _answer(port: int, path: str) -> bytes | None:
     """The body of a 200."""
-    connection = http.client.HTTPConnection(LOOPBACK, port, timeout=PROBE_TIMEOUT_S)
     try:
-        connection.request("GET", path)
-        answer = connection.getresponse()
-        body = answer.read()
-        return body if answer.status == 200 else None
+        status, body = probes.ask(port, path, PROBE_TIMEOUT_S)
     except (OSError, http.client.HTTPException):
         return None
-    finally:
-        connection.close()
+    return body if status == 200 else None

@@ -5,27 +5,39 @@ A container has Python and no curl. On anything else it prints why, and what the
 
 import http.client
 import sys
+from collections.abc import Callable
 
 TIMEOUT_S = 4
 
 
-def main(arguments: list[str]) -> int:
-    """Ask once, on loopback; blocks for 4 s at most."""
-    if len(arguments) != 1 or not arguments[0].isdecimal():
-        sys.stderr.write("usage: python -m service_kit.probe PORT\n")
-        return 2
-    connection = http.client.HTTPConnection("127.0.0.1", int(arguments[0]), timeout=TIMEOUT_S)
+def ask(port: int, path: str, timeout_s: float = TIMEOUT_S) -> tuple[int, bytes]:
+    """Status and body of one GET on loopback; blocks for ``timeout_s`` at most, for each step of it.
+
+    Raises:
+        OSError: nobody listens, or no answer came in time.
+        http.client.HTTPException: the answer is not HTTP.
+    """
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=timeout_s)
     try:
-        connection.request("GET", "/readyz")
+        connection.request("GET", path)
         answer = connection.getresponse()
-        body = answer.read()
+        return answer.status, answer.read()
+    finally:
+        connection.close()
+
+
+def main(arguments: list[str], path: str = "/readyz", is_well: Callable[[bytes], bool] = lambda _body: True) -> int:
+    """Ask once; 0 for a 200 whose body ``is_well``."""
+    if len(arguments) != 1 or not arguments[0].isdecimal():
+        sys.stderr.write("usage: one argument, the PORT to ask\n")
+        return 2
+    try:
+        status, body = ask(int(arguments[0]), path)
     except (OSError, http.client.HTTPException) as error:
         sys.stdout.write(f"no answer: {error}\n")
         return 1
-    finally:
-        connection.close()
     sys.stdout.write(body.decode(errors="replace"))
-    return 0 if answer.status == 200 else 1
+    return 0 if status == 200 and is_well(body) else 1
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ class Pacer:
         self._tokens = 1.0
 
     def take(self, most: int) -> int:
-        """From 1 to ``most`` permissions, blocking for the first; 0 when asked to stop while waiting."""
+        """From 1 to ``most`` permissions, blocking while there is none, and then for a group; 0 when asked to stop."""
         if self._per_second is None:
             return most
         while True:
