@@ -154,7 +154,7 @@ def _install_kinesalite(layout: Layout) -> None:
         shutil.copy(file, folder)
     node = layout.localstack_venv / "bin"
     environment = {**os.environ, "PATH": f"{node}:/usr/bin:/bin", "npm_config_cache": str(layout.tools / "npm")}
-    npm = [str(node / "npm"), "ci", "--silent", "--no-audit", "--no-fund", "--prefix", str(folder)]
+    npm = [str(node / "npm"), "ci", "--loglevel=error", "--no-audit", "--no-fund", "--prefix", str(folder)]
     _call("the Kinesis backend", npm, environment)
 
 
