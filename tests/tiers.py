@@ -70,9 +70,22 @@ def main(arguments: list[str]) -> int:
     started = time.monotonic()
     chosen = arguments or [*BY_DEFAULT, *docker()]
     outcomes = [run(tier) for tier in chosen]
+    say(failures(chosen))
     summary = "".join(f"{outcome.line:40} {outcome.seconds:6.0f} s\n" for outcome in outcomes)
     say(f"\n{summary}{'all of it':40} {time.monotonic() - started:6.0f} s\n")
     return 0 if all(outcome.good for outcome in outcomes) else 1
+
+
+def failures(tiers: Sequence[str]) -> str:
+    """Every test that failed, with the first line of why; below the closing lines nobody has to look for it."""
+    lines = []
+    for name in (name for tier in tiers for name in (("dags", tier) if tier == "airflow" else (tier,))):
+        report = RESULTS / f"{name}.xml"
+        for case in ET.parse(report).iter("testcase") if report.exists() else []:
+            for bad in (*case.findall("failure"), *case.findall("error")):
+                why = " ".join(bad.get("message", "").split())[:400]
+                lines.append(f"{name}: {case.get('classname')}::{case.get('name')}: {why}\n")
+    return "\n" + "".join(lines) if lines else ""
 
 
 def docker() -> list[str]:

@@ -7,6 +7,8 @@ from urllib.parse import urlencode
 import msgspec
 import urllib3
 
+_decode_object = msgspec.json.Decoder(dict[str, Any]).decode
+
 
 class ReaderError(RuntimeError):
     """The stream reader cannot be reached, or refused the request; the message holds its own words."""
@@ -41,7 +43,7 @@ class ReaderClient:
         except urllib3.exceptions.HTTPError as error:
             raise ReaderError(f"the stream reader at {self._url} does not answer: {error}") from error
         try:
-            document = msgspec.json.decode(answer.data or b"{}", type=dict[str, Any])
+            document = _decode_object(answer.data or b"{}")
         except msgspec.MsgspecError:
             document = {}
         if answer.status >= 300:

@@ -9,6 +9,8 @@ from pipeline_transforms.answers import Policies
 OPTIONS: Final = {"ties": "ties", "median": "median", "users": "users", "from": "from_year", "to": "to_year"}
 """The name outside (command line, job parameter) and the field it sets."""
 
+_decode_policies = msgspec.json.Decoder(Policies, strict=False).decode
+
 
 class PolicyError(ValueError):
     """An unknown policy or value; the message says which and what is allowed."""
@@ -26,7 +28,7 @@ def parse_policies(options: Mapping[str, str | int | None]) -> Policies:
         raise PolicyError(msg)
     fields = {OPTIONS[name]: value for name, value in options.items() if value not in {None, ""}}
     try:
-        return msgspec.convert(fields, Policies, strict=False)
+        return _decode_policies(msgspec.json.encode(fields))
     except msgspec.ValidationError as error:
         msg = f"bad policy: {error}"
         raise PolicyError(msg) from error

@@ -11,7 +11,7 @@ import boto3
 import psutil
 import pytest
 from botocore.config import Config
-from botocore.exceptions import ClientError, EndpointConnectionError
+from botocore.exceptions import ClientError, EndpointConnectionError, HTTPClientError
 from pipeline_local.layout import Layout
 from pipeline_local.localstack import SHIM
 from servers import free_port
@@ -58,7 +58,7 @@ class Backend:
     def answers(self) -> bool:
         try:
             self.client.list_streams()
-        except EndpointConnectionError:
+        except (EndpointConnectionError, HTTPClientError):  # not there, or going away with our request
             return False
         return True
 

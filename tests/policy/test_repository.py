@@ -1,5 +1,6 @@
 """Rules that hold for the whole tree."""
 
+import ast
 import re
 import subprocess
 from pathlib import Path
@@ -63,6 +64,32 @@ def test_no_registry_address_and_no_machine_path() -> None:
         if wrong := offences(text):
             found[str(file.relative_to(ROOT))] = wrong
     assert not found
+
+
+def decoders_made_late(source: str) -> list[int]:
+    """Lines where a function makes msgspec look at a model: two threads that do so first at once crash the process."""
+    functions = [
+        node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+    ]
+    return sorted(
+        {
+            call.lineno
+            for function in functions
+            for call in ast.walk(function)
+            if isinstance(call, ast.Call)
+            and re.match(r"msgspec\.(\w+\.)?(Decoder|convert|decode)$", ast.unparse(call.func))
+            if not (call.func.attr == "decode" and not call.keywords)  # type: ignore[attr-defined]  # any value at all
+        }
+    )
+
+
+def test_models_are_completed_when_modules_are_loaded() -> None:
+    assert decoders_made_late("def f(a):\n    return msgspec.json.decode(a, type=A)\n") == [2]
+    assert decoders_made_late("def f(a):\n    return msgspec.convert(a, A)\n") == [2]
+    assert not decoders_made_late("d = msgspec.json.Decoder(A)\ndef f(a):\n    return msgspec.json.decode(a)\n")
+    code = [file for file in tracked() if file.suffix == ".py" and "tests" not in file.relative_to(ROOT).parts]
+    found = {str(file.relative_to(ROOT)): decoders_made_late(file.read_text()) for file in code}
+    assert not {file: lines for file, lines in found.items() if lines}
 
 
 @pytest.mark.parametrize("folder", [*SERVICE_FOLDERS, *PACKAGE_FOLDERS])

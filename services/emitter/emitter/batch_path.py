@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Final
 
+import msgspec
 from pipeline_contracts.names import KINDS, Kind, Names
 from pipeline_contracts.proxy import (
     JSON_V2,
@@ -23,6 +24,9 @@ from emitter.verdicts import Again, Refused, Reply, Stored, Verdict
 _WAIT_AND_SEE: Final = frozenset({408, 425, 429})
 _ABOUT_CONTENT: Final = frozenset({400, 413, 422})
 """One record may be the reason: smaller requests tell which."""
+
+_decode_produced = msgspec.json.Decoder(ProduceAnswer).decode
+_decode_error = msgspec.json.Decoder(ErrorAnswer).decode
 
 
 class BatchPath:
@@ -47,7 +51,7 @@ class BatchPath:
         except TransportError as error:
             return all_again(records, str(error))
         if answer.status in {200, 422}:
-            produced = decoded(answer.body, ProduceAnswer)
+            produced = decoded(answer.body, _decode_produced)
             if produced is not None and len(produced.offsets) == len(records):
                 log_id = answer.headers.get(TOPIC_ID_HEADER.lower()) or f"topic:{name}"
                 return Reply(
@@ -56,7 +60,7 @@ class BatchPath:
         return self._whole(answer, records)
 
     def _whole(self, answer: Answer, records: Sequence[Record]) -> Reply:
-        error = decoded(answer.body, ErrorAnswer)
+        error = decoded(answer.body, _decode_error)
         if answer.status == 413 or (error is not None and _is_final(answer.status)):
             reason = described(answer, None if error is None else f"{error.error_code} {error.message}")
             return all_refused(records, reason, as_one=answer.status in _ABOUT_CONTENT)

@@ -1,6 +1,6 @@
 """What the two paths share: what one delivers, and how to read answers that are no verdicts on records."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Protocol
@@ -71,9 +71,13 @@ def retry_after(answer: Answer, clock: Clock) -> float | None:
     return max(0.0, (aware - now).total_seconds())
 
 
-def decoded[T](body: bytes, model: type[T]) -> T | None:
-    """The body as the model, or None where it is something else."""
+def decoded[T](body: bytes, decode: Callable[[bytes], T]) -> T | None:
+    """The body as the decoder's model, or None where it is something else.
+
+    Decoders are made when modules are loaded: msgspec completes a model at its first use, and two threads that use it
+    first at the same time crash the process.
+    """
     try:
-        return msgspec.json.decode(body, type=model)
+        return decode(body)
     except (msgspec.MsgspecError, UnicodeDecodeError):
         return None

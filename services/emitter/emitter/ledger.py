@@ -25,6 +25,7 @@ from emitter.verdicts import Refused, Stored
 
 VERSION = 1
 _PAGE = 1_000
+_decode_taken = msgspec.json.Decoder(Taken).decode
 
 
 class RunKey(msgspec.Struct, frozen=True):
@@ -92,7 +93,7 @@ class Ledger:
                 same,
             ).fetchone()
             if found is not None:
-                return Run(found[0], resumed=True, taken=msgspec.json.decode(found[1], type=Taken))
+                return Run(found[0], resumed=True, taken=_decode_taken(found[1]))
             cursor = database.execute(
                 "INSERT INTO runs (source, seed, events, pipeline_id, paths, started, taken)"
                 " VALUES (?, ?, ?, ?, ?, ?, ?)",

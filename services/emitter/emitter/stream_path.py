@@ -40,6 +40,11 @@ class _KinesisError(msgspec.Struct, frozen=True):
         return self.type.rpartition("#")[2]
 
 
+_decode_summary = msgspec.json.Decoder(StreamSummaryAnswer).decode
+_decode_put = msgspec.json.Decoder(PutRecordsAnswer).decode
+_decode_error = msgspec.json.Decoder(_KinesisError).decode
+
+
 class StreamPath:
     """Delivers to streams. ``log_id`` is asked for before the first send, and again after every failure."""
 
@@ -59,7 +64,7 @@ class StreamPath:
             log_id = self._log_ids.get(name)
             if log_id is None:
                 answer = self._transport.request("GET", f"/streams/{name}", b"", _JSON)
-                found = decoded(answer.body, StreamSummaryAnswer) if answer.status == 200 else None
+                found = decoded(answer.body, _decode_summary) if answer.status == 200 else None
                 if found is None:
                     return all_again(records, described(answer), retry_after(answer, self._clock))
                 log_id = self._log_ids[name] = found.summary.log_id
@@ -68,14 +73,14 @@ class StreamPath:
             self._log_ids.pop(name, None)
             return all_again(records, str(error))
         if answer.status == 200:
-            put = decoded(answer.body, PutRecordsAnswer)
+            put = decoded(answer.body, _decode_put)
             if put is not None and len(put.records) == len(records):
                 return Reply([_verdict(record, log_id) for record in put.records], retry_after(answer, self._clock))
         self._log_ids.pop(name, None)
         return self._whole(answer, records)
 
     def _whole(self, answer: Answer, records: Sequence[Record]) -> Reply:
-        error = decoded(answer.body, _KinesisError) or _KinesisError()
+        error = decoded(answer.body, _decode_error) or _KinesisError()
         reason = described(answer, f"{error.name} {error.message}".strip() or None)
         about_content = answer.status == 400 and (error.name in _ABOUT_CONTENT or error.message == _GATEWAYS_WORD)
         if answer.status == 413 or about_content:

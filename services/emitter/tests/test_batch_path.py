@@ -1,4 +1,6 @@
 import json
+import subprocess
+import sys
 from datetime import UTC, datetime
 
 import pytest
@@ -127,3 +129,42 @@ def test_everything_else_is_sent_again(answer: Answer | None) -> None:
 def test_retry_after(text: str | None, seconds: float | None) -> None:
     headers = {} if text is None else {"retry-after": text}
     assert deliver(Answer(503, headers, b"")).retry_after_s == seconds
+
+
+FIRST_ANSWERS = """
+import sys, threading
+from emitter.batch_path import BatchPath
+from emitter.rows import Record
+from emitter.transport import Answer
+from emitter.verdicts import Stored
+from pipeline_contracts.names import Names
+from service_kit.clock import ManualClock
+
+BODY = b'{"offsets": [{"partition": 0, "offset": 23, "error_code": null, "error": null}]}'
+
+class Same:
+    def request(self, *_):
+        return Answer(200, {}, BODY)
+
+path = BatchPath(Same(), Names(), ManualClock(), 500, 5_000_000)
+begin, stored = threading.Barrier(8), []
+
+def lane():
+    begin.wait(30)
+    stored.extend(path.deliver("pinterest.pin", [Record(1, "pinterest.pin", "1", "a", b"{}")]).verdicts)
+
+sys.setswitchinterval(1e-6)
+lanes = [threading.Thread(target=lane) for _ in range(8)]
+for each in lanes:
+    each.start()
+for each in lanes:
+    each.join(30)
+assert len(stored) == 8 and all(isinstance(one, Stored) for one in stored), stored
+"""
+
+
+def test_the_first_answers_may_come_to_all_lanes_at_once() -> None:
+    """msgspec 0.22 crashes where two threads are the first to decode one model: more than half of such processes."""
+    for _ in range(8):
+        done = subprocess.run([sys.executable, "-c", FIRST_ANSWERS], capture_output=True, timeout=60, check=False)
+        assert (done.returncode, done.stderr) == (0, b"")

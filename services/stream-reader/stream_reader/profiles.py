@@ -42,6 +42,9 @@ class Covered(msgspec.Struct, frozen=True):
     half_life_s: float
 
 
+_decode_covered = msgspec.json.Decoder(Covered).decode
+
+
 class Profiles:
     """The one writer of the table; ``spark`` is a session of its own, because notes are set on it."""
 
@@ -146,7 +149,7 @@ class Profiles:
     def _covered(self) -> Covered | None:
         for note in self.lake.notes(POPULARITY, _NOTES):
             try:
-                return msgspec.json.decode(note, type=Covered)
+                return _decode_covered(note)
             except msgspec.MsgspecError:
                 continue
         return None
