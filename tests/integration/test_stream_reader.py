@@ -5,7 +5,7 @@ import math
 import random
 import time
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -26,10 +26,11 @@ from spark_kit.jvm import JvmConfig
 from spark_kit.lake import Transaction
 from spark_kit.session import SessionConfig, build_session, stop_session
 from stream_process import TOKEN, ReaderProcess, Streams
-from stream_reader.arrivals import Touched
-from stream_reader.decode import cleaned_rows, decode, table_rows
+from stream_reader.arrivals import Rows
+from stream_reader.decode import cleaned_rows, decode, facts, table_rows
 from stream_reader.fakes import MemoryLake
 from stream_reader.metrics import Metrics
+from stream_reader.posts import Posts
 from stream_reader.profiles import Profiles
 from stream_reader.settings import MIB, SMALL_BATCHES
 from stream_reader.tables import POPULARITY, QUARANTINE, StreamLake, current_view, register_views, stream_table
@@ -150,62 +151,133 @@ def versions(lake: StreamLake) -> dict[str, int]:
     return {table: lake.version(table) for table in (stream_table(NAMES, kind) for kind in KINDS)}
 
 
-def touched_by(events: list[Event]) -> Touched:
-    posters = {row["poster_name"] for kind, row, _, _ in events if kind == "pin"} - {None}
-    return Touched({_ind(row) for _, row, _, _ in events}, posters)
+def handed_over(lake: StreamLake, events: list[Event]) -> Rows:
+    rows = Rows()
+    for kind in KINDS:
+        own = [event for event in events if event[0] == kind]
+        if own:
+            cleaned = cleaned_rows(decode(frame(lake.spark, own), "log"), kind)
+            rows.tables.append((kind, facts(table_rows(cleaned, kind), kind).toArrow()))
+    return rows
 
 
-def made_profiles(lake: StreamLake, half_life_s: float = HALF_LIFE_S) -> Profiles:
-    return Profiles(lake.spark.newSession(), lake.uri, NAMES, half_life_s)
+def posters_of(events: list[Event], portion: list[Event]) -> set[str]:
+    """The posters of every version of the portion's posts."""
+    inds = {_ind(row) for _, row, _, _ in portion}
+    return {row["poster_name"] for kind, row, _, _ in events if kind == "pin" and _ind(row) in inds} - {None}
 
 
-def test_profiles_follow_the_tables_whatever_arrives(lake: StreamLake) -> None:
+@pytest.fixture
+def profiles_on(tmp_path: Path) -> Iterator[Callable[..., Profiles]]:
+    """A process' profiles; the next one has the same file of posts."""
+    opened: list[Posts] = []
+
+    def made(lake: StreamLake, half_life_s: float = HALF_LIFE_S) -> Profiles:
+        for posts in opened:
+            posts.close()
+        opened.append(Posts(tmp_path / "posts.sqlite"))
+        return Profiles(lake.spark.newSession(), lake.uri, NAMES, opened[-1], half_life_s)
+
+    yield made
+    opened[-1].close()
+
+
+def test_profiles_follow_the_tables_whatever_arrives(lake: StreamLake, profiles_on: Callable[..., Profiles]) -> None:
     """Portion by portion: late rows, replays, other versions by other posters; killed before a commit and gone on."""
     rng = random.Random(11)
     events = events_of(rng, 160)
-    profiles = made_profiles(lake)
+    profiles = profiles_on(lake)
+    profiles.start()
     now = START + timedelta(hours=1)
     for portion in range(4):
         part = events[portion * 40 : portion * 40 + 40]
         append(lake, part)
-        if portion == 3:
-            profiles = made_profiles(lake)
-            touched = profiles.missed(1_000)
-            assert touched.inds == touched_by(part).inds
+        if portion == 2:
+            profiles = profiles_on(lake)
+            profiles.start()
+            assert profiles.uncommitted()
+            assert profiles.put(Rows(incomplete=True)) == set()
+        elif portion == 3:
+            assert profiles.put(Rows(incomplete=True)) == posters_of(events[: portion * 40 + 40], part)
         else:
-            touched = touched_by(part)
-        changed = profiles.compute(touched, now)
-        again = profiles.compute(touched, now)
-        assert again == changed
-        profiles.commit(changed, versions(lake))
+            changed = profiles.put(handed_over(lake, part))
+            assert changed == posters_of(events[: portion * 40 + 40], part)
+            assert changed == profiles.put(handed_over(lake, part))
+        profiles.commit(now, versions(lake))
+        assert not profiles.uncommitted()
         assert stored_profiles(lake, now) == expected_profiles(events[: portion * 40 + 40], now)
         now += timedelta(seconds=77)
-    assert not made_profiles(lake).missed(1_000)
+    before = lake.version(POPULARITY)
+    after = profiles_on(lake)
+    after.start()
+    assert not after.uncommitted()
     append(lake, events[:30])
-    profiles.commit(profiles.compute(touched_by(events[:30]), now), versions(lake))
+    after.put(handed_over(lake, events[:30]))
+    after.commit(now, versions(lake))
     assert stored_profiles(lake, now) == expected_profiles(events, now)
+    assert lake.version(POPULARITY) > before
 
 
-def test_what_is_missed_survives_compaction_and_lost_notes(lake: StreamLake) -> None:
+def test_profiles_survive_compaction_and_a_lost_file(
+    lake: StreamLake, profiles_on: Callable[..., Profiles], tmp_path: Path
+) -> None:
     rng = random.Random(12)
-    events = events_of(rng, 60)
-    profiles, now = made_profiles(lake), START + timedelta(hours=1)
-    assert not profiles.missed(1_000)
+    events = events_of(rng, 90)
+    now = START + timedelta(hours=1)
     append(lake, events[:30])
-    assert profiles.missed(1_000).everything
-    profiles.rebuild(versions(lake), now)
+    profiles = profiles_on(lake)
+    profiles.start()
+    profiles.commit(now, versions(lake))
     assert stored_profiles(lake, now) == expected_profiles(events[:30], now)
-    append(lake, events[30:])
+
+    append(lake, events[30:60])
     for kind in KINDS:
         assert lake.compact(stream_table(NAMES, kind), 1)
-    missed = made_profiles(lake).missed(1_000)
-    assert missed.inds == touched_by(events[30:]).inds
-    profiles.commit(profiles.compute(missed, now), versions(lake))
+    profiles = profiles_on(lake)
+    profiles.start()
+    profiles.commit(now, versions(lake))
+    assert stored_profiles(lake, now) == expected_profiles(events[:60], now)
+
+    # Without its file, and with a table that tells of a profile that the stream tables do not know.
+    profiles.put(handed_over(lake, [("pin", post(99, poster_name="gone")["pin"], START, 1)]))
+    profiles.commit(now, versions(lake))
+    assert "gone" in stored_profiles(lake, now)
+    (tmp_path / "posts.sqlite").rename(tmp_path / "lost")
+    append(lake, events[60:])
+    profiles = profiles_on(lake)
+    profiles.start()
+    assert {profile["poster_name"] for profile in profiles.all(now)} == expected_profiles(events, now).keys()
+    profiles.commit(now, versions(lake))
     assert stored_profiles(lake, now) == expected_profiles(events, now)
-    assert made_profiles(lake).missed(1).everything is False
-    assert made_profiles(lake, half_life_s=60).missed(1_000).everything
-    append(lake, events)
-    assert made_profiles(lake).missed(1).everything
+
+    other = profiles_on(lake, half_life_s=60)
+    other.start()
+    assert other.uncommitted(), "the scores of another half life are others"
+
+
+def test_posts_of_other_tables_are_not_used(
+    lake: StreamLake, profiles_on: Callable[..., Profiles], tmp_path: Path
+) -> None:
+    now = START + timedelta(hours=1)
+    append(lake, [("pin", post(1, poster_name="old")["pin"], START, 1)])
+    profiles = profiles_on(lake)
+    profiles.start()
+    profiles.commit(now, versions(lake))
+    made_anew = StreamLake(lake.spark, (tmp_path / "another").as_uri())
+    made_anew.create_all(NAMES)
+    append(made_anew, [("pin", post(1, poster_name="new")["pin"], START, 1)])
+    profiles = profiles_on(made_anew)
+    profiles.start()
+    assert [profile["poster_name"] for profile in profiles.all(now)] == ["new"]
+
+
+def test_versions_and_ids_are_those_of_the_public_api(lake: StreamLake, monkeypatch: pytest.MonkeyPatch) -> None:
+    table = stream_table(NAMES, "pin")
+    append(lake, [("pin", post(1)["pin"], START, 1)])
+    found = lake.version(table), lake.id(table)
+    monkeypatch.setenv("DATABRICKS_RUNTIME_VERSION", "17.3")
+    assert (lake.version(table), lake.id(table)) == found
+    assert found[0] == 1
 
 
 def test_the_lake_in_memory_is_like_delta(spark: SparkSession, lake: StreamLake) -> None:
@@ -237,7 +309,9 @@ def test_people_can_query_the_current_rows(spark: SparkSession, lake: StreamLake
     assert [tuple(row) for row in found] == [(1, "new", 1), (2, "title 2", 0)]
 
 
-def test_thousands_of_small_commits_stay_few_files(lake: StreamLake, tmp_path: Path) -> None:
+def test_thousands_of_small_commits_stay_few_files(
+    lake: StreamLake, profiles_on: Callable[..., Profiles], tmp_path: Path
+) -> None:
     """Simulated arrival: delta-rs commits quickly. Reading, popularity and the next start do not slow down."""
     table = stream_table(NAMES, "pin")
     append(lake, [("pin", post(0)["pin"], START, 0)])
@@ -263,9 +337,12 @@ def test_thousands_of_small_commits_stay_few_files(lake: StreamLake, tmp_path: P
     start = time.monotonic()
     assert lake.read(table).selectExpr("count(distinct ind)").collect()[0][0] == commits + 1
     assert time.monotonic() - start < 10
-    profiles = made_profiles(lake)
-    (profile,) = profiles.compute(Touched(set(range(commits + 1))), START)
+    profiles = profiles_on(lake)
+    start = time.monotonic()
+    profiles.start()
+    (profile,) = profiles.all(START)
     assert profile["posts"] == commits + 1
+    assert time.monotonic() - start < 10
 
 
 # --- the process -----------------------------------------------------------------------------------------------

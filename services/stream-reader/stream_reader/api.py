@@ -13,13 +13,13 @@ from flask import Flask, Response, request
 from pipeline_contracts.names import KINDS, Kind
 from pipeline_contracts.proxy import ErrorAnswer
 from pipeline_transforms.answers import AGE_GROUPS
-from pipeline_transforms.popularity import CELL
 from pydantic import SecretStr
 from service_kit.clock import Clock
 from werkzeug.exceptions import HTTPException, InternalServerError
 
 from stream_reader.index import Index, timestamp
 from stream_reader.latency import Latencies
+from stream_reader.posts import CELL
 from stream_reader.query import StreamQuery
 
 logger = logging.getLogger(__name__)

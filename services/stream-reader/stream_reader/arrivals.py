@@ -3,36 +3,41 @@
 import threading
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import Final
 
+import pyarrow as pa
 from pipeline_contracts.names import KINDS, Kind
+
+_TIMES: Final = 100_000
 
 
 @dataclass
-class Touched:
-    """What must be computed again: the profiles of these posts and these posters, or ``everything``.
+class Rows:
+    """Rows of commits (``decode.facts``), in their order.
 
-    ``arrived_ms`` are the times of arrival of the records behind it; ``since`` is when the first was handed over.
+    ``arrived_ms`` are the times of arrival of the records that are new; ``since`` is when the first was handed over.
+    ``incomplete`` says that there were more than the limit: what is missing stands in the tables.
     """
 
-    inds: set[int] = field(default_factory=set)
-    posters: set[str] = field(default_factory=set)
-    everything: bool = False
+    tables: list[tuple[Kind, pa.Table]] = field(default_factory=list)
     arrived_ms: list[float] = field(default_factory=list)
     since: float | None = None
+    incomplete: bool = False
 
-    def __bool__(self) -> bool:
-        return bool(self.inds or self.posters or self.everything)
+    @property
+    def size(self) -> int:
+        """Bytes in memory."""
+        return sum(table.nbytes for _, table in self.tables)
 
-    def add(self, other: "Touched", limit: int) -> None:
-        """Take in another; above ``limit`` posts or posters, everything is computed again instead."""
-        self.inds |= other.inds
-        self.posters |= other.posters
-        self.everything = self.everything or other.everything or len(self.inds) + len(self.posters) > limit
-        self.arrived_ms += other.arrived_ms[: max(0, limit - len(self.arrived_ms))]
+    def add(self, other: "Rows", limit: int) -> None:
+        """Take in another behind this; above ``limit`` bytes, no rows are kept."""
+        self.tables += other.tables
+        self.arrived_ms += other.arrived_ms[: max(0, _TIMES - len(self.arrived_ms))]
         since = [one for one in (self.since, other.since) if one is not None]
         self.since = min(since) if since else None
-        if self.everything:
-            self.inds, self.posters = set(), set()
+        self.incomplete = self.incomplete or other.incomplete or self.size > limit
+        if self.incomplete:
+            self.tables = []
 
 
 class Arrivals:
@@ -45,7 +50,7 @@ class Arrivals:
     def __init__(self, limit: int) -> None:
         self.limit = limit
         self._locks = {kind: threading.Lock() for kind in KINDS}
-        self._waiting = Touched()
+        self._waiting = Rows()
         self._lock = threading.Lock()
         self._news = threading.Event()
 
@@ -53,21 +58,23 @@ class Arrivals:
         """The lock of a kind's table."""
         return self._locks[kind]
 
-    def add(self, inds: Iterable[int], posters: Iterable[str], arrived_ms: Iterable[float], now: float) -> None:
-        """Hand over what a commit touched; ``now`` is the monotonic clock's."""
-        touched = Touched(set(inds), set(posters), arrived_ms=list(arrived_ms), since=now)
-        self.put_back(touched)
-
-    def put_back(self, touched: Touched) -> None:
-        """Hand over again what could not be computed."""
+    def add(self, kind: Kind, rows: pa.Table, arrived_ms: Iterable[float], now: float) -> None:
+        """Hand over what a commit holds; ``now`` is the monotonic clock's."""
         with self._lock:
-            self._waiting.add(touched, self.limit)
+            self._waiting.add(Rows([(kind, rows)], list(arrived_ms), now), self.limit)
         self._news.set()
 
-    def take(self) -> Touched:
+    def put_back(self, rows: Rows) -> None:
+        """Hand over again what could not be taken in."""
+        with self._lock:
+            rows.add(self._waiting, self.limit)
+            self._waiting = rows
+        self._news.set()
+
+    def take(self) -> Rows:
         """All that waits."""
         with self._lock:
-            taken, self._waiting = self._waiting, Touched()
+            taken, self._waiting = self._waiting, Rows()
             self._news.clear()
         return taken
 

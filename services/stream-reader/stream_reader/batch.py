@@ -21,7 +21,7 @@ from service_kit.clock import Clock
 from spark_kit.lake import Transaction
 
 from stream_reader.arrivals import Arrivals
-from stream_reader.decode import quarantine_rows, table_rows
+from stream_reader.decode import facts, quarantine_rows, table_rows
 from stream_reader.known import Known, sequence
 from stream_reader.latency import Latencies
 from stream_reader.metrics import Metrics
@@ -183,9 +183,7 @@ class BatchWriter:
                 sink.lake.append(table, table_rows(cleaned, kind).coalesce(1), transaction=transaction)
                 self.at(table)
             if good.num_rows:
-                names = good["poster_name"].to_pylist() if kind == "pin" else []
-                posters = {name for name in names if name is not None}
-                sink.arrivals.add(good["ind"].to_pylist(), posters, _arrived_ms(stored), sink.clock.monotonic())
+                sink.arrivals.add(kind, good, _arrived_ms(stored), sink.clock.monotonic())
         now_ms = sink.clock.now().timestamp() * 1000
         waited_ms = [now_ms - arrived for arrived in _arrived_ms(new)]
         sink.latencies.add(waited_ms)
@@ -204,8 +202,7 @@ class BatchWriter:
 
 def _summary(cleaned: DataFrame, kind: Kind) -> pa.Table:
     """What this process must know of each record; computing it fills the cache."""
-    names = ["partition", "offset", "recorded_at", "reason", "ind"]
-    return cleaned.select(*names, *(["poster_name"] if kind == "pin" else [])).toArrow()
+    return facts(cleaned, kind, "reason").toArrow()
 
 
 def _good(summary: pa.Table) -> pa.Table:

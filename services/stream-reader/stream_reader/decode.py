@@ -3,12 +3,14 @@
 from datetime import datetime
 
 from pipeline_contracts.names import Kind
+from pipeline_transforms.answers import age_group
 from pipeline_transforms.cleaning import clean
 from pipeline_transforms.hashing import with_content_hash
 from pipeline_transforms.schemas import CLEANED
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as fn
 
+from stream_reader.posts import FACTS
 from stream_reader.tables import STORED
 
 
@@ -43,6 +45,12 @@ def cleaned_rows(records: DataFrame, kind: Kind) -> DataFrame:
 def table_rows(cleaned: DataFrame, kind: Kind) -> DataFrame:
     """The good rows, as the kind's table holds them."""
     return cleaned.where(fn.col("reason").isNull()).select(*CLEANED[kind].names, *STORED, "value")
+
+
+def facts(rows: DataFrame, kind: Kind, *more: str) -> DataFrame:
+    """What the popularity is computed from (``Posts.put``), of cleaned rows or of the table's, and ``more`` columns."""
+    computed = {"age_group": age_group(fn.col("age")).alias("age_group")} if kind == "user" else {}
+    return rows.select("ind", *STORED, *(computed.get(name, fn.col(name)) for name in FACTS[kind]), *more)
 
 
 def quarantine_rows(cleaned: DataFrame, now: datetime) -> DataFrame:

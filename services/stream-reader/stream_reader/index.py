@@ -12,7 +12,8 @@ from typing import Any, Final
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
-from pipeline_transforms.popularity import CELL
+
+from stream_reader.posts import CELL
 
 _FIRST_ROOM: Final = 1024
 
@@ -75,15 +76,6 @@ class Index:
                 self._forget(profile["poster_name"])
                 if profile["posts"]:
                     self._add(profile)
-
-    def replace(self, profiles: Iterable[Mapping[str, Any]]) -> None:
-        """Take in all rows of the table; what is not among them is forgotten."""
-        every = list(profiles)
-        with self._lock:
-            gone = self._rows.keys() - {profile["poster_name"] for profile in every}
-            for name in gone:
-                self._forget(name)
-        self.put(every)
 
     def popular(self, at: datetime, limit: int, only: Mapping[str, str]) -> list[dict[str, Any]]:
         """The highest scores first, equal ones by name. ``only`` (of ``CELL``) sums the matching posts alone."""

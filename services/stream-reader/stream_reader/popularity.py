@@ -1,10 +1,11 @@
-"""Keeps the popularity: one thread computes what commits have touched, shows it to the API, and stores it.
+"""Keeps the popularity: one thread takes in what was committed, shows the profiles to the API, and stores them.
 
 The API sees a profile as soon as it is computed. The table follows some seconds later, because each of its commits
-writes whole files again; what a crash loses of that is computed again at the next start.
+writes whole files again; what a crash loses of that is committed after the next start.
 """
 
 import logging
+import sqlite3
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,11 +18,11 @@ from service_kit.ops import NotReadyError
 from service_kit.retries import RetryPolicy
 from spark_kit.session import session_alive
 
-from stream_reader.arrivals import Arrivals, Touched
+from stream_reader.arrivals import Arrivals, Rows
 from stream_reader.index import Index
 from stream_reader.latency import Latencies
 from stream_reader.metrics import Metrics
-from stream_reader.profiles import Profile, Profiles
+from stream_reader.profiles import Profiles
 from stream_reader.tables import stream_table
 
 logger = logging.getLogger(__name__)
@@ -63,12 +64,10 @@ class Popularity:
         self._retries = retries
         self._clock: Clock = retries.clock
         self._stop = threading.Event()
-        self._pending: dict[str, Profile] = {}
-        self._pending_since: float | None = None
-        self._covered: dict[str, int] = {}
+        self._started = False
+        self._uncommitted = False
         self._next_commit = 0.0
         self._working_since: float | None = None
-        self._loaded = False
         self._error: str | None = None
         self.committing = threading.Lock()
         """Held while the table is written; upkeep takes it, too."""
@@ -79,7 +78,7 @@ class Popularity:
         while session_alive():
             try:
                 self._step()
-            except (PySparkException, Py4JError) as error:
+            except (PySparkException, Py4JError, sqlite3.Error) as error:
                 if not session_alive():
                     return
                 self._error = str(error).strip().splitlines()[0][:500] if str(error) else type(error).__name__
@@ -90,7 +89,7 @@ class Popularity:
             else:
                 self._error = None
                 waits = self._retries.waits()
-                if self._stop.is_set() and not self._pending and self._arrivals.waiting_since() is None:
+                if self._stop.is_set() and not self._uncommitted and self._arrivals.waiting_since() is None:
                     return
 
     def stop(self) -> None:
@@ -102,7 +101,7 @@ class Popularity:
         """For ``/readyz``."""
         if self._error is not None:
             raise NotReadyError(self._error)
-        if not self._loaded:
+        if not self._started:
             raise NotReadyError("the profiles are not loaded yet")
         if self.age_s > self._pace.lag_limit_s:
             msg = f"committed rows wait for {self.age_s:.0f} s to be counted (limit {self._pace.lag_limit_s:g} s)"
@@ -116,74 +115,53 @@ class Popularity:
         return self._clock.monotonic() - min(since) if since else 0.0
 
     def _step(self) -> None:
-        if not self._loaded:
-            self._load()
+        if not self._started:
+            self._start()
         if not self._stop.is_set():
             self._arrivals.wait(self._pace.idle_wait_s)
-        now = self._clock.monotonic()
-        due = bool(self._pending) and (now >= self._next_commit or self._stop.is_set())
+        due = self._uncommitted and (self._clock.monotonic() >= self._next_commit or self._stop.is_set())
+        versions: Mapping[str, int] | None = None
         if self._arrivals.waiting_since() is not None:
             # Versions first: what they hold is then among what is taken.
             versions = self._versions() if due or self._stop.is_set() else None
-            self._compute(self._arrivals.take(), versions)
+            self._take_in(self._arrivals.take())
         elif due:
-            self._covered = self._versions()
+            versions = self._versions()
             due = self._arrivals.waiting_since() is None
-        if due:
-            self._commit()
+        if due and versions is not None:
+            self._commit(versions)
         self._publish()
         if not self._stop.is_set():
             self._stop.wait(self._pace.interval_s)
 
-    def _load(self) -> None:
-        versions = self._versions()
-        self._index.put(self._profiles.load())
-        missed = self._profiles.missed(self._arrivals.limit)
-        self._loaded = True
-        logger.info("profiles loaded", extra={"profiles": len(self._index), "missed_posts": len(missed.inds)})
-        self._covered = versions
-        if missed:
-            missed.since = self._clock.monotonic()
-            self._arrivals.put_back(missed)
+    def _start(self) -> None:
+        self._profiles.start()
+        self._index.put(self._profiles.all(self._clock.now()))
+        self._uncommitted = self._profiles.uncommitted()
+        self._started = True
+        logger.info("profiles are there", extra={"profiles": len(self._index)})
 
-    def _compute(self, touched: Touched, versions: Mapping[str, int] | None) -> None:
-        self._working_since = touched.since
+    def _take_in(self, rows: Rows) -> None:
+        self._working_since = rows.since
         try:
             with self._metrics.popularity_seconds.time():
-                if touched.everything:
-                    self._rebuild()
-                else:
-                    self._take_in(self._profiles.compute(touched, self._clock.now()))
+                changed = sorted(self._profiles.put(rows))
+                self._index.put(self._profiles.of(changed, self._clock.now()))
         except BaseException:
-            self._arrivals.put_back(touched)
+            self._arrivals.put_back(rows)
             raise
         finally:
             self._working_since = None
-        if versions is not None:
-            self._covered = dict(versions)
-        now_ms = self._clock.now().timestamp() * 1000
-        self._latencies.add(now_ms - arrived for arrived in touched.arrived_ms)
-
-    def _take_in(self, computed: list[Profile]) -> None:
-        self._index.put(computed)
-        if computed and not self._pending:
+        if changed and not self._uncommitted:
+            self._uncommitted = True
             self._next_commit = max(self._next_commit, self._clock.monotonic() + self._pace.commit_s)
-        self._pending.update({profile["poster_name"]: profile for profile in computed})
+        now_ms = self._clock.now().timestamp() * 1000
+        self._latencies.add(now_ms - arrived for arrived in rows.arrived_ms)
 
-    def _rebuild(self) -> None:
-        logger.info("all profiles are computed")
-        versions = self._versions()
-        with self.committing:
-            profiles = self._profiles.rebuild(versions, self._clock.now())
-        self._index.replace(profiles)
-        self._pending.clear()
-        self._covered = versions
-
-    def _commit(self) -> None:
-        changed = list(self._pending.values())
+    def _commit(self, versions: Mapping[str, int]) -> None:
         with self.committing, self._metrics.profiles_commit_seconds.time():
-            written = self._profiles.commit(changed, self._covered)
-        self._pending.clear()
+            written = self._profiles.commit(self._clock.now(), versions)
+        self._uncommitted = False
         rest_s = written / (self._pace.mib_per_s * 1024 * 1024)
         self._next_commit = self._clock.monotonic() + max(self._pace.commit_s, rest_s)
 

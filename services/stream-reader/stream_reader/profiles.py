@@ -1,182 +1,155 @@
-"""The table ``stream/profile_popularity``: computed from the stream tables, committed, read again at the next start.
-
-A commit's note says which versions of the stream tables it covers. What came later is found at the next start by the
-files that are new since then; so nothing is left out, and what is computed twice gives the same.
-"""
+"""The table ``stream/profile_popularity``: what it says is computed from the posts, which follow the stream tables."""
 
 import logging
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
-from typing import Any, Final
+from functools import cached_property
+from itertools import batched
+from typing import Final
 
-import msgspec
 import pyarrow as pa
 from pipeline_contracts.names import KINDS, Names
-from pipeline_transforms.popularity import profiles
-from pipeline_transforms.versions import current_rows
 from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as fn
 
-from stream_reader.arrivals import Touched
-from stream_reader.tables import POPULARITY, STORED, StreamLake, stream_table
+from stream_reader.arrivals import Rows
+from stream_reader.decode import facts
+from stream_reader.posts import Covered, Posts, Profile
+from stream_reader.tables import POPULARITY, StreamLake, stream_table
 
 logger = logging.getLogger(__name__)
 
-Profile = Mapping[str, Any]
-"""A row of the table."""
-
-_PIN: Final = ("ind", "title", "poster_name", "follower_count", "category", *STORED)
-_GEO: Final = ("ind", "country", *STORED)
-_USER: Final = ("ind", "age", *STORED)
-_NOTES: Final = 100
-"""Of so many commits one has a note: only upkeep makes commits without."""
-_LITERALS: Final = 5_000
-"""Up to so many keys are written into the query, where they also let Delta skip files; more are joined."""
-
-
-class Covered(msgspec.Struct, frozen=True):
-    """The note of a commit: versions of the stream tables, and the half life that scores were computed with."""
-
-    versions: dict[str, int]
-    half_life_s: float
-
-
-_decode_covered = msgspec.json.Decoder(Covered).decode
+_FILES: Final = 4
+"""So many files of a table are in memory at a time; upkeep makes them 64 MiB at most."""
+_PROFILES: Final = 5_000
+"""At most so many in one commit."""
 
 
 class Profiles:
-    """The one writer of the table; ``spark`` is a session of its own, because notes are set on it."""
+    """The one writer of the table."""
 
-    def __init__(self, spark: SparkSession, lake_uri: str, names: Names, half_life_s: float) -> None:
+    def __init__(self, spark: SparkSession, lake_uri: str, names: Names, posts: Posts, half_life_s: float) -> None:
         self._spark = spark
         self.lake = StreamLake(spark, lake_uri)
-        self._names = names
+        self._tables = {kind: stream_table(names, kind) for kind in KINDS}
+        self._posts = posts
         self._half_life_s = half_life_s
         self._schema: pa.Schema | None = None
 
-    def load(self) -> list[Profile]:
-        """Every profile of the table."""
-        return _rows(self.lake.read(POPULARITY))
+    def start(self) -> None:
+        """Bring the posts to where the stream tables are.
 
-    def missed(self, limit: int) -> Touched:
-        """What the stream tables hold that the table does not cover: nothing after an orderly stop.
-
-        Above ``limit`` posts it is everything.
+        After an orderly stop they are there; after a kill some files are read, and all where the posts are of other
+        tables, or of versions that Delta has forgotten. Raises what Spark raises.
         """
-        covered = self._covered()
-        if covered is None or covered.half_life_s != self._half_life_s:
-            return Touched(everything=not all(map(self.lake.never_written, self._tables())))
-        touched = Touched()
-        for kind in KINDS:
-            table = stream_table(self._names, kind)
+        covered = self._posts.covered()
+        if covered is not None and covered == self._covered({table: at for table, (_, at) in covered.versions.items()}):
             try:
-                added = self._added_since(table, covered.versions[table])
-            except (PySparkException, KeyError) as error:
-                logger.warning("all profiles are computed again", extra={"table": table, "reason": str(error)[:300]})
-                return Touched(everything=True)
-            if added is not None:
-                found = added.select("ind").distinct().limit(limit + 1).toArrow()
-                touched.add(Touched(inds=set(found["ind"].to_pylist())), limit)
-        return touched
+                self._catch_up(covered)
+            except PySparkException as error:
+                logger.warning("the posts cannot be followed up", extra={"reason": str(error)[:300]})
+            else:
+                return
+        self._fill()
 
-    def compute(self, touched: Touched, as_of: datetime) -> list[Profile]:
-        """The touched profiles, from the stream tables as they are; one whose posts are gone has none.
+    def put(self, rows: Rows) -> set[str]:
+        """Take in what was handed over; returns the posters whose profiles are others now."""
+        changed = self._posts.put(rows.tables)
+        covered = self._posts.covered()
+        if rows.incomplete and covered is not None:
+            logger.info("more rows than may wait are read from the tables")
+            changed |= self._catch_up(covered)
+        return changed
 
-        A pin that supersedes another touches both posters: every version of a post's pin counts as touched.
-        """
-        pin, geo, user = self._sources()
-        by_ind = _only(pin, "ind", touched.inds).select("poster_name").distinct().toArrow()
-        posters = touched.posters | {name for name in by_ind["poster_name"].to_pylist() if name is not None}
-        if not posters:
-            return []
-        own = _only(pin, "poster_name", posters).select("ind").distinct().toArrow()
-        inds = set(own["ind"].to_pylist())
-        current = current_rows(_only(pin, "ind", inds))
-        # A post's other version may be another poster's, whose other posts are not here.
-        mine = _only(current, "poster_name", posters)
-        places, users = (current_rows(_only(rows, "ind", inds)) for rows in (geo, user))
-        computed = _rows(profiles(mine, places, users, as_of, self._half_life_s))
-        left = posters - {profile["poster_name"] for profile in computed}
-        return [*computed, *(_empty(name, as_of) for name in sorted(left))]
+    def all(self, as_of: datetime) -> Iterator[Profile]:
+        """Every profile."""
+        return self._posts.profiles(self._posts.posters(), as_of, self._half_life_s)
 
-    def rebuild(self, versions: Mapping[str, int], as_of: datetime) -> list[Profile]:
-        """Compute every profile and replace the table."""
-        pin, geo, user = (current_rows(rows) for rows in self._sources())
-        with self.lake.noted(self._note(versions)):
-            self.lake.overwrite(POPULARITY, profiles(pin, geo, user, as_of, self._half_life_s))
-        return self.load()
+    def of(self, posters: Sequence[str], as_of: datetime) -> Iterator[Profile]:
+        """These profiles; one that has no post any more has 0 posts."""
+        return self._posts.profiles(posters, as_of, self._half_life_s)
 
-    def commit(self, changed: Sequence[Profile], versions: Mapping[str, int]) -> int:
-        """One commit with these profiles, covering these versions; returns the bytes that it wrote."""
-        source = self._spark.createDataFrame(pa.Table.from_pylist(list(changed), self._arrow_schema()))
-        with self.lake.noted(self._note(versions)):
-            (
-                self.lake.delta(POPULARITY)
-                .alias("old")
-                .merge(source.alias("new"), "old.poster_name = new.poster_name")
-                .whenMatchedDelete("new.posts = 0")
-                .whenMatchedUpdateAll()
-                .whenNotMatchedInsertAll("new.posts > 0")
-                .execute()
-            )
-        return self.lake.last_commit(POPULARITY).metric("numTargetBytesAdded")
+    def uncommitted(self) -> bool:
+        """Whether the table lacks something, also of an earlier process."""
+        return bool(self._posts.changed(1))
 
-    def _sources(self) -> tuple[DataFrame, DataFrame, DataFrame]:
-        pin, geo, user = (self.lake.read(table) for table in self._tables())
-        return pin.select(*_PIN), geo.select(*_GEO), user.select(*_USER)
+    def commit(self, as_of: datetime, versions: Mapping[str, int]) -> int:
+        """Bring the table to where the posts are; the posts hold these versions. Returns the bytes that it wrote."""
+        written = 0
+        for part in batched(self._posts.changed(), _PROFILES):
+            self._merge(list(self.of(part, as_of)))
+            self._posts.stored(part)
+            written += self.lake.last_commit(POPULARITY).metric("numTargetBytesAdded")
+        self._posts.cover(self._covered(versions))
+        return written
 
-    def _tables(self) -> list[str]:
-        return [stream_table(self._names, kind) for kind in KINDS]
+    def _merge(self, changed: list[Profile]) -> None:
+        source = self._spark.createDataFrame(pa.Table.from_pylist(changed, self._arrow_schema()))
+        (
+            self.lake.delta(POPULARITY)
+            .alias("old")
+            .merge(source.alias("new"), "old.poster_name = new.poster_name")
+            .whenMatchedDelete("new.posts = 0")
+            .whenMatchedUpdateAll()
+            .whenNotMatchedInsertAll("new.posts > 0")
+            .execute()
+        )
 
-    def _added_since(self, table: str, version: int) -> DataFrame | None:
-        """The rows of files that are new since then: all new rows, and after a compaction old ones, too.
+    def _catch_up(self, covered: Covered) -> set[str]:
+        """Read what was committed since then."""
+        versions = {table: self.lake.version(table) for table in self._tables.values()}
+        changed: set[str] = set()
+        for kind, table in self._tables.items():
+            since = covered.versions[table][1]
+            for rows in self._files(table, self._added(table, since) if versions[table] != since else []):
+                changed |= self._posts.put([(kind, facts(rows, kind).toArrow())])
+        self._posts.cover(self._covered(versions))
+        return changed
+
+    def _fill(self) -> None:
+        """Read everything. The table keeps what it says until it is committed to."""
+        self._posts.clear()
+        versions = {table: self.lake.version(table) for table in self._tables.values()}
+        if any(versions.values()):
+            logger.info("the posts are read from the stream tables")
+        for kind, table in self._tables.items():
+            files = self.lake.read(table, versions[table]).inputFiles() if versions[table] else []
+            for rows in self._files(table, files):
+                self._posts.put([(kind, facts(rows, kind).toArrow())])
+        if self.lake.version(POPULARITY):
+            told = self.lake.read(POPULARITY).select("poster_name").toArrow()
+            self._posts.touch(told["poster_name"].to_pylist())
+        self._posts.cover(self._covered(versions))
+
+    def _files(self, table: str, files: Sequence[str]) -> Iterator[DataFrame]:
+        for part in batched(sorted(files), _FILES):
+            yield self._spark.read.schema(self.lake.read(table).schema).parquet(*part)
+
+    def _added(self, table: str, since: int) -> list[str]:
+        """The files that are new: they hold all new rows, and after a compaction old ones, too.
 
         Raises:
             PySparkException: Delta does not know that version any more.
         """
-        history = self.lake.delta(table).history().where(fn.col("version") > version).select("version", "operation")
+        history = self.lake.delta(table).history().where(fn.col("version") > since).select("version", "operation")
         writes = [int(row["version"]) for row in history.collect() if row["operation"] == "WRITE"]
-        before = self.lake.read(table, version)  # fails where the table is not the one that was covered
+        before = self.lake.read(table, since)  # fails where it is forgotten
         if not writes:
-            return None
+            return []
         # A compaction before the first write, or behind the last, brings nothing new.
-        before = before if min(writes) == version + 1 else self.lake.read(table, min(writes) - 1)
-        now = self.lake.read(table, max(writes))
-        added = set(now.inputFiles()) - set(before.inputFiles())
-        return self._spark.read.schema(now.schema).parquet(*sorted(added)) if added else None
+        before = before if min(writes) == since + 1 else self.lake.read(table, min(writes) - 1)
+        return sorted(set(self.lake.read(table, max(writes)).inputFiles()) - set(before.inputFiles()))
 
-    def _covered(self) -> Covered | None:
-        for note in self.lake.notes(POPULARITY, _NOTES):
-            try:
-                return _decode_covered(note)
-            except msgspec.MsgspecError:
-                continue
-        return None
+    def _covered(self, versions: Mapping[str, int]) -> Covered:
+        ids = {table: (self._ids[table], versions.get(table, 0)) for table in self._tables.values()}
+        return Covered(ids, self._ids[POPULARITY], self._half_life_s)
 
-    def _note(self, versions: Mapping[str, int]) -> str:
-        return msgspec.json.encode(Covered(dict(versions), self._half_life_s)).decode()
+    @cached_property
+    def _ids(self) -> dict[str, str]:
+        return {table: self.lake.id(table) for table in (*self._tables.values(), POPULARITY)}
 
     def _arrow_schema(self) -> pa.Schema:
         if self._schema is None:
             self._schema = self.lake.read(POPULARITY).limit(0).toArrow().schema
         return self._schema
-
-
-def _only(rows: DataFrame, column: str, values: Collection[int] | Collection[str]) -> DataFrame:
-    """The rows whose column holds one of these values."""
-    keys = sorted(values)
-    if len(keys) <= _LITERALS and not any(isinstance(key, str) for key in keys):
-        return rows.where(fn.expr(f"{column} IN ({', '.join(map(str, keys)) or 'NULL'})"))
-    frame = rows.sparkSession.createDataFrame(pa.table({column: keys}))
-    wanted = frame.select(fn.col(column).cast(dict(rows.dtypes)[column]).alias(column))
-    return rows.join(fn.broadcast(wanted), on=column, how="left_semi")
-
-
-def _rows(frame: DataFrame) -> list[Profile]:
-    rows: list[Profile] = frame.toArrow().to_pylist()
-    return rows
-
-
-def _empty(name: str, as_of: datetime) -> Profile:
-    return {"poster_name": name, "as_of": as_of, "score": 0.0, "posts": 0, "cells": [], "recent_posts": []}

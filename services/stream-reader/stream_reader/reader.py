@@ -25,6 +25,7 @@ from stream_reader.latency import Latencies
 from stream_reader.launch import Launcher
 from stream_reader.metrics import Metrics
 from stream_reader.popularity import Pace, Popularity
+from stream_reader.posts import Posts
 from stream_reader.profiles import Profiles
 from stream_reader.query import Limits, StreamQuery
 from stream_reader.settings import MIB, Settings
@@ -88,7 +89,7 @@ def build_reader(
     lake.create_all(names)
     views = register_views(spark, settings.lake_uri, names)
     logger.info("tables are there", extra={"lake_uri": settings.lake_uri, "views": views})
-    arrivals, index = Arrivals(settings.touched_limit), Index(settings.half_life_s)
+    arrivals, index = Arrivals(settings.waiting_mib * MIB), Index(settings.half_life_s)
     latencies = {"table": Latencies(metrics.table_latency), "popularity": Latencies(metrics.popularity_latency)}
     sink = Sink(lake, names, arrivals, metrics, latencies["table"], clock)
     launcher = Launcher(spark, settings, sink, streams)
@@ -108,7 +109,8 @@ def build_reader(
         for kind in KINDS
     }
     # A session of its own: what it sets, such as notes of commits, does not reach the queries.
-    profiles = Profiles(_own_session(spark), settings.lake_uri, names, settings.half_life_s)
+    posts = Posts(settings.state_dir / "posts.sqlite")
+    profiles = Profiles(_own_session(spark), settings.lake_uri, names, posts, settings.half_life_s)
     pace = Pace(
         settings.popularity_interval_s,
         settings.profiles_commit_s,

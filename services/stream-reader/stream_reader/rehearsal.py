@@ -9,6 +9,7 @@ import logging
 import shutil
 import time
 from collections.abc import Callable
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -25,6 +26,7 @@ from stream_reader.decode import read_rows
 from stream_reader.known import Known
 from stream_reader.latency import Latencies
 from stream_reader.metrics import Metrics
+from stream_reader.posts import Posts
 from stream_reader.profiles import Profiles
 from stream_reader.rejects import RejectLimit
 from stream_reader.tables import StreamLake, stream_table
@@ -57,7 +59,7 @@ def rehearse(spark: SparkSession, names: Names, folder: Path, go_on: Callable[[]
     shutil.rmtree(folder, ignore_errors=True)
     lake = StreamLake(spark, folder.as_uri())
     lake.create_all(names)
-    metrics, arrivals = Metrics(CollectorRegistry()), Arrivals(10)
+    metrics, arrivals = Metrics(CollectorRegistry()), Arrivals(1_000_000)
     sink = Sink(lake, names, arrivals, metrics, Latencies(metrics.table_latency), SystemClock())
     for kind in KINDS:
         if go_on():
@@ -66,9 +68,10 @@ def rehearse(spark: SparkSession, names: Names, folder: Path, go_on: Callable[[]
             writer.query_id.set_result(kind)
             writer(read_rows(_frame(spark, kind), kind, _STREAM.log_id), 0)
     if go_on():
-        profiles = Profiles(spark.newSession(), folder.as_uri(), names, 1.0)
-        computed = profiles.compute(arrivals.take(), datetime.now(UTC))
-        profiles.commit(computed, {stream_table(names, kind): 0 for kind in KINDS})
+        with closing(Posts(folder / "posts.sqlite")) as posts:
+            profiles = Profiles(spark.newSession(), folder.as_uri(), names, posts, 1.0)
+            profiles.put(arrivals.take())
+            profiles.commit(datetime.now(UTC), {stream_table(names, kind): 0 for kind in KINDS})
     shutil.rmtree(folder, ignore_errors=True)
     logger.info("rehearsed", extra={"seconds": round(time.monotonic() - started, 1)})
 

@@ -54,11 +54,11 @@ class Settings(ServiceSettings):
     reject_ratio: float = Field(0.5, ge=0, lt=1)
 
     half_life_s: float = Field(3_600.0, gt=0)
-    popularity_interval_s: float = Field(0.5, ge=0)
+    popularity_interval_s: float = Field(0.1, ge=0)
     popularity_lag_limit_s: float = Field(60.0, gt=0)
     profiles_commit_s: float = Field(4.0, ge=0)
     profiles_mib_per_s: float = Field(1.0, gt=0)
-    touched_limit: int = Field(100_000, ge=1)
+    waiting_mib: int = Field(64, ge=1)
 
     upkeep_interval_s: float = Field(300.0, gt=0)
     compact_files: int = Field(64, ge=2)

@@ -3,7 +3,6 @@
 from typing import Final
 
 from pipeline_contracts.names import KINDS, Kind, Names
-from pipeline_transforms.popularity import PROFILES
 from pipeline_transforms.schemas import CLEANED
 from pipeline_transforms.versions import current_rows
 from pyspark.sql import DataFrame, SparkSession
@@ -20,6 +19,12 @@ STORED: Final = ("log_id", "partition", "offset", "recorded_at", "content_hash")
 QUARANTINE_SCHEMA: Final = (
     "source string, log_id string, stream string, partition string, offset string, recorded_at timestamp, "
     "reason string, value string, raw_base64 string, quarantined_at timestamp"
+)
+PROFILES: Final = (
+    "poster_name string, as_of timestamp, score double, posts bigint, follower_count bigint, last_post_at timestamp, "
+    "cells array<struct<category: string, country: string, age_group: string, posts: bigint, score: double>>, "
+    "recent_posts array<struct<ind: int, title: string, category: string, country: string, age_group: string, "
+    "follower_count: bigint, first_arrival: timestamp>>"
 )
 _LOG: Final = {
     # A checkpoint per commit of a second would cost more than the commits.

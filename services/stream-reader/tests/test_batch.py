@@ -20,6 +20,7 @@ from stream_reader.fakes import FakeStreams, MemoryLake, log_id
 from stream_reader.known import Known
 from stream_reader.latency import Latencies
 from stream_reader.metrics import Metrics
+from stream_reader.posts import FACTS
 from stream_reader.rejects import RejectLimit
 from stream_reader.streams import StreamError
 from stream_reader.tables import QUARANTINE, stream_table
@@ -56,7 +57,7 @@ class Bench:
         self.lake = MemoryLake(spark, NAMES)
         self.stream = NAMES.stream(kind)
         self.streams = FakeStreams(**{self.stream: 1.0})
-        self.arrivals = Arrivals(100)
+        self.arrivals = Arrivals(1_000_000)
         self.metrics = Metrics(CollectorRegistry())
         self.latencies = Latencies(self.metrics.table_latency)
         self.number = 0
@@ -108,8 +109,13 @@ def test_a_good_record_is_a_row_with_its_coordinate_and_text(bench: Bench) -> No
     assert row["content_hash"] == content_hash(text.encode())
     assert bench.lake.appends == [stream_table(NAMES, "pin")]
     assert bench.latencies.described() == {"count": 1, "p50_ms": 1_999.0, "p95_ms": 1_999.0}
-    touched = bench.arrivals.take()
-    assert (touched.inds, touched.posters) == ({7}, {"a/b"})
+    ((kind, rows),) = bench.arrivals.take().tables
+    assert (kind, rows.num_rows) == ("pin", 1)
+    assert {name: rows[name][0].as_py() for name in ("ind", "poster_name", "follower_count")} == {
+        "ind": 7,
+        "poster_name": "a/b",
+        "follower_count": 5_000,
+    }
 
 
 BAD: list[tuple[Any, str]] = [
@@ -152,7 +158,7 @@ def test_an_empty_batch_writes_nothing(bench: Bench) -> None:
 def test_a_batch_of_bad_records_alone_does_not_touch_the_table(bench: Bench) -> None:
     bench.writer(bench.frame(b"x"), 0)
     assert bench.lake.appends == [QUARANTINE]
-    assert not bench.arrivals.take()
+    assert bench.arrivals.waiting_since() is None
 
 
 @pytest.mark.parametrize("stage", [QUARANTINE, stream_table(NAMES, "pin")])
@@ -171,7 +177,7 @@ def test_cut_off_between_two_appends_and_repeated(bench: Bench, stage: str) -> N
     bench.made()(frame, 3)
     assert places(bench.lake.good()) == ["1"]
     assert places(bench.lake.bad()) == ["2"]
-    assert bench.arrivals.take().inds == {7}
+    assert [rows["ind"].to_pylist() for _, rows in bench.arrivals.take().tables] == [[7]]
 
 
 def test_a_new_checkpoint_repeats_nothing_and_skips_nothing(bench: Bench) -> None:
@@ -247,5 +253,6 @@ def test_the_other_kinds(spark: SparkSession, kind: Kind) -> None:
     bench.writer(bench.frame(GEO, user), 0)
     assert [row["ind"] for row in bench.lake.good(kind)] == [7]
     assert [row["reason"] for row in bench.lake.bad()] == ["wrong_kind"]
-    touched = bench.arrivals.take()
-    assert (touched.inds, touched.posters) == ({7}, set())
+    ((handed_over, rows),) = bench.arrivals.take().tables
+    assert (handed_over, rows["ind"].to_pylist()) == (kind, [7])
+    assert rows[FACTS[kind][0]].to_pylist() == [{"geo": "Chad", "user": "25-35"}[kind]]

@@ -95,11 +95,3 @@ def test_a_value_nobody_has() -> None:
     assert index.popular(NOW, 5, {"country": "Atlantis"}) == []
     assert index.popular(NOW, 5, {"country": "Atlantis", "category": "art"}) == []
     assert Index(HALF_LIFE_S).popular(NOW, 5, {}) == []
-
-
-def test_replaced_profiles_are_forgotten() -> None:
-    index = Index(HALF_LIFE_S)
-    index.put([profile(name, [("art", None, None, 1, 1.0)]) for name in "abc"])
-    index.replace([profile("b", [("food", None, None, 3, 9.0)])])
-    assert [(row["poster_name"], row["posts"]) for row in index.popular(NOW, 5, {})] == [("b", 3)]
-    assert index.popular(NOW, 5, {"category": "art"}) == []

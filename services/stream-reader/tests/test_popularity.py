@@ -2,11 +2,14 @@
 
 import math
 import random
+import sqlite3
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
+import pyarrow as pa
 import pytest
 from pipeline_contracts.names import KINDS, Names
 from prometheus_client import CollectorRegistry
@@ -15,7 +18,7 @@ from service_kit.clock import ManualClock
 from service_kit.ops import NotReadyError
 from service_kit.retries import RetryPolicy
 from stream_reader import popularity as module
-from stream_reader.arrivals import Arrivals, Touched
+from stream_reader.arrivals import Arrivals, Rows
 from stream_reader.index import Index
 from stream_reader.latency import Latencies
 from stream_reader.metrics import Metrics
@@ -23,16 +26,19 @@ from stream_reader.popularity import Pace, Popularity
 from stream_reader.tables import stream_table
 
 NAMES = Names("t")
+LIMIT = 8 * 1_000  # each row is a number
 TABLES = [stream_table(NAMES, kind) for kind in KINDS]
 
 
 class MemoryProfiles:
-    """Commits to the stream tables (poster of each), and the popularity table: how many of them each profile counts."""
+    """Commits to the stream tables (poster of each), the posts that are taken in, and the popularity table."""
 
     def __init__(self) -> None:
         self.commits: dict[str, list[str]] = {table: [] for table in TABLES}
+        self.posts: set[tuple[str, int]] = set()
         self.table: dict[str, int] = {}
-        self.covered: dict[str, int] | None = None
+        self.changed: set[str] = set()
+        self.covered = dict.fromkeys(TABLES, 0)
         self.fails: list[str] = []
         self.at_commit: Callable[[], None] = lambda: None
         self.lake = self
@@ -41,45 +47,59 @@ class MemoryProfiles:
         self._may_fail("version")
         return len(self.commits[table])
 
-    def load(self) -> list[Any]:
-        return [self._row(name, posts) for name, posts in self.table.items()]
+    def start(self) -> None:
+        self._may_fail("start")
+        self._catch_up()
 
-    def missed(self, limit: int) -> Touched:
-        covered = self.covered or dict.fromkeys(TABLES, 0)
-        return Touched(posters={name for table in TABLES for name in self.commits[table][covered[table] :]})
+    def put(self, rows: Rows) -> set[str]:
+        self._may_fail("put")
+        places = {(TABLES[KINDS.index(kind)], at) for kind, table in rows.tables for at in table["at"].to_pylist()}
+        self.posts |= places
+        changed = {self.commits[table][at] for table, at in places}
+        self.changed |= changed
+        return changed | (self._catch_up() if rows.incomplete else set())
 
-    def compute(self, touched: Touched, as_of: datetime) -> list[Any]:
-        self._may_fail("compute")
-        return [self._row(name, self.count(name)) for name in sorted(touched.posters)]
+    def all(self, as_of: datetime) -> Iterator[Any]:
+        return self.of(sorted({self.commits[table][at] for table, at in self.posts}), as_of)
 
-    def rebuild(self, versions: Mapping[str, int], as_of: datetime) -> list[Any]:
-        self._may_fail("rebuild")
-        self.table = {name: self.count(name) for table in TABLES for name in self.commits[table]}
-        self._cover(versions)
-        return self.load()
+    def of(self, posters: Sequence[str], as_of: datetime) -> Iterator[Any]:
+        self._may_fail("of")
+        return (self._row(name, self.count(name)) for name in posters)
 
-    def commit(self, changed: Sequence[Any], versions: Mapping[str, int]) -> int:
+    def uncommitted(self) -> bool:
+        return bool(self.changed)
+
+    def commit(self, as_of: datetime, versions: Mapping[str, int]) -> int:
         self._may_fail("commit")
         self.at_commit()
-        self.table.update({row["poster_name"]: row["posts"] for row in changed})
+        self.table.update({name: self.count(name) for name in self.changed})
+        self.changed = set()
         self._cover(versions)
         return 1024 * 1024
 
-    def count(self, name: str, upto: Mapping[str, int] | None = None) -> int:
-        return sum(self.commits[table][: None if upto is None else upto[table]].count(name) for table in TABLES)
+    def count(self, name: str) -> int:
+        return sum(self.commits[table][at] == name for table, at in self.posts)
+
+    def _catch_up(self) -> set[str]:
+        versions = {table: len(self.commits[table]) for table in TABLES}
+        missed = {(table, at) for table in TABLES for at in range(self.covered[table], versions[table])}
+        self.posts |= missed
+        changed = {self.commits[table][at] for table, at in missed}
+        self.changed |= changed
+        self._cover(versions)
+        return changed
 
     def _cover(self, versions: Mapping[str, int]) -> None:
-        """What a restart would believe: it must be in the table."""
-        assert self.covered is None or all(versions[table] >= self.covered[table] for table in TABLES)
-        self.covered = dict(versions)
+        """What a restart would believe: it must have been taken in."""
         for table in TABLES:
-            for name in self.commits[table][: versions[table]]:
-                assert self.table.get(name, 0) >= self.count(name, versions)
+            assert self.covered[table] <= versions[table]
+            assert {(table, at) for at in range(versions[table])} <= self.posts
+        self.covered = dict(versions)
 
     def _may_fail(self, what: str) -> None:
         if self.fails and self.fails[0] == what:
             self.fails.pop(0)
-            raise PySparkException(f"{what} failed")
+            raise sqlite3.OperationalError(what) if what == "put" else PySparkException(f"{what} failed")
 
     def _row(self, name: str, posts: int) -> Any:
         return {
@@ -97,7 +117,7 @@ class Bench:
     def __init__(self, profiles: MemoryProfiles | None = None, pace: Pace | None = None) -> None:
         self.profiles = profiles or MemoryProfiles()
         self.clock = ManualClock()
-        self.arrivals = Arrivals(1_000)
+        self.arrivals = Arrivals(LIMIT)
         self.index = Index(3_600)
         metrics = Metrics(CollectorRegistry())
         self.latencies = Latencies(metrics.popularity_latency)
@@ -113,11 +133,13 @@ class Bench:
         )
 
     def commit(self, poster: str, table: str = TABLES[0], *, hand_over: bool = True) -> None:
-        with self.arrivals.committing("pin"):
+        kind = KINDS[TABLES.index(table)]
+        with self.arrivals.committing(kind):
+            rows = pa.table({"at": [len(self.profiles.commits[table])]})
             self.profiles.commits[table].append(poster)
             if hand_over:
                 arrived_ms = self.clock.now().timestamp() * 1000 - 50
-                self.arrivals.add([], [poster], [arrived_ms], self.clock.monotonic())
+                self.arrivals.add(kind, rows, [arrived_ms], self.clock.monotonic())
 
     def run_to_the_end(self) -> None:
         self.popularity.stop()
@@ -157,7 +179,7 @@ def test_what_a_killed_process_did_not_cover_is_found() -> None:
     assert after.told() == after.profiles.table == {"a": 2, "c": 1}
 
 
-@pytest.mark.parametrize("what", ["version", "compute", "commit"])
+@pytest.mark.parametrize("what", ["start", "version", "put", "of", "commit"])
 def test_a_failure_loses_nothing(what: str) -> None:
     bench = Bench()
     bench.commit("a")
@@ -166,13 +188,21 @@ def test_a_failure_loses_nothing(what: str) -> None:
     assert bench.told() == bench.profiles.table == {"a": 1}
 
 
-def test_everything_is_computed_where_too_much_waits() -> None:
+def test_what_is_more_than_may_wait_is_read_from_the_tables() -> None:
     bench = Bench()
+    bench.run_to_the_end()
+    bench = Bench(bench.profiles)
+    bench.popularity._step()
     for number in range(1_100):
         bench.commit(f"p{number}")
-    bench.profiles.fails = ["rebuild"]
+    assert bench.arrivals.take().incomplete
+    for number in range(1_100):
+        bench.commit(f"p{number}")
+    bench.profiles.fails = ["put"]
     bench.run_to_the_end()
-    assert len(bench.profiles.table) == len(bench.index) == 1_100
+    assert bench.told().keys() <= bench.profiles.table.keys()
+    assert bench.profiles.table == {f"p{number}": 2 for number in range(1_100)}
+    assert len(bench.index) == 1_100
 
 
 def test_in_any_order_of_events_what_is_covered_is_in_the_table() -> None:
@@ -184,15 +214,15 @@ def test_in_any_order_of_events_what_is_covered_is_in_the_table() -> None:
             if rng.random() < 0.5:
                 bench.commit(f"p{rng.randrange(6)}", rng.choice(TABLES))
             if rng.random() < 0.1:
-                bench.profiles.fails = [rng.choice(["version", "compute", "commit"])]
+                bench.profiles.fails = [rng.choice(["version", "put", "of", "commit"])]
             bench.clock.sleep(rng.random())
             try:
                 bench.popularity._step()
-            except PySparkException:
+            except (PySparkException, sqlite3.Error):
                 continue
         bench.profiles.fails = []
         bench.run_to_the_end()
-        expected = {name: bench.profiles.count(name) for table in TABLES for name in bench.profiles.commits[table]}
+        expected = Counter(name for table in TABLES for name in bench.profiles.commits[table])
         assert bench.profiles.table == bench.told() == expected
 
 
@@ -200,6 +230,7 @@ def test_commits_keep_their_distance_and_their_share_of_the_disk() -> None:
     bench = Bench(pace=Pace(0, 4, 1 / 30, 60, idle_wait_s=0))  # each commit writes 1 MiB
     seconds: list[float] = []
     bench.profiles.at_commit = lambda: seconds.append(bench.clock.monotonic())
+    bench.popularity._step()
     for _ in range(100):
         bench.commit("a")
         bench.popularity._step()
@@ -223,7 +254,7 @@ def test_health() -> None:
 def test_it_ends_with_the_jvm(monkeypatch: pytest.MonkeyPatch) -> None:
     bench = Bench()
     bench.commit("a")
-    bench.profiles.fails = ["version"]
+    bench.profiles.fails = ["start"]
     answers = iter([True, False, False])
     monkeypatch.setattr(module, "session_alive", lambda: next(answers))
     bench.popularity.run()

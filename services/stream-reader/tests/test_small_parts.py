@@ -4,13 +4,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry, Histogram
 from pydantic import ValidationError
 from service_kit.clock import ManualClock
-from stream_reader.arrivals import Arrivals, Touched
+from stream_reader.arrivals import Arrivals, Rows
 from stream_reader.checkpoints import checkpoint_folder
 from stream_reader.lag import LagWatch
 from stream_reader.latency import KEPT, Latencies
@@ -89,26 +90,33 @@ def test_a_stop_that_cannot_be_read_is_a_stop(tmp_path: Path, text: str) -> None
 
 
 def test_what_is_handed_over_is_taken_once() -> None:
-    arrivals = Arrivals(100)
-    arrivals.add([1, 2], ["a"], [5.0], now=10.0)
-    arrivals.add([2, 3], [], [6.0], now=11.0)
+    arrivals = Arrivals(1_000)
+    first, second = pa.table({"ind": [1, 2]}), pa.table({"ind": [2, 3]})
+    arrivals.add("pin", first, [5.0], now=10.0)
+    arrivals.add("geo", second, [6.0], now=11.0)
     assert arrivals.wait(0)
     assert arrivals.waiting_since() == 10.0
-    assert arrivals.take() == Touched({1, 2, 3}, {"a"}, arrived_ms=[5.0, 6.0], since=10.0)
-    assert not arrivals.take()
+    taken = arrivals.take()
+    assert taken == Rows([("pin", first), ("geo", second)], arrived_ms=[5.0, 6.0], since=10.0)
+    assert arrivals.take() == Rows()
     assert arrivals.waiting_since() is None
     assert not arrivals.wait(0)
+    arrivals.add("user", first, [], now=12.0)
+    arrivals.put_back(taken)
+    assert [kind for kind, _ in arrivals.take().tables] == ["pin", "geo", "user"]
 
 
-def test_too_much_becomes_everything() -> None:
-    arrivals = Arrivals(3)
-    arrivals.add([1, 2, 3], [], [1.0] * 9, now=1.0)
-    assert not arrivals.take().everything
-    arrivals.add([1, 2, 3], ["a"], [1.0] * 9, now=1.0)
+def test_of_too_much_it_is_known_that_it_is_missing() -> None:
+    rows = pa.table({"ind": [1, 2, 3]})
+    arrivals = Arrivals(rows.nbytes)
+    arrivals.add("pin", rows, [1.0] * 9, now=1.0)
+    arrivals.put_back(arrivals.take())
+    assert not arrivals.take().incomplete
+    for _ in range(2):
+        arrivals.add("pin", rows, [1.0] * 9, now=2.0)
+    arrivals.add("pin", rows, [], now=3.0)
     taken = arrivals.take()
-    assert taken.everything
-    assert not taken.inds | taken.posters
-    assert len(taken.arrived_ms) == 3
+    assert (taken.incomplete, taken.tables, taken.since, len(taken.arrived_ms)) == (True, [], 2.0, 18)
 
 
 def test_each_stream_has_a_checkpoint_of_its_own() -> None:
