@@ -12,9 +12,10 @@ compile() { # file, python version, further arguments
     --universal --python-version "$python" "$@" --output-file "$out/$file" >/dev/null
 }
 compile local.txt 3.13 pyproject.toml --extra local
-for extra in emitter proxy s3-sink mirror analyser cli; do
+for extra in emitter proxy s3-sink mirror cli; do
   compile "$extra.txt" 3.13 pyproject.toml --extra "$extra" --constraint "$out/local.txt"
 done
+compile spark.txt 3.13 pyproject.toml --extra analyser --extra stream-reader --constraint "$out/local.txt"
 compile wheel.txt 3.13 --group pyproject.toml:wheel --constraint "$out/local.txt"
 compile dev.txt 3.13 --group pyproject.toml:dev --constraint "$out/local.txt"
 # What Databricks and MWAA run: the analyser's libraries and the tests, on 3.12.

@@ -4,6 +4,7 @@ import json
 import math
 import random
 import time
+import uuid
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
@@ -11,7 +12,9 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import boto3
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 from deltalake import write_deltalake
 from pipeline_contracts.names import KINDS, Kind, Names
@@ -27,13 +30,14 @@ from spark_kit.lake import Transaction
 from spark_kit.session import SessionConfig, build_session, stop_session
 from stream_process import TOKEN, ReaderProcess, Streams
 from stream_reader.arrivals import Rows
-from stream_reader.decode import cleaned_rows, decode, facts, table_rows
-from stream_reader.fakes import MemoryLake
+from stream_reader.decode import read_rows, table_rows
+from stream_reader.delta import DeltaTables
+from stream_reader.fakes import MemoryTables
 from stream_reader.metrics import Metrics
 from stream_reader.posts import Posts
 from stream_reader.profiles import Profiles
-from stream_reader.settings import MIB, SMALL_BATCHES
-from stream_reader.tables import POPULARITY, QUARANTINE, StreamLake, current_view, register_views, stream_table
+from stream_reader.settings import MIB, SMALL_BATCHES, Settings
+from stream_reader.tables import POPULARITY, QUARANTINE, StreamLake, Tables, current_view, register_views, stream_table
 from stream_reader.upkeep import Upkeep, Upkept
 
 pytestmark = [pytest.mark.spark, pytest.mark.timeout(900)]
@@ -78,13 +82,17 @@ def frame(spark: SparkSession, events: list[Event]) -> DataFrame:
     return spark.createDataFrame(rows, KINESIS)
 
 
+def rows_of(spark: SparkSession, events: list[Event], kind: Kind, log_id: str = "log") -> pa.Table:
+    """A kind's events, as a batch appends them."""
+    own = [event for event in events if event[0] == kind]
+    return table_rows(read_rows(frame(spark, own), kind, log_id).toArrow(), kind)
+
+
 def append(lake: StreamLake, events: list[Event]) -> None:
     """One commit to each kind's table, as batches make them."""
     for kind in KINDS:
-        own = [event for event in events if event[0] == kind]
-        if own:
-            cleaned = cleaned_rows(decode(frame(lake.spark, own), "log"), kind)
-            lake.append(stream_table(NAMES, kind), table_rows(cleaned, kind).coalesce(1))
+        if rows := rows_of(lake.spark, events, kind):
+            DeltaTables(lake.uri).append(stream_table(NAMES, kind), rows, Transaction(uuid.uuid4().hex, 0))
 
 
 def events_of(rng: random.Random, number: int) -> list[Event]:
@@ -152,13 +160,7 @@ def versions(lake: StreamLake) -> dict[str, int]:
 
 
 def handed_over(lake: StreamLake, events: list[Event]) -> Rows:
-    rows = Rows()
-    for kind in KINDS:
-        own = [event for event in events if event[0] == kind]
-        if own:
-            cleaned = cleaned_rows(decode(frame(lake.spark, own), "log"), kind)
-            rows.tables.append((kind, facts(table_rows(cleaned, kind), kind).toArrow()))
-    return rows
+    return Rows([(kind, rows_of(lake.spark, events, kind)) for kind in KINDS])
 
 
 def posters_of(events: list[Event], portion: list[Event]) -> set[str]:
@@ -176,7 +178,7 @@ def profiles_on(tmp_path: Path) -> Iterator[Callable[..., Profiles]]:
         for posts in opened:
             posts.close()
         opened.append(Posts(tmp_path / "posts.sqlite"))
-        return Profiles(lake.spark.newSession(), lake.uri, NAMES, opened[-1], half_life_s)
+        return Profiles(DeltaTables(lake.uri), NAMES, opened[-1], half_life_s)
 
     yield made
     opened[-1].close()
@@ -271,33 +273,52 @@ def test_posts_of_other_tables_are_not_used(
     assert [profile["poster_name"] for profile in profiles.all(now)] == ["new"]
 
 
-def test_versions_and_ids_are_those_of_the_public_api(lake: StreamLake, monkeypatch: pytest.MonkeyPatch) -> None:
-    table = stream_table(NAMES, "pin")
-    append(lake, [("pin", post(1)["pin"], START, 1)])
-    found = lake.version(table), lake.id(table)
-    monkeypatch.setenv("DATABRICKS_RUNTIME_VERSION", "17.3")
-    assert (lake.version(table), lake.id(table)) == found
-    assert found[0] == 1
-
-
-def test_the_lake_in_memory_is_like_delta(spark: SparkSession, lake: StreamLake) -> None:
-    memory = MemoryLake(spark, NAMES)
-    rng = random.Random(13)
+@pytest.mark.parametrize("place", ["disk", "S3"])
+def test_the_tables_are_like_those_in_memory(
+    place: str, spark: SparkSession, lake: StreamLake, request: pytest.FixtureRequest
+) -> None:
+    """What batches do, on a lake that Spark made; and Spark reads what was written."""
     table = stream_table(NAMES, "geo")
+    memory = MemoryTables({table: lake.read(table).limit(0).toArrow().schema})
+    if place == "disk":
+        real, folder = DeltaTables(lake.uri), ""
+    else:
+        localstack: LocalStack = request.getfixturevalue("localstack")
+        bucket = boto3.resource("s3", endpoint_url=localstack.endpoint_url).Bucket(uuid.uuid4().hex)
+        bucket.create()
+        folder = f"s3://{bucket.name}/lake"
+        for file in (lake_folder := Path(lake.uri.removeprefix("file://"))).rglob("*"):
+            if file.is_file():
+                bucket.upload_file(str(file), f"lake/{file.relative_to(lake_folder)}")
+        settings = Settings(LAKE_URI=folder, AWS_ENDPOINT_URL=localstack.endpoint_url, state_dir=lake_folder)  # type: ignore[call-arg]
+        real = DeltaTables(folder, settings.storage_options)
+    assert (real.version(table), real.id(table)) == (0, lake.delta(table).detail().collect()[0]["id"])
+    rng = random.Random(13)
     for number, version in enumerate((0, 1, 1, 0, 5, 2)):
-        part = [event for event in events_of(rng, 12) if event[0] == "geo"]
-        rows = table_rows(cleaned_rows(decode(frame(spark, part), f"log{number}"), "geo"), "geo").persist()
+        rows = rows_of(spark, events_of(rng, 12), "geo", f"log{number}")
         for application in ("one", "two") if number > 3 else ("one",):
-            for each in (lake, memory):
-                each.append(table, rows, transaction=Transaction(application, version))
+            for each in (real, memory):
+                each.append(table, rows, Transaction(application, version))
 
-    def content(of: DataFrame) -> list[str]:
-        return sorted(map(str, of.collect()))
+    def content(of: Tables, where: pc.Expression | None = None, since: int | None = None) -> list[str]:
+        columns = ("ind", "country", "log_id", "offset", "recorded_at")
+        return sorted(str(row) for rows in of.read(table, columns, where, since) for row in rows.to_pylist())
 
-    assert content(lake.read(table)) == content(memory.read(table))
-    assert len(set(content(lake.read(table).select("log_id")))) == 3, (
-        "of six appends three are new to their application"
-    )
+    assert real.version(table) == 4
+    early = pc.field("recorded_at") < START + timedelta(seconds=60)
+    for where in (None, pc.field("log_id") == "log1", early, pc.field("log_id") == "none"):
+        for since in (None, 0, 1, 3, 4):
+            assert content(real, where, since) == content(memory, where, since)
+    assert content(real, early)
+    assert not content(real, since=4)
+    if place == "disk":
+        written = lake.read(table).select("ind", "country", "log_id", "offset", "recorded_at").toArrow().to_pylist()
+        assert sorted(map(str, written)) == content(real)
+        assert lake.compact(table, 1)
+        assert real.version(table) == 5
+        assert content(real) == content(memory)
+        real.append(table, rows_of(spark, events_of(rng, 12), "geo", "after"), Transaction("one", 6))
+        assert lake.read(table).where("log_id = 'after'").count() > 0
 
 
 def test_people_can_query_the_current_rows(spark: SparkSession, lake: StreamLake) -> None:

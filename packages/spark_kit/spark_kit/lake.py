@@ -8,7 +8,7 @@ import os
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 from delta.tables import DeltaTable
 from pyspark.sql import DataFrame, SparkSession
@@ -127,22 +127,7 @@ class DeltaLake:
 
     def version(self, table: str) -> int:
         """The newest version's number."""
-        if "DATABRICKS_RUNTIME_VERSION" in os.environ:
-            return self.last_commit(table).version
-        return int(self._snapshot(table).version())
-
-    def id(self, table: str) -> str:
-        """What tells the table from one that is made in its place."""
-        if "DATABRICKS_RUNTIME_VERSION" in os.environ:
-            return str(self.delta(table).detail().select("id").collect()[0]["id"])
-        return str(self._snapshot(table).metadata().id())
-
-    def _snapshot(self, table: str) -> Any:
-        """Delta's own object of open-source Delta: a tenth of what the public ``history`` and ``detail`` cost."""
-        jvm: Any = self.spark._jvm
-        log = jvm.org.apache.spark.sql.delta.DeltaLog.forTable(self.spark._jsparkSession, self.path(table))
-        nothing = jvm.scala.Option.empty()
-        return log.update(False, nothing, nothing)  # no stale answer
+        return self.last_commit(table).version
 
     def never_written(self, table: str) -> bool:
         """Whether the table has no commit but the one that made it; far cheaper than a query that finds no row."""

@@ -12,7 +12,7 @@ from typing import Final, Literal
 from pyspark.sql import Column, DataFrame, Window, WindowSpec
 from pyspark.sql import functions as fn
 
-AGE_GROUPS: Final = ("under 18", "18-24", "25-35", "36-50", "+50")
+from pipeline_transforms.ages import age_group
 
 
 @dataclass(frozen=True)
@@ -171,17 +171,6 @@ COUNTS: Final[Mapping[str, Answer]] = MappingProxyType(
     }
 )
 """All counts behind the "most popular" tables."""
-
-
-def age_group(age: Column) -> Column:
-    """The group of an age; one of ``AGE_GROUPS``, null where it is not known."""
-    return (
-        fn.when(age < 18, "under 18")
-        .when(age <= 24, "18-24")
-        .when(age <= 35, "25-35")
-        .when(age <= 50, "36-50")
-        .when(age > 50, "+50")
-    )
 
 
 def _by_join_year(posts: DataFrame) -> DataFrame:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import recompute
 from pipeline_contracts.names import KINDS
+from pipeline_transforms.ages import AGE_GROUPS, age_group, age_group_of
 from pipeline_transforms.answers import ANSWERS, COUNTS, Policies, Posts, posts_of
 from pipeline_transforms.cleaning import clean, good_rows
 from pipeline_transforms.hashing import with_content_hash
@@ -182,3 +183,12 @@ def write_made_up(folder: Path) -> None:
 def changed(kind: str, row: dict[str, Any]) -> dict[str, Any]:
     new: dict[str, dict[str, Any]] = {"pin": {"category": "quotes"}, "geo": {"country": "Peru"}, "user": {"age": 77}}
     return {**row, **new[kind]}
+
+
+def test_the_age_groups_of_columns_and_of_numbers_are_the_same(spark: SparkSession) -> None:
+    ages = [None, *range(131)]
+    rows = spark.createDataFrame([(age,) for age in ages], "age int").select(age_group(fn.col("age")).alias("group"))
+    assert [row["group"] for row in rows.collect()] == [age_group_of(age) for age in ages]
+    limits = {17: "under 18", 18: "18-24", 24: "18-24", 25: "25-35", 35: "25-35", 36: "36-50", 50: "36-50", 51: "+50"}
+    assert {age: age_group_of(age) for age in limits} == limits
+    assert set(AGE_GROUPS) == set(limits.values())

@@ -12,7 +12,7 @@ import msgspec
 from flask import Flask, Response, request
 from pipeline_contracts.names import KINDS, Kind
 from pipeline_contracts.proxy import ErrorAnswer
-from pipeline_transforms.answers import AGE_GROUPS
+from pipeline_transforms.ages import AGE_GROUPS
 from pydantic import SecretStr
 from service_kit.clock import Clock
 from werkzeug.exceptions import HTTPException, InternalServerError

@@ -14,20 +14,20 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 
 import pyarrow as pa
-import pyarrow.compute as pc
 from pipeline_contracts.names import Kind, Names
 from pyspark.sql import DataFrame
 from service_kit.clock import Clock
 from spark_kit.lake import Transaction
 
 from stream_reader.arrivals import Arrivals
-from stream_reader.decode import facts, quarantine_rows, table_rows
-from stream_reader.known import Known, sequence
+from stream_reader.decode import quarantine_rows, table_rows
+from stream_reader.known import Known
 from stream_reader.latency import Latencies
 from stream_reader.metrics import Metrics
+from stream_reader.posts import FACTS
 from stream_reader.rejects import RejectLimit
 from stream_reader.streams import Streams
-from stream_reader.tables import QUARANTINE, StreamLake, stream_table
+from stream_reader.tables import QUARANTINE, STORED, Tables, stream_table
 
 logger = logging.getLogger(__name__)
 
@@ -59,7 +59,7 @@ class Source:
 class Sink:
     """Where a batch goes, and who is told."""
 
-    lake: StreamLake
+    tables: Tables
     names: Names
     arrivals: Arrivals
     metrics: Metrics
@@ -129,19 +129,12 @@ class BatchWriter:
             return self._idle.wait_for(lambda: not self._busy, deadline_s)
 
     def _write(self, frame: DataFrame, batch_id: int) -> None:
-        cleaned = frame.persist()
-        try:
-            read = _summary(cleaned, self.source.kind)
-            self.progress.in_batch = read.num_rows
-            # After the records were fetched: creation times do not come back, so all of them are of this stream.
-            self._check_stream()
-            new = read
-            if self._may_be_known(read):
-                cleaned, new = self._without_known(cleaned, read)
-            if read.num_rows:
-                self._store(cleaned, new, read, batch_id)
-        finally:
-            cleaned.unpersist()
+        read = frame.toArrow()
+        self.progress.in_batch = read.num_rows
+        # After the records were fetched: creation times do not come back, so all of them are of this stream.
+        self._check_stream()
+        if read.num_rows:
+            self._store(read, self._without_known(read), batch_id)
         self.progress.batch_id = batch_id
         self.progress.finished_at = self.sink.clock.monotonic()
 
@@ -152,38 +145,34 @@ class BatchWriter:
             msg = f"stream {self.source.stream} is {current} now, and this query reads {self.source.log_id}"
             raise StreamReplacedError(msg)
 
-    def _may_be_known(self, summary: pa.Table) -> bool:
-        places = zip(summary["partition"].to_pylist(), summary["offset"].to_pylist(), strict=True)
-        return self.known.overlaps(places)
-
-    def _without_known(self, cleaned: DataFrame, summary: pa.Table) -> tuple[DataFrame, pa.Table]:
-        lowest = min(map(sequence, summary["offset"].to_pylist()))
-        left = self.known.without(cleaned, lowest).persist()
-        kept = _summary(left, self.source.kind)
+    def _without_known(self, read: pa.Table) -> pa.Table:
+        places = zip(read["partition"].to_pylist(), read["offset"].to_pylist(), strict=True)
+        if not self.known.overlaps(places):
+            return read
+        left = self.known.without(read)
         logger.info(
             "records that the tables hold already are left out",
-            extra={"kind": self.source.kind, "left_out": summary.num_rows - kept.num_rows, "records": summary.num_rows},
+            extra={"kind": self.source.kind, "left_out": read.num_rows - left.num_rows, "records": read.num_rows},
         )
-        cleaned.unpersist()
-        return left, kept
+        return left
 
-    def _store(self, cleaned: DataFrame, new: pa.Table, read: pa.Table, batch_id: int) -> None:
+    def _store(self, read: pa.Table, new: pa.Table, batch_id: int) -> None:
         """Append what is new; hand over all that was read, for a batch may have been cut off between the two."""
         kind, sink = self.source.kind, self.sink
         reasons = Counter(reason for reason in new["reason"].to_pylist() if reason is not None)
         query_id = self.query_id.result(_ID_DEADLINE_S)
         if reasons:
-            rows = quarantine_rows(cleaned, sink.clock.now()).coalesce(1)
-            sink.lake.append(QUARANTINE, rows, transaction=Transaction(f"{query_id}/{QUARANTINE}", batch_id))
+            transaction = Transaction(f"{query_id}/{QUARANTINE}", batch_id)
+            sink.tables.append(QUARANTINE, quarantine_rows(new, sink.clock.now()), transaction)
             self.at(QUARANTINE)
-        table, good, stored = stream_table(sink.names, kind), _good(read), _good(new)
+        table, good, stored = stream_table(sink.names, kind), table_rows(read, kind), table_rows(new, kind)
         with sink.arrivals.committing(kind):
             if stored.num_rows:
-                transaction = Transaction(f"{query_id}/{table}", batch_id)
-                sink.lake.append(table, table_rows(cleaned, kind).coalesce(1), transaction=transaction)
+                sink.tables.append(table, stored, Transaction(f"{query_id}/{table}", batch_id))
                 self.at(table)
             if good.num_rows:
-                sink.arrivals.add(kind, good, _arrived_ms(stored), sink.clock.monotonic())
+                facts = good.select(["ind", *STORED, *FACTS[kind]])
+                sink.arrivals.add(kind, facts, _arrived_ms(stored), sink.clock.monotonic())
         now_ms = sink.clock.now().timestamp() * 1000
         waited_ms = [now_ms - arrived for arrived in _arrived_ms(new)]
         sink.latencies.add(waited_ms)
@@ -198,15 +187,6 @@ class BatchWriter:
         progress.rejected += reasons.total()
         progress.lag_ms = lag_ms
         progress.too_many_rejects = self.rejects.add(seen, reasons.total())
-
-
-def _summary(cleaned: DataFrame, kind: Kind) -> pa.Table:
-    """What this process must know of each record; computing it fills the cache."""
-    return facts(cleaned, kind, "reason").toArrow()
-
-
-def _good(summary: pa.Table) -> pa.Table:
-    return summary.filter(pc.is_null(summary["reason"]))
 
 
 def _arrived_ms(summary: pa.Table) -> list[float]:

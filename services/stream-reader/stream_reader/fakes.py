@@ -1,17 +1,17 @@
 """Small stand-ins with the real interfaces."""
 
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.compute as pc
 from pipeline_contracts.kinesis import StreamSummary
-from pipeline_contracts.names import KINDS, Kind, Names
-from pyspark.sql import DataFrame, Row, SparkSession
-from pyspark.sql.types import StructType
+from pipeline_contracts.names import Kind
 from spark_kit.lake import Transaction
 
 from stream_reader.batch import Progress
 from stream_reader.streams import StreamError, StreamMissingError
-from stream_reader.tables import QUARANTINE, QUARANTINE_SCHEMA, rows_schema, stream_table
 
 ARN = "arn:aws:kinesis:us-east-1:000000000000:stream/"
 
@@ -95,45 +95,41 @@ class FakeLaunch:
         return self.writer, self.query
 
 
-class MemoryLake:
+class MemoryTables:
     """Tables in memory: appends, each transaction once; reads."""
 
-    def __init__(self, spark: SparkSession, names: Names) -> None:
-        self._spark = spark
-        self._schemas: dict[str, StructType | str] = {stream_table(names, kind): rows_schema(kind) for kind in KINDS}
-        self._schemas[QUARANTINE] = QUARANTINE_SCHEMA
-        self._names = names
+    def __init__(self, schemas: Mapping[str, pa.Schema]) -> None:
+        self._portions: dict[str, list[pa.Table]] = {table: [schema.empty_table()] for table, schema in schemas.items()}
         self._done: dict[tuple[str, str], int] = {}
-        self.tables: dict[str, list[Row]] = {table: [] for table in self._schemas}
         self.appends: list[str] = []
 
-    def append(
-        self, table: str, rows: DataFrame, note: str | None = None, transaction: Transaction | None = None
-    ) -> None:
-        """See ``DeltaLake``.
+    def append(self, table: str, rows: pa.Table, transaction: Transaction) -> None:
+        """See ``DeltaTables``.
 
         Raises:
             ValueError: the columns are not the table's.
         """
-        del note
         self.appends.append(table)
-        if transaction is not None:
-            last = self._done.get((table, transaction.application), -1)
-            if transaction.version <= last:
-                return
-            self._done[table, transaction.application] = transaction.version
-        if rows.schema.simpleString() != self.read(table).schema.simpleString():
-            raise ValueError(f"{table}: {rows.schema.simpleString()}")
-        self.tables[table] += rows.collect()
+        if transaction.version <= self._done.get((table, transaction.application), -1):
+            return
+        self._done[table, transaction.application] = transaction.version
+        schema = self._portions[table][0].schema
+        if (rows.schema.names, rows.schema.types) != (schema.names, schema.types):
+            raise ValueError(f"{table}: {rows.schema}")
+        self._portions[table].append(rows)
 
-    def read(self, table: str) -> DataFrame:
-        """See ``DeltaLake``."""
-        return self._spark.createDataFrame(self.tables[table], self._schemas[table])
+    def read(
+        self, table: str, columns: Sequence[str], where: pc.Expression | None = None, since: int | None = None
+    ) -> Iterator[pa.Table]:
+        """See ``DeltaTables``."""
+        for rows in self._portions[table][0 if since is None else since + 1 :]:
+            if found := (rows if where is None else rows.filter(where)).select(list(columns)):
+                yield found
 
-    def good(self, kind: Kind = "pin") -> list[dict[str, Any]]:
-        """The rows of a kind."""
-        return [row.asDict() for row in self.tables[stream_table(self._names, kind)]]
+    def clear(self, table: str) -> None:
+        """Forget a table's rows."""
+        del self._portions[table][1:]
 
-    def bad(self) -> list[dict[str, Any]]:
-        """The quarantined rows."""
-        return [row.asDict() for row in self.tables[QUARANTINE]]
+    def rows(self, table: str) -> list[dict[str, Any]]:
+        """All rows of a table."""
+        return [row for portion in self._portions[table] for row in portion.to_pylist()]

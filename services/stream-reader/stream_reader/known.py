@@ -4,24 +4,40 @@ A query begins at the oldest record of its stream when its checkpoint was delete
 its fate already, in the table or in quarantine, and is left out by its coordinate.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Final
 
+import pyarrow as pa
+import pyarrow.compute as pc
 from pipeline_contracts.names import Kind, Names
-from pyspark.sql import Column, DataFrame
-from pyspark.sql import functions as fn
 
-from stream_reader.tables import QUARANTINE, StreamLake, stream_table
+from stream_reader.tables import QUARANTINE, Tables, stream_table
 
 Sequence = tuple[int, str]
 """A sequence number that compares like the number: its length, its digits."""
 
-Held = Callable[[], DataFrame]
-"""Reads the coordinates (``partition``, ``offset``) that the tables hold now."""
+_PLACE: Final = ("partition", "offset")
 
 
 def sequence(offset: str) -> Sequence:
     """What a sequence number is ordered by."""
     return len(offset), offset
+
+
+class Held:
+    """The coordinates of one log that the tables hold."""
+
+    def __init__(self, tables: Tables, names: Names, kind: Kind, log_id: str) -> None:
+        self._tables = tables
+        self._of = (stream_table(names, kind), QUARANTINE)
+        self._log_id = log_id
+
+    def places(self, where: pc.Expression | None = None) -> Iterator[tuple[str, str]]:
+        """Shard and sequence number of each record."""
+        ours = pc.field("log_id") == self._log_id
+        for table in self._of:
+            for rows in self._tables.read(table, _PLACE, ours if where is None else ours & where):
+                yield from zip(*(rows[name].to_pylist() for name in _PLACE), strict=True)
 
 
 class Known:
@@ -35,15 +51,13 @@ class Known:
         self._highest = dict(highest)
 
     @classmethod
-    def of(cls, lake: StreamLake, names: Names, kind: Kind, log_id: str) -> "Known":
+    def of(cls, tables: Tables, names: Names, kind: Kind, log_id: str) -> "Known":
         """Ask the tables; reads two columns of all rows of this log."""
-
-        def held() -> DataFrame:
-            return _coordinates(lake, names, kind, log_id)
-
-        newest = fn.max(fn.struct(fn.length("offset").alias("digits"), "offset")).alias("newest")
-        rows = held().groupBy("partition").agg(newest).collect()
-        return cls(held, {row["partition"]: (row["newest"]["digits"], row["newest"]["offset"]) for row in rows})
+        held = Held(tables, names, kind, log_id)
+        highest: dict[str, Sequence] = {}
+        for shard, offset in held.places():
+            highest[shard] = max(highest.get(shard, sequence("")), sequence(offset))
+        return cls(held, highest)
 
     def overlaps(self, records: Iterable[tuple[str, str]]) -> bool:
         """Whether one of these (shard, sequence number) may be held already; forgets shards that are past it."""
@@ -58,18 +72,10 @@ class Known:
             del self._highest[shard]
         return lowest.keys() > past
 
-    def without(self, rows: DataFrame, lowest: Sequence) -> DataFrame:
-        """``rows`` less those whose coordinate is held; ``lowest`` is the lowest sequence number among them."""
-        return rows.join(self._held().where(_not_below(lowest)), on=["partition", "offset"], how="left_anti")
-
-
-def _coordinates(lake: StreamLake, names: Names, kind: Kind, log_id: str) -> DataFrame:
-    tables = [lake.read(table) for table in (stream_table(names, kind), QUARANTINE)]
-    kept, rejected = (rows.where(fn.col("log_id") == log_id).select("partition", "offset") for rows in tables)
-    return kept.unionByName(rejected)
-
-
-def _not_below(lowest: Sequence) -> Column:
-    digits, text = lowest
-    length = fn.length("offset")
-    return (length > digits) | ((length == digits) & (fn.col("offset") >= text))
+    def without(self, rows: pa.Table) -> pa.Table:
+        """``rows`` less those whose coordinate is held; a record that comes again has the arrival that it had."""
+        arrivals = pc.min_max(rows["recorded_at"])
+        recorded_at = pc.field("recorded_at")
+        held = set(self._held.places((recorded_at >= arrivals["min"]) & (recorded_at <= arrivals["max"])))
+        places = zip(*(rows[name].to_pylist() for name in _PLACE), strict=True)
+        return rows.filter(pa.array([place not in held for place in places], pa.bool_()))

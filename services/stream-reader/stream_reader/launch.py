@@ -34,7 +34,7 @@ class Launcher:
         """
         settings = self.settings
         stream = settings.names.stream(kind)
-        known = Known.of(self.sink.lake, settings.names, kind, log_id)
+        known = Known.of(self.sink.tables, settings.names, kind, log_id)
         rejects = RejectLimit(settings.reject_minimum, settings.reject_ratio)
         writer = BatchWriter(Source(kind, stream, log_id), self.sink, self.streams, known, rejects)
         folder = checkpoint_folder(settings.state_dir, kind, log_id)

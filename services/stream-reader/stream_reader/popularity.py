@@ -9,14 +9,14 @@ import sqlite3
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Final
 
+import pyarrow as pa
+from deltalake.exceptions import DeltaError
 from pipeline_contracts.names import KINDS, Names
-from py4j.protocol import Py4JError
-from pyspark.errors import PySparkException
 from service_kit.clock import Clock
 from service_kit.ops import NotReadyError
 from service_kit.retries import RetryPolicy
-from spark_kit.session import session_alive
 
 from stream_reader.arrivals import Arrivals, Rows
 from stream_reader.index import Index
@@ -26,6 +26,9 @@ from stream_reader.profiles import Profiles
 from stream_reader.tables import stream_table
 
 logger = logging.getLogger(__name__)
+
+_FAILURES: Final = (DeltaError, OSError, sqlite3.Error, pa.ArrowException)
+"""What the file of posts and the tables may raise."""
 
 
 @dataclass(frozen=True)
@@ -69,18 +72,14 @@ class Popularity:
         self._next_commit = 0.0
         self._working_since: float | None = None
         self._error: str | None = None
-        self.committing = threading.Lock()
-        """Held while the table is written; upkeep takes it, too."""
 
     def run(self) -> None:
-        """Work until ``stop``, or until the JVM is gone. A failure is tried again, with waits that grow."""
+        """Work until ``stop``. A failure is tried again, with waits that grow."""
         waits = self._retries.waits()
-        while session_alive():
+        while True:
             try:
                 self._step()
-            except (PySparkException, Py4JError, sqlite3.Error) as error:
-                if not session_alive():
-                    return
+            except _FAILURES as error:
                 self._error = str(error).strip().splitlines()[0][:500] if str(error) else type(error).__name__
                 wait_s = next(waits)
                 logger.exception("popularity failed; it is tried again", extra={"wait_s": round(wait_s, 2)})
@@ -159,7 +158,7 @@ class Popularity:
         self._latencies.add(now_ms - arrived for arrived in rows.arrived_ms)
 
     def _commit(self, versions: Mapping[str, int]) -> None:
-        with self.committing, self._metrics.profiles_commit_seconds.time():
+        with self._metrics.profiles_commit_seconds.time():
             written = self._profiles.commit(self._clock.now(), versions)
         self._uncommitted = False
         rest_s = written / (self._pace.mib_per_s * 1024 * 1024)
@@ -171,7 +170,7 @@ class Popularity:
         for kind in KINDS:
             table = stream_table(self._names, kind)
             with self._arrivals.committing(kind):
-                versions[table] = self._profiles.lake.version(table)
+                versions[table] = self._profiles.version(table)
         return versions
 
     def _publish(self) -> None:

@@ -20,6 +20,7 @@ from typing import Any, Final, NamedTuple
 import msgspec
 import pyarrow as pa
 from pipeline_contracts.names import Kind
+from pipeline_transforms.ages import age_group_of
 
 logger = logging.getLogger(__name__)
 
@@ -32,7 +33,7 @@ RECENT_POSTS: Final = 20
 FACTS: Final[Mapping[Kind, tuple[str, ...]]] = {
     "pin": ("poster_name", "title", "category", "follower_count"),
     "geo": ("country",),
-    "user": ("age_group",),
+    "user": ("age",),
 }
 """What is kept of a row of each kind, beside its key, its place and its content's hash."""
 
@@ -54,7 +55,7 @@ CREATE TABLE geo (
     PRIMARY KEY (ind, content_hash)
 ) WITHOUT ROWID;
 CREATE TABLE user (
-    ind INTEGER NOT NULL, content_hash TEXT NOT NULL, place TEXT NOT NULL, arrived_us INTEGER NOT NULL, age_group TEXT,
+    ind INTEGER NOT NULL, content_hash TEXT NOT NULL, place TEXT NOT NULL, arrived_us INTEGER NOT NULL, age INTEGER,
     PRIMARY KEY (ind, content_hash)
 ) WITHOUT ROWID;
 CREATE TABLE changed (poster_name TEXT PRIMARY KEY) WITHOUT ROWID;
@@ -68,7 +69,7 @@ current AS (
 )
 SELECT ind, title, category,
     (SELECT country FROM geo WHERE geo.ind = current.ind ORDER BY place DESC LIMIT 1),
-    (SELECT age_group FROM user WHERE user.ind = current.ind ORDER BY place DESC LIMIT 1),
+    (SELECT age FROM user WHERE user.ind = current.ind ORDER BY place DESC LIMIT 1),
     coalesce(follower_count, 0), arrived_us, place
 FROM current WHERE poster_name = :poster ORDER BY ind
 """
@@ -161,7 +162,11 @@ class Posts:
     def profiles(self, posters: Iterable[str], as_of: datetime, half_life_s: float) -> Iterator[Profile]:
         """The profiles of these posters; one whose posts are all another's by now has none."""
         for poster in posters:
-            posts = [Post(*row) for row in self._database.execute(_OWN_POSTS, {"poster": poster})]
+            rows = self._database.execute(_OWN_POSTS, {"poster": poster})
+            posts = [
+                Post(ind, title, category, country, age_group_of(age), *rest)
+                for ind, title, category, country, age, *rest in rows
+            ]
             yield profile(poster, posts, as_of, half_life_s)
 
     def clear(self) -> None:

@@ -5,8 +5,8 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import partial
 
 from flask import Flask
 from pipeline_contracts.names import KINDS, Kind
@@ -19,6 +19,7 @@ from spark_kit.fence import local_folder
 from stream_reader.api import create_app
 from stream_reader.arrivals import Arrivals
 from stream_reader.batch import Sink
+from stream_reader.delta import DeltaTables
 from stream_reader.health import checks
 from stream_reader.index import Index
 from stream_reader.latency import Latencies
@@ -91,7 +92,8 @@ def build_reader(
     logger.info("tables are there", extra={"lake_uri": settings.lake_uri, "views": views})
     arrivals, index = Arrivals(settings.waiting_mib * MIB), Index(settings.half_life_s)
     latencies = {"table": Latencies(metrics.table_latency), "popularity": Latencies(metrics.popularity_latency)}
-    sink = Sink(lake, names, arrivals, metrics, latencies["table"], clock)
+    tables = DeltaTables(settings.lake_uri, settings.storage_options)
+    sink = Sink(tables, names, arrivals, metrics, latencies["table"], clock)
     launcher = Launcher(spark, settings, sink, streams)
     stopped = StoppedQueries(settings.state_dir / "stopped")
     limits = Limits(settings.describe_interval_s, settings.lag_limit_s, settings.stop_s / 2)
@@ -108,9 +110,7 @@ def build_reader(
         )
         for kind in KINDS
     }
-    # A session of its own: what it sets, such as notes of commits, does not reach the queries.
-    posts = Posts(settings.state_dir / "posts.sqlite")
-    profiles = Profiles(_own_session(spark), settings.lake_uri, names, posts, settings.half_life_s)
+    profiles = Profiles(tables, names, Posts(settings.state_dir / "posts.sqlite"), settings.half_life_s)
     pace = Pace(
         settings.popularity_interval_s,
         settings.profiles_commit_s,
@@ -127,9 +127,9 @@ def build_reader(
         latencies=latencies["popularity"],
         retries=retries,
     )
+    # A session of its own: what it sets does not reach the queries.
     upkeep_lake = StreamLake(_own_session(spark), settings.lake_uri)
-    tables = _upkept(settings, arrivals, popularity)
-    upkeep = Upkeep(upkeep_lake, tables, settings.upkeep_interval_s, metrics, clock)
+    upkeep = Upkeep(upkeep_lake, _upkept(settings, tables), settings.upkeep_interval_s, metrics, clock)
     folders = {"state": settings.state_dir}
     if (folder := local_folder(settings.lake_uri)) is not None:
         folders["lake"] = folder
@@ -149,13 +149,10 @@ def _own_session(spark: SparkSession) -> SparkSession:
     return session
 
 
-def _upkept(settings: Settings, arrivals: Arrivals, popularity: Popularity) -> list[Upkept]:
-    def kept(table: str, retention_h: float, exclusive: Callable[[], threading.Lock] | None) -> Upkept:
-        return Upkept(table, settings.compact_files, settings.compact_mib * MIB, retention_h, exclusive or nullcontext)
+def _upkept(settings: Settings, tables: DeltaTables) -> list[Upkept]:
+    def kept(table: str, retention_h: float) -> Upkept:
+        exclusive = partial(tables.exclusive, table)
+        return Upkept(table, settings.compact_files, settings.compact_mib * MIB, retention_h, exclusive)
 
-    def lock_of(kind: Kind) -> Callable[[], threading.Lock]:
-        return lambda: arrivals.committing(kind)
-
-    rows = [kept(stream_table(settings.names, kind), settings.retention_h, lock_of(kind)) for kind in KINDS]
-    profiles = kept(POPULARITY, settings.profiles_retention_h, lambda: popularity.committing)
-    return [*rows, kept(QUARANTINE, settings.retention_h, None), profiles]
+    rows = [kept(stream_table(settings.names, kind), settings.retention_h) for kind in KINDS]
+    return [*rows, kept(QUARANTINE, settings.retention_h), kept(POPULARITY, settings.profiles_retention_h)]

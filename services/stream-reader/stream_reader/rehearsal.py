@@ -23,6 +23,7 @@ from service_kit.clock import SystemClock
 from stream_reader.arrivals import Arrivals
 from stream_reader.batch import BatchWriter, Sink, Source
 from stream_reader.decode import read_rows
+from stream_reader.delta import DeltaTables
 from stream_reader.known import Known
 from stream_reader.latency import Latencies
 from stream_reader.metrics import Metrics
@@ -57,19 +58,19 @@ def rehearse(spark: SparkSession, names: Names, folder: Path, go_on: Callable[[]
     """
     started = time.monotonic()
     shutil.rmtree(folder, ignore_errors=True)
-    lake = StreamLake(spark, folder.as_uri())
-    lake.create_all(names)
+    StreamLake(spark, folder.as_uri()).create_all(names)
+    tables = DeltaTables(folder.as_uri())
     metrics, arrivals = Metrics(CollectorRegistry()), Arrivals(1_000_000)
-    sink = Sink(lake, names, arrivals, metrics, Latencies(metrics.table_latency), SystemClock())
+    sink = Sink(tables, names, arrivals, metrics, Latencies(metrics.table_latency), SystemClock())
     for kind in KINDS:
         if go_on():
-            known = Known.of(lake, names, kind, _STREAM.log_id)
+            known = Known.of(tables, names, kind, _STREAM.log_id)
             writer = BatchWriter(Source(kind, kind, _STREAM.log_id), sink, _OneStream(), known, RejectLimit(10, 0.5))
             writer.query_id.set_result(kind)
             writer(read_rows(_frame(spark, kind), kind, _STREAM.log_id), 0)
     if go_on():
         with closing(Posts(folder / "posts.sqlite")) as posts:
-            profiles = Profiles(spark.newSession(), folder.as_uri(), names, posts, 1.0)
+            profiles = Profiles(tables, names, posts, 1.0)
             profiles.put(arrivals.take())
             profiles.commit(datetime.now(UTC), {stream_table(names, kind): 0 for kind in KINDS})
     shutil.rmtree(folder, ignore_errors=True)

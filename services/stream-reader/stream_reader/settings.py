@@ -92,6 +92,17 @@ class Settings(ServiceSettings):
         """Whether the first batch is rehearsed: a run of a minute has no use for it."""
         return self.rehearse and not self.short_lived
 
+    @property
+    def storage_options(self) -> dict[str, str]:
+        """For delta-rs, where the lake is in S3; keys and roles are found as boto3 does."""
+        if not self.lake_uri.startswith("s3://"):
+            return {}
+        # S3 itself refuses the second of two commits of one version (conditional writes).
+        options = {"AWS_REGION": self.aws_region, "aws_conditional_put": "etag"}
+        if self.aws_endpoint_url is not None:
+            options |= {"AWS_ENDPOINT_URL": self.aws_endpoint_url, "AWS_ALLOW_HTTP": "true"}
+        return options
+
     def session(self) -> SessionConfig:
         """The Spark session of this process."""
         return SessionConfig(

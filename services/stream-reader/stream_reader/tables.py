@@ -1,13 +1,16 @@
 """The tables of the stream path: where they are, what they hold, and their current rows."""
 
-from typing import Final
+from collections.abc import Iterator, Sequence
+from typing import Final, Protocol
 
+import pyarrow as pa
+import pyarrow.compute as pc
 from pipeline_contracts.names import KINDS, Kind, Names
 from pipeline_transforms.schemas import CLEANED
 from pipeline_transforms.versions import current_rows
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.types import StringType, StructField, StructType, TimestampType
-from spark_kit.lake import DeltaLake
+from spark_kit.lake import DeltaLake, Transaction
 
 QUARANTINE: Final = "quarantine/stream"
 POPULARITY: Final = "stream/profile_popularity"
@@ -33,6 +36,18 @@ _LOG: Final = {
     "delta.logRetentionDuration": "interval 1 day",
     "delta.deletedFileRetentionDuration": "interval 1 day",  # Delta wants it to be no longer than the other
 }
+
+
+class Tables(Protocol):
+    """What batches do with the tables (``delta.DeltaTables``)."""
+
+    def append(self, table: str, rows: pa.Table, transaction: Transaction) -> None:
+        """One commit; none where the table has seen this transaction."""
+
+    def read(
+        self, table: str, columns: Sequence[str], where: pc.Expression | None = None, since: int | None = None
+    ) -> Iterator[pa.Table]:
+        """The table's rows in portions; with ``since`` those of files that are new since that version."""
 
 
 def rows_schema(kind: Kind) -> StructType:

@@ -11,13 +11,12 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
+from deltalake.exceptions import DeltaError
 from pipeline_contracts.names import KINDS, Names
 from prometheus_client import CollectorRegistry
-from pyspark.errors import PySparkException
 from service_kit.clock import ManualClock
 from service_kit.ops import NotReadyError
 from service_kit.retries import RetryPolicy
-from stream_reader import popularity as module
 from stream_reader.arrivals import Arrivals, Rows
 from stream_reader.index import Index
 from stream_reader.latency import Latencies
@@ -41,7 +40,6 @@ class MemoryProfiles:
         self.covered = dict.fromkeys(TABLES, 0)
         self.fails: list[str] = []
         self.at_commit: Callable[[], None] = lambda: None
-        self.lake = self
 
     def version(self, table: str) -> int:
         self._may_fail("version")
@@ -99,7 +97,7 @@ class MemoryProfiles:
     def _may_fail(self, what: str) -> None:
         if self.fails and self.fails[0] == what:
             self.fails.pop(0)
-            raise sqlite3.OperationalError(what) if what == "put" else PySparkException(f"{what} failed")
+            raise sqlite3.OperationalError(what) if what == "put" else DeltaError(f"{what} failed")
 
     def _row(self, name: str, posts: int) -> Any:
         return {
@@ -150,11 +148,6 @@ class Bench:
 
     def told(self) -> dict[str, int]:
         return {row["poster_name"]: row["posts"] for row in self.index.popular(self.clock.now(), 100, {})}
-
-
-@pytest.fixture(autouse=True)
-def alive(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "session_alive", lambda: True)
 
 
 def test_what_was_handed_over_is_told_and_stored() -> None:
@@ -218,7 +211,7 @@ def test_in_any_order_of_events_what_is_covered_is_in_the_table() -> None:
             bench.clock.sleep(rng.random())
             try:
                 bench.popularity._step()
-            except (PySparkException, sqlite3.Error):
+            except (DeltaError, sqlite3.Error):
                 continue
         bench.profiles.fails = []
         bench.run_to_the_end()
@@ -249,13 +242,3 @@ def test_health() -> None:
     bench.clock.sleep(61)
     with pytest.raises(NotReadyError, match="committed rows wait for 61 s"):
         bench.popularity.check()
-
-
-def test_it_ends_with_the_jvm(monkeypatch: pytest.MonkeyPatch) -> None:
-    bench = Bench()
-    bench.commit("a")
-    bench.profiles.fails = ["start"]
-    answers = iter([True, False, False])
-    monkeypatch.setattr(module, "session_alive", lambda: next(answers))
-    bench.popularity.run()
-    assert bench.profiles.table == {}

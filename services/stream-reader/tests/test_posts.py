@@ -16,6 +16,7 @@ from stream_reader.posts import FACTS, RECENT_POSTS, Covered, Posts
 
 AS_OF = datetime(2026, 1, 1, 12, tzinfo=UTC)
 HALF_LIFE_S = 600.0
+GROUPS = {10: "under 18", 17: "under 18", 18: "18-24", 24: "18-24", 25: "25-35", 36: "36-50", 50: "36-50", 51: "+50"}
 COVERED = Covered({"stream/t_pin_table": ("id", 7)}, "profiles", HALF_LIFE_S)
 Row = dict[str, Any]
 
@@ -47,7 +48,12 @@ def row(ind: int, age_s: float = 0.0, **more: Any) -> Row:
 
 
 def table(kind: Kind, rows: Sequence[Row]) -> pa.Table:
-    types = {"ind": pa.int32(), "recorded_at": pa.timestamp("us", "UTC"), "follower_count": pa.int64()}
+    types = {
+        "ind": pa.int32(),
+        "recorded_at": pa.timestamp("us", "UTC"),
+        "follower_count": pa.int64(),
+        "age": pa.int32(),
+    }
     names = ("ind", "log_id", "partition", "offset", "recorded_at", "content_hash", *FACTS[kind])
     schema = pa.schema([(name, types.get(name, pa.string())) for name in names])
     return pa.Table.from_pylist(list(rows), schema)
@@ -87,7 +93,11 @@ class Expected:
                 followers = one["follower_count"] or 0
                 age_s = (AS_OF - one["recorded_at"]).total_seconds()
                 weight = math.log10(1 + followers) * 2 ** (-age_s / HALF_LIFE_S)
-                cell = (one.get("category"), geo.get(ind, {}).get("country"), user.get(ind, {}).get("age_group"))
+                cell = (
+                    one.get("category"),
+                    geo.get(ind, {}).get("country"),
+                    GROUPS.get(user.get(ind, {}).get("age") or 0),
+                )
                 place = (one["recorded_at"], one["partition"], int(one["offset"]))
                 own[one["poster_name"]].append((place, ind, one["title"], followers, weight, cell))
         result = {}
@@ -147,7 +157,7 @@ def test_whatever_arrives_in_whatever_order_and_portions(file: Path) -> None:
             elif kind == "geo":
                 one = row(ind, age_s, country=rng.choice(["Chad", "Cuba", None]), **place)
             else:
-                one = row(ind, age_s, age_group=rng.choice(["18-24", "+50", None]), **place)
+                one = row(ind, age_s, age=rng.choice([*GROUPS, None]), **place)
             arrivals.append((kind, one))
             expected.rows[kind].append(one)
         arrivals += rng.sample(arrivals, 50)
@@ -174,7 +184,7 @@ def test_one_post_of_a_half_life_ago(posts: Posts) -> None:
         [
             ("pin", table("pin", [pin(1, "a", 999, HALF_LIFE_S, category="art")])),
             ("geo", table("geo", [row(1, country="Chad")])),
-            ("user", table("user", [row(1, age_group="25-35")])),
+            ("user", table("user", [row(1, age=30)])),
         ]
     )
     (one,) = told(posts).values()

@@ -1,0 +1,124 @@
+"""The stream's tables by delta-rs, for what is done every second: a small commit takes it a hundredth of Spark's time.
+
+Spark makes the tables, merges their small files and serves queries (``tables``, ``upkeep``). Both write the same log.
+"""
+
+import threading
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final
+from urllib.parse import unquote, urlsplit
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from deltalake import CommitProperties, DeltaTable, write_deltalake
+from deltalake import Transaction as AppTransaction
+from pyarrow import fs
+from pyarrow.dataset import Dataset
+from spark_kit.lake import Transaction
+
+_ROWS: Final = 65_536
+_KEY: Final = "old.{key} = new.{key}"
+
+
+class DeltaTables:
+    """The tables below one URI. Safe to use from any thread.
+
+    Other writers of a table (upkeep) hold its lock, too: two libraries in one process do not see each other's commits
+    being made, and on a local disk Spark would rename its commit over that of another.
+    """
+
+    def __init__(self, uri: str, storage_options: Mapping[str, str] | None = None) -> None:
+        self._uri = uri.rstrip("/")
+        self._options = dict(storage_options or {})
+        self._opened: dict[str, DeltaTable] = {}
+        self._locks: defaultdict[str, threading.RLock] = defaultdict(threading.RLock)
+
+    def exclusive(self, table: str) -> threading.RLock:
+        """The lock of a table's commits."""
+        return self._locks[table]
+
+    def version(self, table: str) -> int:
+        """The newest version's number."""
+        with self.exclusive(table):
+            return self._current(table).version()
+
+    def id(self, table: str) -> str:
+        """What tells the table from one that is made in its place."""
+        with self.exclusive(table):
+            return str(self._current(table).metadata().id)
+
+    def append(self, table: str, rows: pa.Table, transaction: Transaction) -> None:
+        """One commit; none where the table has seen this transaction."""
+        with self.exclusive(table):
+            current = self._current(table)
+            done = current.transaction_version(transaction.application)
+            if done is None or done < transaction.version:
+                seen = AppTransaction(transaction.application, transaction.version)
+                properties = CommitProperties(app_transactions=[seen])
+                write_deltalake(current, rows, mode="append", commit_properties=properties)
+
+    def merge(self, table: str, rows: pa.Table, key: str, present: str) -> int:
+        """One commit: each row takes the place of the one with its key; only those that are ``present`` are there then.
+
+        ``present`` is SQL of the columns of ``new``. Returns the bytes of files that were written.
+        """
+        with self.exclusive(table):
+            current = self._current(table)
+            before = _files(current)
+            (
+                current.merge(rows, _KEY.format(key=key), source_alias="new", target_alias="old")
+                .when_matched_delete(f"NOT ({present})")
+                .when_matched_update_all()
+                .when_not_matched_insert_all(present)
+                .execute()
+            )
+            return sum(size for file, size in _files(current).items() if file not in before)
+
+    def schema(self, table: str) -> pa.Schema:
+        """The table's columns."""
+        with self.exclusive(table):
+            return pa.schema(self._current(table).schema().to_arrow())
+
+    def read(
+        self, table: str, columns: Sequence[str], where: pc.Expression | None = None, since: int | None = None
+    ) -> Iterator[pa.Table]:
+        """The table's rows in portions; with ``since`` those of files that are new since that version.
+
+        A compaction brings old rows again. Raises what delta-rs raises where it does not know the version any more.
+        """
+        with self.exclusive(table):
+            current = self._current(table)
+            version = current.version()
+        old = frozenset[str]() if since is None else frozenset(_files(self._at(table, since)))
+        dataset = self._dataset(self._at(table, version))
+        for fragment in dataset.get_fragments(where):
+            if unquote(fragment.path.lstrip("/")) not in old:
+                # With the table's schema: Spark writes points in time in another form than Arrow.
+                for batch in fragment.to_batches(dataset.schema, list(columns), where, _ROWS):
+                    yield pa.Table.from_batches([batch])
+
+    def _current(self, table: str) -> DeltaTable:
+        opened = self._opened.get(table)
+        if opened is None:
+            opened = self._opened[table] = self._at(table, None)
+        else:
+            opened.update_incremental()
+        return opened
+
+    def _at(self, table: str, version: int | None) -> DeltaTable:
+        return DeltaTable(f"{self._uri}/{table}", version=version, storage_options=self._options)
+
+    def _dataset(self, opened: DeltaTable) -> Dataset:
+        if self._uri.startswith("file:"):
+            # Arrow's own file system: the default one is written in Python, and Arrow's threads that still hold one of
+            # its files when the interpreter ends abort the process.
+            folder = unquote(urlsplit(opened.table_uri).path)
+            return opened.to_pyarrow_dataset(filesystem=fs.SubTreeFileSystem(folder, fs.LocalFileSystem()))
+        return opened.to_pyarrow_dataset()
+
+
+def _files(opened: DeltaTable) -> dict[str, int]:
+    """Bytes of each of the version's files, by path below the table."""
+    added: Any = pa.table(opened.get_add_actions(flatten=True))
+    return dict(zip(map(unquote, added["path"].to_pylist()), added["size_bytes"].to_pylist(), strict=True))
