@@ -424,6 +424,7 @@ def test_killed_again_and_again_nothing_is_lost_and_nothing_twice(tmp_path: Path
             reader.up()
         localstack.kill()
         localstack.start()
+        reader.wait_for("Kinesis", streams.answer)
         streams.put_posts(make_posts(sent, sent + 20))
         sent += 20
         reader.wait_for("all posts", lambda: all_stored(reader, sent))

@@ -16,6 +16,7 @@ from typing import Any
 
 import boto3
 import psutil
+from botocore.exceptions import ClientError
 from pipeline_contracts.names import KINDS, Kind, Names
 from pipeline_local.lake import Lake
 from pipeline_local.layout import Layout
@@ -69,6 +70,14 @@ class Streams:
         rows = list(posts)
         for kind in KINDS:
             self.put(kind, [(str(_key(post[kind])), json.dumps(post[kind]).encode()) for post in rows if kind in post])
+
+    def answer(self) -> bool:
+        """Whether Kinesis is there: LocalStack is ready before its backend is."""
+        try:
+            self.client.list_streams()
+        except ClientError:
+            return False
+        return True
 
     def _is_active(self, kind: Kind) -> bool:
         return self._status(kind) == "ACTIVE"
