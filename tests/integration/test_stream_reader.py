@@ -9,6 +9,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -378,6 +379,10 @@ def inds(reader: ReaderProcess, kind: Kind) -> list[int]:
     return sorted(row["ind"] for row in reader.stream_rows(kind))
 
 
+def more_stored(reader: ReaderProcess, than: int) -> bool:
+    return len(reader.stream_rows("pin")) > than
+
+
 def all_stored(reader: ReaderProcess, posts: int) -> bool:
     """At least as many rows as posts in each table, and all of them counted for their profiles, in the table, too."""
     if any(len(reader.stream_rows(kind)) < posts for kind in KINDS):
@@ -403,7 +408,9 @@ def assert_exactly(reader: ReaderProcess, posts: int) -> None:
 
 
 def test_killed_again_and_again_nothing_is_lost_and_nothing_twice(tmp_path: Path) -> None:
-    """kill -9 of the reader with its JVM at any moment, and once of Kinesis; then an orderly stop and start."""
+    """kill -9 of the reader with its JVM, twenty times at any moment, while posts arrive and a shard is split and
+    merged; once of Kinesis; then an orderly stop and start.
+    """
     names = Names("killed")
     rng = random.Random()
     with LocalStack(tmp_path / "localstack") as localstack:
@@ -415,13 +422,23 @@ def test_killed_again_and_again_nothing_is_lost_and_nothing_twice(tmp_path: Path
         reader.wait_for("first posts", lambda: all_stored(reader, 50))
         bad = streams.put("pin", [("k", b"not json"), ("k", b"\xff"), ("k", b"x" * 1_000_000)])
         sent = 50
-        for _ in range(2):
-            streams.put_posts(make_posts(sent, sent + 40))
-            time.sleep(rng.uniform(0, 4))
+        for kill in range(20):
+            # Some among batches that follow each other, the others anywhere from the start on.
+            among_batches = kill % 3 == 0
+            stored = len(reader.stream_rows("pin"))
+            streams.put_posts(make_posts(sent, sent + 10))
+            sent += 10
+            if among_batches:
+                reader.wait_for("another batch", partial(more_stored, reader, stored))
+            time.sleep(rng.uniform(0, 2 if among_batches else 8))
             reader.kill()
-            streams.put_posts(make_posts(sent + 40, sent + 50))
-            sent += 50
-            reader.up()
+            if kill == 6:
+                streams.split("pin", 1, 3 * 2**126)
+            elif kill == 13:
+                streams.merge("pin", 2, 3)
+            streams.put_posts(make_posts(sent, sent + 10))
+            sent += 10
+            reader.start()
         localstack.kill()
         localstack.start()
         reader.wait_for("Kinesis", streams.answer)
@@ -430,6 +447,9 @@ def test_killed_again_and_again_nothing_is_lost_and_nothing_twice(tmp_path: Path
         reader.wait_for("all posts", lambda: all_stored(reader, sent))
         reader.wait_for("ready again", reader.is_ready)
         assert_exactly(reader, sent)
+        assert {row["partition"] for row in reader.stream_rows("pin")} >= {
+            f"shardId-{number:012}" for number in (2, 3, 4)
+        }
         rejected = {(row["partition"], row["offset"]): row["reason"] for row in reader.rows(QUARANTINE)}
         assert rejected == dict.fromkeys(bad, "not_json")
         assert len(reader.rows(QUARANTINE)) == len(bad)

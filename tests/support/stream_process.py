@@ -51,6 +51,23 @@ class Streams:
         self.client.delete_stream(StreamName=self.names.stream(kind))
         await_condition(f"no stream of {kind}", lambda: self._status(kind) is None, 30)
 
+    def split(self, kind: Kind, shard: int, starting_hash_key: int) -> None:
+        """Split a shard in two; the second begins at the hash key."""
+        name = self.names.stream(kind)
+        self.client.split_shard(
+            StreamName=name, ShardToSplit=f"shardId-{shard:012}", NewStartingHashKey=str(starting_hash_key)
+        )
+        await_condition(f"stream of {kind}", partial(self._is_active, kind), 30)
+
+    def merge(self, kind: Kind, shard: int, adjacent: int) -> None:
+        """Make one shard of two neighbours."""
+        self.client.merge_shards(
+            StreamName=self.names.stream(kind),
+            ShardToMerge=f"shardId-{shard:012}",
+            AdjacentShardToMerge=f"shardId-{adjacent:012}",
+        )
+        await_condition(f"stream of {kind}", partial(self._is_active, kind), 30)
+
     def put(self, kind: Kind, values: Iterable[tuple[str, bytes]]) -> list[tuple[str, str]]:
         """Send records (key, data); returns their coordinates."""
         left = list(values)
