@@ -39,7 +39,8 @@ CHECKS = {
         *sorted(str(file.relative_to(ROOT)) for pattern in DOCKERFILES for file in ROOT.glob(pattern)),
     ],
 }
-# Two processes share the files of a tier. More would only make tests late: they start servers, and wait for them.
+# Two processes share the files of a tier, where tests wait for servers more than they compute. More, or two whole
+# installations at once, would make them late on two cores.
 TWO_WORKERS = ["-n", "2", "--dist", "loadfile", "--no-loadscope-reorder"]
 ENGINE_DEADLINE_S = 900
 BY_DEFAULT = ("lint", "policy", "unit", "databricks", "integration", "embedded", "airflow", "chaos")
@@ -183,7 +184,7 @@ TIERS: dict[str, Callable[[], tuple[int, int]]] = {
     "unit": pytest("unit", BIN, UNIT, TWO_WORKERS),
     "databricks": pytest("databricks", ROOT / ".venv-3.12" / "bin", DATABRICKS, TWO_WORKERS),
     "integration": pytest("integration", BIN, ["tests/integration"], TWO_WORKERS),
-    "embedded": pytest("embedded", BIN, ["tests/e2e"], TWO_WORKERS),
+    "embedded": pytest("embedded", BIN, ["tests/e2e"]),
     "chaos": pytest("chaos", BIN, ["tests/chaos"]),
     "airflow": airflow,
     "docker": docker,

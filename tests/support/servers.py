@@ -18,10 +18,11 @@ from pipeline_local.layout import Layout
 
 START_DEADLINE_S = 60
 WORKER = "PYTEST_XDIST_WORKER"
+_given: set[int] = set()
 
 
 def free_port() -> int:
-    """A loopback port that was free a moment ago, and whose neighbour was, too.
+    """A loopback port that was free a moment ago, and whose neighbour was, too; never one that this gave before.
 
     Taken from below the range that the system gives to outgoing connections, so that it stays free for a while; each of
     the two processes of a test run has a range of its own, so that neither takes a port of the other's stopped server.
@@ -29,7 +30,8 @@ def free_port() -> int:
     first, end = {"gw0": (20_000, 26_000), "gw1": (26_000, 32_000)}.get(os.environ.get(WORKER, ""), (20_000, 32_000))
     for _ in range(1000):
         port = random.randrange(first, end, 2)
-        if _is_free(port) and _is_free(port + 1):
+        if port not in _given and _is_free(port) and _is_free(port + 1):
+            _given.add(port)
             return port
     raise RuntimeError(f"no free port between {first} and {end}")
 
