@@ -3,7 +3,8 @@
 Usage: .venv/bin/python tests/tiers.py [TIER ...]      (no TIER: those that need nothing but set-up)
 
 The tier ``docker`` is added where a Docker engine answers; where none does, a line says so; with DOCKER_REQUIRED=1 it
-has failed. Exit code 0 when every check passed and every tier ran at least one test: a tier without a test has failed.
+has failed. DOCKER_LOG names the log of what makes an engine meanwhile: that tier waits for its last line, "ended with
+0". Exit code 0 when every check passed and every tier ran at least one test: a tier without a test has failed.
 """
 
 import os
@@ -38,6 +39,10 @@ CHECKS = {
         *sorted(str(file.relative_to(ROOT)) for pattern in DOCKERFILES for file in ROOT.glob(pattern)),
     ],
 }
+# Two processes share the files of a tier, where tests wait for servers more than they compute. More, or two whole
+# installations at once, would make them late on two cores.
+TWO_WORKERS = ["-n", "2", "--dist", "loadfile", "--no-loadscope-reorder"]
+ENGINE_DEADLINE_S = 900
 BY_DEFAULT = ("lint", "policy", "unit", "databricks", "integration", "embedded", "airflow", "chaos")
 
 
@@ -68,11 +73,14 @@ def main(arguments: list[str]) -> int:
         return 2
     RESULTS.mkdir(parents=True, exist_ok=True)
     started = time.monotonic()
-    chosen = arguments or [*BY_DEFAULT, *docker()]
+    with_docker = os.environ.get("DOCKER_REQUIRED") == "1" or engine.answers()
+    chosen = arguments or [*BY_DEFAULT, *(["docker"] if with_docker else [])]
+    left_out = "" if arguments or with_docker else "docker: not run, no Docker engine answers\n"
+    say(left_out)
     outcomes = [run(tier) for tier in chosen]
     say(failures(chosen))
     summary = "".join(f"{outcome.line:40} {outcome.seconds:6.0f} s\n" for outcome in outcomes)
-    say(f"\n{summary}{'all of it':40} {time.monotonic() - started:6.0f} s\n")
+    say(f"\n{summary}{left_out}{'all of it':40} {time.monotonic() - started:6.0f} s\n")
     return 0 if all(outcome.good for outcome in outcomes) else 1
 
 
@@ -86,14 +94,6 @@ def failures(tiers: Sequence[str]) -> str:
                 why = " ".join(bad.get("message", "").split())[:400]
                 lines.append(f"{name}: {case.get('classname')}::{case.get('name')}: {why}\n")
     return "\n" + "".join(lines) if lines else ""
-
-
-def docker() -> list[str]:
-    """The tier that needs an engine, if it is to run."""
-    if os.environ.get("DOCKER_REQUIRED") == "1" or engine.answers():
-        return ["docker"]
-    say("docker: not run, no Docker engine answers\n")
-    return []
 
 
 def run(tier: str) -> Outcome:
@@ -135,14 +135,39 @@ def airflow() -> tuple[int, int]:
     return sum(good for good, _ in done), sum(bad + (good == 0) for good, bad in done)
 
 
-def pytest(tier: str, environment: Path, folders: list[str]) -> Callable[[], tuple[int, int]]:
+def docker() -> tuple[int, int]:
+    """The tests on containers, once what makes the engine is through."""
+    (RESULTS / "docker.xml").unlink(missing_ok=True)
+    if (log := os.environ.get("DOCKER_LOG")) and not engine_made(ROOT / log):
+        return 0, 1
+    return pytest("docker", BIN, ["tests/docker"])()
+
+
+def engine_made(log: Path) -> bool:
+    """Block until the log of what makes the engine has its last line, and print it; whether all went well."""
+    deadline = time.monotonic() + ENGINE_DEADLINE_S
+    while True:
+        said = log.read_text(errors="replace") if log.exists() else ""
+        last = said.rstrip().rpartition("\n")[2]
+        if last.startswith("ended with ") or time.monotonic() > deadline:
+            break
+        time.sleep(1)
+    say(f"== {log.relative_to(ROOT)}\n{said}")
+    if not last.startswith("ended with "):
+        say(f"no Docker engine after {ENGINE_DEADLINE_S} s of waiting\n")
+    return last.split()[:3] == ["ended", "with", "0"]
+
+
+def pytest(
+    tier: str, environment: Path, folders: list[str], options: Sequence[str] = ()
+) -> Callable[[], tuple[int, int]]:
     """A tier of pytest over folders: passed and failed (errors count as failed)."""
 
     def tests() -> tuple[int, int]:
         report = RESULTS / f"{tier}.xml"
         report.unlink(missing_ok=True)
         command = [str(environment / "python"), "-m", "pytest", "-q", "--durations=5", f"--junit-xml={report}"]
-        code = execute([*command, *folders], {"PYTEST_TIER": tier})
+        code = execute([*command, *options, *folders], {"PYTEST_TIER": tier})
         suite = ET.parse(report).getroot().find("testsuite") if report.exists() else None
         if suite is None:
             return 0, 1
@@ -156,13 +181,13 @@ def pytest(tier: str, environment: Path, folders: list[str]) -> Callable[[], tup
 TIERS: dict[str, Callable[[], tuple[int, int]]] = {
     "lint": lint,
     "policy": pytest("policy", BIN, ["tests/policy"]),
-    "unit": pytest("unit", BIN, UNIT),
-    "databricks": pytest("databricks", ROOT / ".venv-3.12" / "bin", DATABRICKS),
-    "integration": pytest("integration", BIN, ["tests/integration"]),
+    "unit": pytest("unit", BIN, UNIT, TWO_WORKERS),
+    "databricks": pytest("databricks", ROOT / ".venv-3.12" / "bin", DATABRICKS, TWO_WORKERS),
+    "integration": pytest("integration", BIN, ["tests/integration"], TWO_WORKERS),
     "embedded": pytest("embedded", BIN, ["tests/e2e"]),
     "chaos": pytest("chaos", BIN, ["tests/chaos"]),
     "airflow": airflow,
-    "docker": pytest("docker", BIN, ["tests/docker"]),
+    "docker": docker,
 }
 
 

@@ -23,7 +23,7 @@ from servers import LocalStack
 from service_kit.clock import SystemClock
 from service_kit.retries import RetryPolicy, retry
 
-NAMES = Names(f"gw-{uuid.uuid4().hex[:8]}")
+NAMES = Names("gw-tests")  # not random: it is part of the names of tests
 KEY = f"key-of-{NAMES.pipeline_id}-0001"  # a value may be used once per account
 STREAM = NAMES.stream("pin")
 

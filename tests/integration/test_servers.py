@@ -3,7 +3,7 @@
 import boto3
 from confluent_kafka import Consumer, Producer
 from confluent_kafka.admin import AdminClient, NewTopic
-from servers import Kafka, LocalStack
+from servers import Kafka, LocalStack, free_port
 
 
 def test_kafka_keeps_a_record(kafka: Kafka) -> None:
@@ -27,3 +27,8 @@ def test_localstack_keeps_an_object(localstack: LocalStack) -> None:
     s3.create_bucket(Bucket="servers")
     s3.put_object(Bucket="servers", Key="a", Body=b"value")
     assert s3.get_object(Bucket="servers", Key="a")["Body"].read() == b"value"
+
+
+def test_no_port_is_given_twice() -> None:
+    ports = [free_port() for _ in range(200)]
+    assert len(set(ports)) == len(ports)

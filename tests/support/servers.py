@@ -17,18 +17,23 @@ from pipeline_local.command import Command
 from pipeline_local.layout import Layout
 
 START_DEADLINE_S = 60
+WORKER = "PYTEST_XDIST_WORKER"
+_given: set[int] = set()
 
 
 def free_port() -> int:
-    """A loopback port that was free a moment ago, and whose neighbour was, too.
+    """A loopback port that was free a moment ago, and whose neighbour was, too; never one that this gave before.
 
-    Taken from below the range that the system gives to outgoing connections, so that it stays free for a while.
+    Taken from below the range that the system gives to outgoing connections, so that it stays free for a while; each of
+    the two processes of a test run has a range of its own, so that neither takes a port of the other's stopped server.
     """
+    first, end = {"gw0": (20_000, 26_000), "gw1": (26_000, 32_000)}.get(os.environ.get(WORKER, ""), (20_000, 32_000))
     for _ in range(1000):
-        port = random.randrange(20_000, 32_000, 2)
-        if _is_free(port) and _is_free(port + 1):
+        port = random.randrange(first, end, 2)
+        if port not in _given and _is_free(port) and _is_free(port + 1):
+            _given.add(port)
             return port
-    raise RuntimeError("no free port between 20000 and 32000")
+    raise RuntimeError(f"no free port between {first} and {end}")
 
 
 def _is_free(port: int) -> bool:
