@@ -39,8 +39,8 @@ CHECKS = {
         *sorted(str(file.relative_to(ROOT)) for pattern in DOCKERFILES for file in ROOT.glob(pattern)),
     ],
 }
-# Two processes share the files of a tier, where tests wait for servers more than they compute. More, or two whole
-# installations at once, would make them late on two cores.
+# Two processes share the files of the tier that waits for servers more than it computes. More, or two whole
+# installations at once, would make tests late on two cores; and of unit tests, schemathesis gives one name to many.
 TWO_WORKERS = ["-n", "2", "--dist", "loadfile", "--no-loadscope-reorder"]
 ENGINE_DEADLINE_S = 900
 BY_DEFAULT = ("lint", "policy", "unit", "databricks", "integration", "embedded", "airflow", "chaos")
@@ -181,8 +181,8 @@ def pytest(
 TIERS: dict[str, Callable[[], tuple[int, int]]] = {
     "lint": lint,
     "policy": pytest("policy", BIN, ["tests/policy"]),
-    "unit": pytest("unit", BIN, UNIT, TWO_WORKERS),
-    "databricks": pytest("databricks", ROOT / ".venv-3.12" / "bin", DATABRICKS, TWO_WORKERS),
+    "unit": pytest("unit", BIN, UNIT),
+    "databricks": pytest("databricks", ROOT / ".venv-3.12" / "bin", DATABRICKS),
     "integration": pytest("integration", BIN, ["tests/integration"], TWO_WORKERS),
     "embedded": pytest("embedded", BIN, ["tests/e2e"]),
     "chaos": pytest("chaos", BIN, ["tests/chaos"]),
