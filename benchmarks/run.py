@@ -20,6 +20,7 @@ FULL = {
     "answers": ["answers.py", "--posts", "400000"],
     "analysis": ["analysis.py", "--posts", "10000", "400000"],
     "kinesis": ["kinesis_drain.py", "--localstack", "20000"],
+    "stream-commits": ["stream_commits.py"],
     "system": ["system.py", "--cold"],
     "containers": ["containers.py", "--cold"],
 }
@@ -29,6 +30,7 @@ QUICK = {
     "answers": ["answers.py", "--posts", "40000"],
     "analysis": ["analysis.py", "--posts", "10000"],
     "kinesis": ["kinesis_drain.py", "--records", "100000", "--runs", "1"],
+    "stream-commits": ["stream_commits.py", "--commits", "10"],
     "system": ["system.py"],
     "containers": ["containers.py"],
 }
