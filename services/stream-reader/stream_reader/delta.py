@@ -1,4 +1,4 @@
-"""The stream's tables by delta-rs, for what is done every second: a small commit takes it a hundredth of Spark's time.
+"""The stream's tables by delta-rs, for what is done every second: a small commit takes it a small part of Spark's time.
 
 Spark makes the tables, merges their small files and serves queries (``tables``, ``upkeep``). Both write the same log.
 """

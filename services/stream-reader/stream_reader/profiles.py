@@ -57,7 +57,9 @@ class Profiles:
         covered = self._posts.covered()
         if rows.incomplete and covered is not None:
             logger.info("more rows than may wait are read from the tables")
-            changed |= self._catch_up(covered)
+            self._catch_up(covered)
+            # Not only what this call brought: a call that failed behind this line may have brought the rest.
+            changed |= set(self._posts.changed())
         return changed
 
     def all(self, as_of: datetime) -> Iterator[Profile]:
@@ -82,17 +84,15 @@ class Profiles:
         self._posts.cover(self._covered(versions))
         return written
 
-    def _catch_up(self, covered: Covered) -> set[str]:
+    def _catch_up(self, covered: Covered) -> None:
         """Read what was committed since then."""
         versions = self._versions()
-        changed: set[str] = set()
         for kind, table in self._of.items():
             since = covered.versions[table][1]
             if versions[table] != since:
                 for rows in self._tables.read(table, ("ind", *STORED, *FACTS[kind]), since=since):
-                    changed |= self._posts.put([(kind, rows)])
+                    self._posts.put([(kind, rows)])
         self._posts.cover(self._covered(versions))
-        return changed
 
     def _fill(self) -> None:
         """Read everything. The table keeps what it says until it is committed to."""
