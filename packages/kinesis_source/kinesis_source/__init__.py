@@ -1,5 +1,5 @@
 """A ``kinesis`` source for Structured Streaming outside Databricks, with Databricks' schema and option names."""
 
-from kinesis_source.reader import FORMAT, KinesisDataSource, register
+from kinesis_source.reader import FORMAT, KinesisDataSource, read_stream, register
 
-__all__ = ["FORMAT", "KinesisDataSource", "register"]
+__all__ = ["FORMAT", "KinesisDataSource", "read_stream", "register"]

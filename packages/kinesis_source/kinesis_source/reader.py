@@ -5,12 +5,13 @@ made), one that is pickled for the tasks, and copies of that in the workers. Spa
 """
 
 import os
-from collections.abc import Iterator, MutableMapping, Sequence
+import threading
+from collections.abc import Iterator, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
-from pyspark.sql import SparkSession
+from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.datasource import DataSource, DataSourceStreamReader, InputPartition
 from pyspark.sql.streaming.datasource import ReadAllAvailable, ReadLimit, ReadMaxRows, SupportsTriggerAvailableNow
 from pyspark.sql.types import StructType
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from kinesis_source.stream import Stream
 
 FORMAT = "kinesis"
+_registering = threading.Lock()
 _streams: dict[tuple[int, Options], "Stream"] = {}
 """Clients of this worker process, which serves many tasks. The process id is in the key because workers are forked."""
 
@@ -36,6 +38,18 @@ def register(spark: SparkSession) -> bool:
         return False
     spark.dataSource.register(KinesisDataSource)
     return True
+
+
+def read_stream(spark: SparkSession, options: Mapping[str, str]) -> DataFrame:
+    """``readStream.format("kinesis")`` with these options, loaded; for sessions with more than one query.
+
+    Each query gets a registration of its own. Spark (4.2, ``PythonStreamingSourceRunner.init``) puts variables into a
+    map of the registered source whenever a query starts, without a lock. Queries of one registration that start at the
+    same time can leave it with a wrong size, and from then on every batch of theirs fails: OptionalDataException.
+    """
+    with _registering:
+        register(spark)
+        return spark.readStream.format(FORMAT).options(**options).load()
 
 
 class KinesisDataSource(DataSource):

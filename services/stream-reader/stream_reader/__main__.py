@@ -11,7 +11,6 @@ import time
 from collections.abc import Callable
 from functools import partial
 
-from kinesis_source import register
 from prometheus_client import REGISTRY
 from pyspark.sql import SparkSession
 from service_kit.logs import configure_logging
@@ -64,7 +63,6 @@ def main() -> int:
 
 
 def _run(settings: Settings, spark: SparkSession, shutdown: Shutdown) -> int:
-    register(spark)
     streams = KinesisStreams(settings.aws_endpoint_url, settings.aws_region)
     retries = RetryPolicy(  # without an end: the waits are bounded, and /readyz shows what is tried again
         deadline_s=math.inf,

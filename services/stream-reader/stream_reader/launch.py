@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from kinesis_source import read_stream
 from pipeline_contracts.names import Kind
 from pyspark.sql import SparkSession
 
@@ -18,13 +19,12 @@ from stream_reader.streams import Streams
 
 @dataclass(frozen=True)
 class Launcher:
-    """What ``StreamQuery`` calls to start. ``source_format`` is ``kinesis`` but in tests."""
+    """What ``StreamQuery`` calls to start."""
 
     spark: SparkSession
     settings: Settings
     sink: Sink
     streams: Streams
-    source_format: str = "kinesis"
 
     def __call__(self, kind: Kind, log_id: str) -> tuple[BatchWriter, Running]:
         """Start the query of a kind; blocks for the time that it takes to look what the table holds of this log.
@@ -40,7 +40,7 @@ class Launcher:
         folder = checkpoint_folder(settings.state_dir, kind, log_id)
         # Jobs of different pools take turns; a query's thread keeps the pool of the one that starts it.
         self.spark.sparkContext.setLocalProperty("spark.scheduler.pool", kind)
-        source = self.spark.readStream.format(self.source_format).options(**self.source_options(kind)).load()
+        source = read_stream(self.spark, self.source_options(kind))
         query = (
             read_rows(source, kind, log_id)
             .writeStream.foreachBatch(writer)

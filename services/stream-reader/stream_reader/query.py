@@ -24,6 +24,7 @@ State = Literal["starting", "running", "failed", "stopped"]
 STATES: Final[tuple[State, ...]] = get_args(State)
 _HEALTHY_S = 60.0
 _AFTER_TROUBLE_S = 5.0
+_LINES, _CHARACTERS = 8, 2000
 
 
 class Running(Protocol):
@@ -281,5 +282,8 @@ class StreamQuery:
 
 
 def _brief(error: Exception | None) -> str:
-    """The first lines of a failure: Spark's own text holds the whole plan."""
-    return "it ended by itself" if error is None else "\n".join(str(error).strip().splitlines()[:8])[:2000]
+    """A failure's own words, without the frames of Python's and Java's tracebacks, and not Spark's whole plan."""
+    if error is None:
+        return "it ended by itself"
+    lines = [line for line in str(error).splitlines() if line.strip() and not line[0].isspace()]
+    return "\n".join(lines[:_LINES])[:_CHARACTERS]

@@ -98,6 +98,16 @@ def test_a_query_that_ran_well_is_started_again_soon(bench: Bench) -> None:
     assert len(bench.launch.started) == 6
 
 
+def test_a_problem_is_told_in_the_failure_s_words_not_its_frames(bench: Bench) -> None:
+    """As Spark hands on what a batch raised."""
+    bench.steps()
+    frame = '  File "reader.py", line 1, in call\n    self.func(batch)\n    ~~~^^^^\n'
+    told = f"Return Message: Traceback (most recent call last):\n{frame * 9}OSError: no space\n\n\tat py4j.Protocol"
+    bench.launch.query.fail(PySparkException(told))
+    bench.steps()
+    assert bench.query.problem() == "Return Message: Traceback (most recent call last):\nOSError: no space"
+
+
 def test_a_stream_made_anew_is_noticed_without_a_batch(bench: Bench) -> None:
     bench.steps(5)
     first = bench.launch.writer
