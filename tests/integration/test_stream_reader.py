@@ -31,7 +31,7 @@ from spark_kit.lake import Transaction
 from spark_kit.session import SessionConfig, build_session, stop_session
 from stream_process import TOKEN, ReaderProcess, Streams
 from stream_reader.arrivals import Rows
-from stream_reader.decode import read_rows, table_rows
+from stream_reader.decode import collect, read_rows, table_rows
 from stream_reader.delta import DeltaTables
 from stream_reader.fakes import MemoryTables
 from stream_reader.metrics import Metrics
@@ -86,7 +86,7 @@ def frame(spark: SparkSession, events: list[Event]) -> DataFrame:
 def rows_of(spark: SparkSession, events: list[Event], kind: Kind, log_id: str = "log") -> pa.Table:
     """A kind's events, as a batch appends them."""
     own = [event for event in events if event[0] == kind]
-    return table_rows(read_rows(frame(spark, own), kind, log_id).toArrow(), kind)
+    return table_rows(collect(read_rows(frame(spark, own), kind, log_id)), kind)
 
 
 def append(lake: StreamLake, events: list[Event]) -> None:

@@ -20,7 +20,7 @@ from service_kit.clock import Clock
 from spark_kit.lake import Transaction
 
 from stream_reader.arrivals import Arrivals
-from stream_reader.decode import quarantine_rows, table_rows
+from stream_reader.decode import collect, quarantine_rows, table_rows
 from stream_reader.known import Known
 from stream_reader.latency import Latencies
 from stream_reader.metrics import Metrics
@@ -129,7 +129,7 @@ class BatchWriter:
             return self._idle.wait_for(lambda: not self._busy, deadline_s)
 
     def _write(self, frame: DataFrame, batch_id: int) -> None:
-        read = frame.toArrow()
+        read = collect(frame)
         self.progress.in_batch = read.num_rows
         # After the records were fetched: creation times do not come back, so all of them are of this stream.
         self._check_stream()
