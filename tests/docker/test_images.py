@@ -6,6 +6,7 @@ from typing import Any
 
 import docker
 import pytest
+from aws_deploy.checkout import Checkout
 from engine import wait_until
 from pipeline_local.topology import read_variables
 
@@ -29,6 +30,12 @@ def run(image: str, program: str, *arguments: str) -> str:
     )
     assert done.returncode == 0, done.stderr
     return done.stdout.strip()
+
+
+def test_a_deployment_builds_the_image_that_compose_describes(images: dict[str, str]) -> None:
+    Checkout(Path(__file__).parents[2]).build("proxy", "registry.invalid/pinterest/proxy:v1")
+    assert inspected("registry.invalid/pinterest/proxy:v1")["Id"] == inspected(images["proxy"])["Id"]
+    docker.from_env().images.remove("registry.invalid/pinterest/proxy:v1")
 
 
 @pytest.mark.parametrize("name", SMALL)

@@ -57,7 +57,7 @@ def apply(*, stacks: tuple[StackKind, ...], kafka: str | None, **given: Any) -> 
             target.deployer(Printer(out)),
             wanted,
             kinds=target.kinds(stacks),
-            surroundings=target.surroundings(**given),
+            surroundings=target.surroundings(tell=out.print, **given),
         )
         if kafka:
             for line in ensure_topics(KafkaTopics(kafka), topic_specs(wanted.names)) or ["topics: no changes"]:

@@ -10,7 +10,7 @@ from typing import Literal
 from botocore.exceptions import BotoCoreError, ClientError
 
 from aws_deploy.clients import Clients
-from aws_deploy.errors import DeployError
+from aws_deploy.errors import DeployError, MissingImageError
 from aws_deploy.explain import explain
 from aws_deploy.stacks import Wanted
 from aws_deploy.surroundings import Account
@@ -53,8 +53,8 @@ def examine(account: Account, wanted: Wanted, databricks_host: str | None) -> It
         ("zones", lambda: _zones(clients)),
         ("gateway logs", lambda: _gateway_role(clients)),
         ("names", lambda: _names(account, wanted)),
-        ("image proxy", lambda: ("ok", account.image("proxy", wanted))),
-        ("image emitter", lambda: ("ok", account.image("emitter", wanted))),
+        ("image proxy", lambda: _image(account, "proxy", wanted)),
+        ("image emitter", lambda: _image(account, "emitter", wanted)),
         ("plugin", lambda: _plugin(account)),
         *((f"quota: {quota.what}", partial(_quota, clients, quota)) for quota in _QUOTAS),
     ]
@@ -92,6 +92,15 @@ def _gateway_role(clients: Clients) -> tuple[State, str]:
 def _names(account: Account, wanted: Wanted) -> tuple[State, str]:
     taken = [kind for kind in ("data", "streams") if account.has_leftovers(kind, wanted)]
     return "ok", f"{', '.join(taken)}: there and ours" if taken else "buckets and streams can be made"
+
+
+def _image(account: Account, service: str, wanted: Wanted) -> tuple[State, str]:
+    try:
+        return "ok", account.image(service, wanted)
+    except MissingImageError:
+        if not account.can_build():
+            raise
+        return "ok", "not there yet; apply builds and pushes it"
 
 
 def _plugin(account: Account) -> tuple[State, str]:

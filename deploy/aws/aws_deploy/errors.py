@@ -47,6 +47,10 @@ class MissingImageError(DeployError):
     """A service's image is not in its repository. Push it, then apply again."""
 
 
+class PackagingError(DeployError):
+    """The DAG, the wheel or an image could not be made of the checkout; the text holds the tool's last words."""
+
+
 class AccessError(DeployError):
     """AWS does not accept the credentials; the text says how to get valid ones."""
 

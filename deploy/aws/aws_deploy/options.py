@@ -8,6 +8,7 @@ import click
 from pipeline_contracts.names import Names
 from pydantic import SecretStr
 
+from aws_deploy.checkout import Checkout, own_checkout
 from aws_deploy.clients import Clients
 from aws_deploy.deployer import Deployer
 from aws_deploy.errors import SettingError
@@ -37,6 +38,12 @@ _WANTED = [
     click.option("--image", "images", multiple=True, metavar="SERVICE=URI@DIGEST", help="An image by its digest."),
     click.option("--plugin", envvar="CONNECT_PLUGIN", type=click.Path(path_type=Path), help="S3 sink connector's zip."),
     click.option("--plugin-sha256", envvar="CONNECT_PLUGIN_SHA256", default="", help="What the zip must hash to."),
+    click.option(
+        "--checkout",
+        envvar="PIPELINE_CHECKOUT",
+        type=click.Path(path_type=Path, exists=True, file_okay=False),
+        help="Checkout that DAG, wheel and images are made of. Default: the one that this command runs from.",
+    ),
     click.option(
         "--set", "settings", multiple=True, metavar="STACK.PARAMETER=VALUE", help="A parameter of a template."
     ),
@@ -140,9 +147,20 @@ class Target:
             overrides=_overrides(settings),
         )
 
-    def account(self, *, plugin: Path | None, plugin_sha256: str, tag: str, **_others: object) -> Account:
+    def account(
+        self,
+        *,
+        plugin: Path | None,
+        plugin_sha256: str,
+        tag: str,
+        checkout: Path | None,
+        tell: Callable[[str], object] = lambda _line: None,
+        **_others: object,
+    ) -> Account:
         """The account, from ``wanted_options``."""
-        return Account(self.clients, plugin=plugin, tag=tag, plugin_sha256=plugin_sha256)
+        root = checkout or own_checkout()
+        made_of = None if root is None else Checkout(root)
+        return Account(self.clients, plugin=plugin, tag=tag, plugin_sha256=plugin_sha256, checkout=made_of, tell=tell)
 
     def surroundings(self, **given: Any) -> Surroundings:
         """What stacks need besides CloudFormation; nothing on the laptop."""

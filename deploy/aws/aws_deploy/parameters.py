@@ -125,6 +125,10 @@ def _alarms(wanted: Wanted, _earlier: Earlier) -> dict[str, str]:
     return {"Stage": API_STAGE, "ProxyTasks": "2" if wanted.size == "prod" else "1"}
 
 
+def _mwaa(wanted: Wanted, _earlier: Earlier) -> dict[str, str]:
+    return {"Size": wanted.size, "RequirementsVersion": wanted.requirements_version}
+
+
 _OF: dict[StackKind, Callable[[Wanted, Earlier], dict[str, str]]] = {
     "data": _data,
     "streams": _streams,
@@ -135,7 +139,7 @@ _OF: dict[StackKind, Callable[[Wanted, Earlier], dict[str, str]]] = {
     "proxy": _proxy,
     "api": _api,
     "emitter": _emitter,
-    "mwaa": _sized,
+    "mwaa": _mwaa,
     "databricks": _none,
     "alarms": _alarms,
 }

@@ -1,18 +1,21 @@
 """What a deployment needs of an account besides CloudFormation: addresses, images, plugins, names that are taken."""
 
+import base64
 import hashlib
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
 from botocore.exceptions import ClientError
 
+from aws_deploy.checkout import Checkout, Registry
 from aws_deploy.clients import Clients
 from aws_deploy.errors import ForeignResourceError, MissingImageError, SettingError
 from aws_deploy.wanted import Outputs, StackKind, Wanted
 
 _GONE = {"404", "NoSuchBucket", "NotFound", "NoSuchTagSet", "ResourceNotFoundException", "RepositoryNotFoundException"}
+_DIGEST = "sha256"
 _IMAGE_OF: Mapping[StackKind, str] = {"proxy": "proxy", "emitter": "emitter"}
 
 
@@ -64,15 +67,22 @@ class Account:
     """Tag of the images to look up; empty where ``Wanted.images`` names them all by digest."""
     plugin_sha256: str = ""
     """What the zip must hash to; empty for any."""
-    _digests: dict[str, str] = field(default_factory=dict)
+    checkout: Checkout | None = None
+    """What DAG, wheel and images are made of; None where there is none."""
+    tell: Callable[[str], object] = lambda _line: None
+    """Is told what is built, pushed and uploaded, a line each."""
 
     def before(self, kind: StackKind, wanted: Wanted) -> Wanted:
-        """Upload the plugin; look up an image's digest."""
+        """Upload plugin, DAG and wheel; look up an image's digest, and build and push the image if it is missing."""
         if kind == "connect":
             return replace(wanted, plugin_sha256=self._upload_plugin(wanted))
+        if kind == "mwaa":
+            return replace(wanted, requirements_version=self._upload_airflow(wanted))
+        if kind == "databricks":
+            self._upload_wheel(wanted)
         service = _IMAGE_OF.get(kind)
         if service and service not in wanted.images:
-            return replace(wanted, images={**wanted.images, service: self.image(service, wanted)})
+            return replace(wanted, images={**wanted.images, service: self._ready_image(service, wanted)})
         return wanted
 
     def has_leftovers(self, kind: StackKind, wanted: Wanted) -> bool:
@@ -126,11 +136,69 @@ class Account:
             if error.response["Error"]["Code"] not in {"ImageNotFoundException", "RepositoryNotFoundException"}:
                 raise
             raise MissingImageError(
-                f"There is no image {repository}:{self.tag}. Build it, then "
-                f"`docker tag {service} <registry>/{repository}:{self.tag}` and `docker push` it "
-                "(`aws ecr get-login-password | docker login …` first), and apply again"
+                f"There is no image {repository}:{self.tag}. `apply` builds and pushes it from a checkout on a machine "
+                f"with Docker. Or build it, then `docker tag {service} <registry>/{repository}:{self.tag}` and "
+                "`docker push` it (`aws ecr get-login-password | docker login …` first), and apply again"
             ) from error
         return f"{address}@{found['imageDetails'][0]['imageDigest']}"
+
+    def can_build(self) -> bool:
+        """Whether an image that is missing can be built here."""
+        return self.checkout is not None and self.checkout.docker_answers()
+
+    def _ready_image(self, service: str, wanted: Wanted) -> str:
+        try:
+            return self.image(service, wanted)
+        except MissingImageError:
+            if self.checkout is None or not self.can_build():
+                raise
+        ecr = self.clients.other("ecr")
+        name = f"{wanted.names.pipeline_id}/{service}"
+        address = ecr.describe_repositories(repositoryNames=[name])["repositories"][0]["repositoryUri"]
+        image = f"{address}:{self.tag}"
+        self.tell(f"image {image}: built, which may take minutes")
+        self.checkout.build(service, image)
+        given = ecr.get_authorization_token()["authorizationData"][0]
+        user, _, password = base64.b64decode(given["authorizationToken"]).decode().partition(":")
+        self.tell(f"image {image}: pushed")
+        self.checkout.push(image, Registry(address.partition("/")[0], user, password))
+        return self.image(service, wanted)
+
+    def _upload_airflow(self, wanted: Wanted) -> str:
+        """Puts DAGs and requirements there; the version of the latter. Without a checkout: the one that is there."""
+        if self.checkout is None:
+            self.tell("DAG and requirements: as they are in the bucket, there is no checkout to take others from")
+            return self._version(wanted, "mwaa/requirements.txt") or ""
+        versions = {
+            name: self._upload(wanted, f"mwaa/{name}", content)
+            for name, content in self.checkout.airflow_files().items()
+        }
+        return versions["requirements.txt"]
+
+    def _upload_wheel(self, wanted: Wanted) -> None:
+        if self.checkout is None:
+            self.tell("wheel: as it is in the bucket, there is no checkout to build another from")
+            return
+        name, content = self.checkout.wheel()
+        self._upload(wanted, f"wheels/{name}", content)
+
+    def _upload(self, wanted: Wanted, key: str, content: bytes) -> str:
+        """Put an object where it is not there with this content already; its version."""
+        digest = hashlib.sha256(content).hexdigest()
+        if there := self._version(wanted, key, digest):
+            return there
+        bucket = f"{wanted.names.pipeline_id}-artifacts"
+        made = self.clients.s3.put_object(Bucket=bucket, Key=key, Body=content, Metadata={_DIGEST: digest})
+        self.tell(f"s3://{bucket}/{key}: uploaded")
+        return made["VersionId"]
+
+    def _version(self, wanted: Wanted, key: str, digest: str | None = None) -> str | None:
+        try:
+            found = self.clients.s3.head_object(Bucket=f"{wanted.names.pipeline_id}-artifacts", Key=key)
+        except ClientError as error:
+            _unless_gone(error)
+            return None
+        return found["VersionId"] if digest in {None, found["Metadata"].get(_DIGEST)} else None
 
     def _upload_plugin(self, wanted: Wanted) -> str:
         bucket = f"{wanted.names.pipeline_id}-artifacts"

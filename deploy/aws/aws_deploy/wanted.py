@@ -68,5 +68,7 @@ class Wanted:
     images: Mapping[str, str] = field(default_factory=dict)
     """Image of each service, by its digest."""
     plugin_sha256: str = ""
+    requirements_version: str = ""
+    """Version of Airflow's requirements in the artifacts bucket."""
     overrides: Mapping[StackKind, Mapping[str, str]] = field(default_factory=dict)
     """Parameters that a person has set, by stack."""

@@ -28,7 +28,7 @@ def _plugin(kind: str) -> type[CloudFormationResourceProviderPlugin]:
 
 
 def _answer_for_brokers() -> None:
-    """The one call to MSK that the deployer makes: LocalStack has no such service."""
+    """The two calls to MSK that a deployment needs beside CloudFormation: LocalStack has no such service."""
     from localstack.http import Response  # noqa: PLC0415
     from localstack.services.edge import ROUTER  # noqa: PLC0415
 
@@ -40,7 +40,17 @@ def _answer_for_brokers() -> None:
         servers = os.environ.get("STAND_IN_KAFKA", "b-1.example.invalid:9098")
         return Response(json.dumps({"bootstrapBrokerStringSaslIam": servers}), 200)
 
+    def delete_cluster(_request: Any, arn: str) -> Response:
+        from localstack_stand_in.provider import _THERE  # noqa: PLC0415
+
+        _THERE.get("AWS::MSK::Cluster", {}).pop(unquote(arn), None)
+        topics = _THERE.get("AWS::MSK::Topic", {})
+        for name in [name for name, topic in topics.items() if topic["ClusterArn"] == unquote(arn)]:
+            del topics[name]
+        return Response(json.dumps({"clusterArn": unquote(arn), "state": "DELETING"}), 200)
+
     ROUTER.add("/v1/clusters/<path:arn>/bootstrap-brokers", bootstrap_brokers, methods=["GET"])
+    ROUTER.add("/v1/clusters/<path:arn>", delete_cluster, methods=["DELETE"])
 
 
 PLUGINS = {attribute(kind): _plugin(kind) for kind in KINDS}
