@@ -38,6 +38,14 @@ def test_a_deployment_builds_the_image_that_compose_describes(images: dict[str, 
     docker.from_env().images.remove("registry.invalid/pinterest/proxy:v1")
 
 
+def test_the_stream_readers_image_serves_the_popularity_alone(images: dict[str, str]) -> None:
+    """What the task of stack ``popularity`` runs; it stops at the settings that are missing here."""
+    command = ["docker", "run", "--rm", "--read-only", "--network", "none", "--entrypoint", "python"]
+    command += [images["stream-reader"], "-m", "stream_reader.serve"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    assert (done.returncode, done.stderr.split(":")[0]) == (2, "LAKE_URI")
+
+
 @pytest.mark.parametrize("name", SMALL)
 def test_services_are_small(name: str, images: dict[str, str]) -> None:
     layers = docker.from_env().images.get(images[name]).history()

@@ -28,7 +28,7 @@ from confluent_kafka.admin import AdminClient
 from servers import Kafka
 from stand_in import FullLocalStack
 
-IMAGES = [f"--image={name}=registry.example/{name}@sha256:{'0' * 64}" for name in ("proxy", "emitter")]
+IMAGES = [f"--image={name}=registry.example/{name}@sha256:{'0' * 64}" for name in ("proxy", "emitter", "stream-reader")]
 KEY = "key-of-the-aws-tests-0001"
 ROOT = Path(__file__).parents[2]
 

@@ -36,7 +36,7 @@ REASONS: Final[Mapping[Finding, str]] = {
 
 def documents() -> dict[str, Any]:
     """Each stack's resources, as they would be made."""
-    parameters = wanted("prod", proxy={"CertificateArn": CERTIFICATE})
+    parameters = wanted("prod", proxy={"CertificateArn": CERTIFICATE}, popularity={"CertificateArn": CERTIFICATE})
     found: dict[str, Any] = {}
     for kind in ALL:
         stack = build(kind, parameters, EARLIER)

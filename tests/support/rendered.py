@@ -29,7 +29,7 @@ def wanted(size: Size = "dev", **overrides: dict[str, str]) -> Wanted:
         "http://proxy",
         SecretStr("k" * 20),
         size=size,
-        images={"proxy": IMAGE, "emitter": IMAGE},
+        images={"proxy": IMAGE, "emitter": IMAGE, "stream-reader": IMAGE},
         plugin_sha256="0" * 64,
         overrides=overrides,  # type: ignore[arg-type]  # names of stacks, checked by build
     )

@@ -55,6 +55,7 @@ def examine(account: Account, wanted: Wanted, databricks_host: str | None) -> It
         ("names", lambda: _names(account, wanted)),
         ("image proxy", lambda: _image(account, "proxy", wanted)),
         ("image emitter", lambda: _image(account, "emitter", wanted)),
+        ("image stream-reader", lambda: _image(account, "stream-reader", wanted)),
         ("plugin", lambda: _plugin(account)),
         *((f"quota: {quota.what}", partial(_quota, clients, quota)) for quota in _QUOTAS),
     ]

@@ -121,6 +121,10 @@ def _emitter(wanted: Wanted, _earlier: Earlier) -> dict[str, str]:
     return {"Image": wanted.images.get("emitter", ""), "ApiKeyValue": wanted.api_key.get_secret_value()}
 
 
+def _popularity(wanted: Wanted, _earlier: Earlier) -> dict[str, str]:
+    return {"Size": wanted.size, "Image": wanted.images.get("stream-reader", "")}
+
+
 def _alarms(wanted: Wanted, _earlier: Earlier) -> dict[str, str]:
     return {"Stage": API_STAGE, "ProxyTasks": "2" if wanted.size == "prod" else "1"}
 
@@ -139,6 +143,7 @@ _OF: dict[StackKind, Callable[[Wanted, Earlier], dict[str, str]]] = {
     "proxy": _proxy,
     "api": _api,
     "emitter": _emitter,
+    "popularity": _popularity,
     "mwaa": _mwaa,
     "databricks": _none,
     "alarms": _alarms,

@@ -78,7 +78,7 @@ def _known(calls: StackCalls, name: str, wanted: Wanted) -> Wanted:
     image = now.get("Image", _IMAGE)
     return replace(
         wanted,
-        images={"proxy": image, "emitter": image, **wanted.images},
+        images={"proxy": image, "emitter": image, "stream-reader": image, **wanted.images},
         plugin_sha256=wanted.plugin_sha256 or now.get("PluginSha256", "0" * 64),
         requirements_version=now.get("RequirementsVersion", ""),
     )

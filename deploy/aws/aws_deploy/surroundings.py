@@ -16,7 +16,7 @@ from aws_deploy.wanted import Outputs, StackKind, Wanted
 
 _GONE = {"404", "NoSuchBucket", "NotFound", "NoSuchTagSet", "ResourceNotFoundException", "RepositoryNotFoundException"}
 _DIGEST = "sha256"
-_IMAGE_OF: Mapping[StackKind, str] = {"proxy": "proxy", "emitter": "emitter"}
+_IMAGE_OF: Mapping[StackKind, str] = {"proxy": "proxy", "emitter": "emitter", "popularity": "stream-reader"}
 
 
 class Surroundings(Protocol):

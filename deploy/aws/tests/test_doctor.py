@@ -26,9 +26,10 @@ def healthy(aws: StubbedAws) -> None:
         aws.stub("s3").add_client_error("head_bucket", "404")
     for _ in range(3):
         aws.stub("kinesis").add_client_error("list_tags_for_stream", "ResourceNotFoundException")
-    for _ in range(2):
+    for _ in range(3):
         aws.stub("ecr").add_response("describe_images", {"imageDetails": [{"imageDigest": f"sha256:{'a' * 64}"}]})
         aws.stub("ecr").add_response("describe_repositories", {"repositories": [{"repositoryUri": "uri"}]})
+    for _ in range(2):
         aws.stub("service-quotas").add_response("get_service_quota", {"Quota": {"Value": 5.0}})
 
 
@@ -46,6 +47,7 @@ def test_a_healthy_account() -> None:
         "names": "ok",
         "image proxy": "ok",
         "image emitter": "ok",
+        "image stream-reader": "ok",
         "plugin": "warning",
         "quota: VPCs": "ok",
         "quota: Elastic IP addresses": "ok",
@@ -59,7 +61,7 @@ def test_one_thing_that_is_wrong_does_not_hide_the_others() -> None:
     aws.stub("ec2").add_response("describe_availability_zones", zones("a", "b"))
     aws.stub("apigateway").add_response("get_account", {})
     aws.stub("s3").add_client_error("head_bucket", "403")
-    for _ in range(2):
+    for _ in range(3):
         aws.stub("ecr").add_client_error("describe_images", "ImageNotFoundException")
     aws.stub("service-quotas").add_response("get_service_quota", {"Quota": {"Value": 0.0}})
     aws.stub("service-quotas").add_response("get_service_quota", {"Quota": {"Value": 2.0}})
@@ -70,6 +72,7 @@ def test_one_thing_that_is_wrong_does_not_hide_the_others() -> None:
         "names",
         "image proxy",
         "image emitter",
+        "image stream-reader",
         "quota: VPCs",
         "quota: Elastic IP addresses",
     }

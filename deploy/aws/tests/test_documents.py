@@ -62,7 +62,7 @@ def test_what_is_paid_while_idle_is_what_the_plan_says(size: Size, column: int) 
         )
         for kind in ALL
     }
-    for kind in ("mwaa", "kafka", "connect", "network", "streams", "proxy"):
+    for kind in ("mwaa", "kafka", "connect", "network", "streams", "proxy", "popularity"):
         assert float(table[kind]) == pytest.approx(totals[kind], abs=0.006), kind
     assert float(table["together"]) == pytest.approx(sum(totals.values()), abs=0.06)
 

@@ -20,22 +20,18 @@ from service_kit.shutdown import Shutdown
 from spark_kit.fence import FencedError, hold_fence
 from spark_kit.jvm import JvmError
 from spark_kit.session import build_session, session_alive, stop_session
-from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
+from werkzeug.serving import BaseWSGIServer, make_server
 
 from stream_reader.reader import Reader, build_reader
 from stream_reader.rehearsal import rehearse
 from stream_reader.settings import Settings
 from stream_reader.streams import KinesisStreams
+from stream_reader.web import QuietHandler
 
 logger = logging.getLogger(__name__)
 
 SERVICE = "stream-reader"
 EXIT_OK, EXIT_CRASHED, EXIT_BAD_INPUT, EXIT_OTHER_WRITER = 0, 1, 2, 3
-
-
-class _QuietHandler(WSGIRequestHandler):
-    def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
-        """Polling clients are no news."""
 
 
 def main() -> int:
@@ -78,7 +74,7 @@ def _run(settings: Settings, spark: SparkSession, shutdown: Shutdown) -> int:
             settings.port,
             ops.in_front_of(reader.app.wsgi_app),
             threaded=True,
-            request_handler=_QuietHandler,
+            request_handler=QuietHandler,
         )
     except OSError as error:
         sys.stderr.write(f"STREAM_READER_PORT: {settings.host}:{settings.port} cannot be used: {error.strerror}\n")

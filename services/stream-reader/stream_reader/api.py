@@ -4,6 +4,7 @@ import hmac
 import json
 import logging
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from http import HTTPStatus
 from importlib import resources
 from typing import Any, Final
@@ -26,6 +27,7 @@ logger = logging.getLogger(__name__)
 
 DEFAULT_LIMIT: Final = 20
 MAX_LIMIT: Final = 1_000
+_OPERATIONS: Final = {"/v1/queries", "/v1/queries/{kind}/resume", "/v1/latencies"}
 
 
 class ApiError(Exception):
@@ -36,29 +38,40 @@ class ApiError(Exception):
         self.status = status
 
 
-def create_app(
-    index: Index,
-    queries: Mapping[Kind, StreamQuery],
-    latencies: Mapping[str, Latencies],
-    token: SecretStr | None,
-    clock: Clock,
-) -> Flask:
-    """The routes over what the service's threads keep up to date; nothing here waits for Spark."""
+@dataclass(frozen=True)
+class Operations:
+    """What the process that reads the streams tells of itself, and lets be done."""
+
+    queries: Mapping[Kind, StreamQuery]
+    latencies: Mapping[str, Latencies]
+    token: SecretStr | None
+
+
+def create_app(index: Index, clock: Clock, operations: Operations | None = None) -> Flask:
+    """The routes over what the service's threads keep up to date; nothing here waits for Spark or a table.
+
+    Without ``operations`` those of the profiles alone.
+    """
     app = Flask("stream_reader", static_folder=None)
-    description = resources.files("stream_reader").joinpath("openapi.json").read_bytes()
     routes: dict[str, Callable[[], Response]] = {
         "/v1/profiles/popular": lambda: _popular(index, clock),
         "/v1/profiles": lambda: _profile(index, clock),
-        "/v1/queries": lambda: _queries(queries),
-        "/v1/latencies": lambda: _latencies(latencies),
-        "/openapi.json": lambda: Response(description, content_type="application/json"),
     }
     app.config["PROVIDE_AUTOMATIC_OPTIONS"] = False
+    description = msgspec.json.decode(resources.files("stream_reader").joinpath("openapi.json").read_bytes())
+    if operations is None:
+        description["paths"] = {path: item for path, item in description["paths"].items() if path not in _OPERATIONS}
+    else:
+        queries, latencies, token = operations.queries, operations.latencies, operations.token
+        routes["/v1/queries"] = lambda: _queries(queries)
+        routes["/v1/latencies"] = lambda: _latencies(latencies)
+        app.add_url_rule(
+            "/v1/queries/<kind>/resume", "resume", lambda kind: _resume(queries, kind, token), methods=["POST"]
+        )
+    document = msgspec.json.encode(description)
+    routes["/openapi.json"] = lambda: Response(document, content_type="application/json")
     for path, view in routes.items():
         app.add_url_rule(path, path, view, methods=["GET"])
-    app.add_url_rule(
-        "/v1/queries/<kind>/resume", "resume", lambda kind: _resume(queries, kind, token), methods=["POST"]
-    )
     app.register_error_handler(ApiError, lambda error: _error(error.status, str(error)))
     app.register_error_handler(HTTPException, _http_error)
     return app

@@ -16,7 +16,7 @@ from service_kit.ops import Check
 from service_kit.retries import RetryPolicy
 from spark_kit.fence import local_folder
 
-from stream_reader.api import create_app
+from stream_reader.api import Operations, create_app
 from stream_reader.arrivals import Arrivals
 from stream_reader.batch import Sink
 from stream_reader.delta import DeltaTables
@@ -134,7 +134,7 @@ def build_reader(
     if (folder := local_folder(settings.lake_uri)) is not None:
         folders["lake"] = folder
     return Reader(
-        create_app(index, queries, latencies, settings.token, clock),
+        create_app(index, clock, Operations(queries, latencies, settings.token)),
         checks(queries, popularity, folders),
         queries,
         popularity,

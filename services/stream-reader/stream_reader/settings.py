@@ -14,23 +14,53 @@ from spark_kit.session import SessionConfig
 MIB = 1024 * 1024
 
 
-class Settings(ServiceSettings):
-    """See the table in ``README.md``."""
-
-    model_config = SettingsConfigDict(env_prefix="STREAM_READER_")
+class LakeSettings(ServiceSettings):
+    """Whose tables, and where they are."""
 
     pipeline_id: str = Field("pinterest", validation_alias="PIPELINE_ID")
     lake_uri: str = Field(validation_alias="LAKE_URI")
     aws_endpoint_url: str | None = Field(None, validation_alias="AWS_ENDPOINT_URL")
     aws_region: str = Field("us-east-1", validation_alias="AWS_REGION")
+    log_level: str = Field("INFO", pattern="(?i)^(debug|info|warning|error)$")
+    state_dir: Path
+
+    @field_validator("pipeline_id")
+    @classmethod
+    def _is_a_pipeline_id(cls, value: str) -> str:
+        try:
+            Names(value)
+        except InvalidPipelineIdError as error:
+            raise ValueError(str(error)) from error
+        return value
+
+    @property
+    def names(self) -> Names:
+        """Names of this deployment."""
+        return Names(self.pipeline_id)
+
+    @property
+    def storage_options(self) -> dict[str, str]:
+        """For delta-rs, where the lake is in S3; keys and roles are found as boto3 does."""
+        if not self.lake_uri.startswith("s3://"):
+            return {}
+        # S3 itself refuses the second of two commits of one version (conditional writes).
+        options = {"AWS_REGION": self.aws_region, "aws_conditional_put": "etag"}
+        if self.aws_endpoint_url is not None:
+            options |= {"AWS_ENDPOINT_URL": self.aws_endpoint_url, "AWS_ALLOW_HTTP": "true"}
+        return options
+
+
+class Settings(LakeSettings):
+    """See the table in ``README.md``."""
+
+    model_config = SettingsConfigDict(env_prefix="STREAM_READER_")
+
     jars_dir: Path | None = Field(None, validation_alias="SPARK_JARS_DIR")
     archive_dir: Path | None = Field(None, validation_alias="SPARK_ARCHIVE_DIR")
 
     host: str = "127.0.0.1"
     port: int = Field(8092, ge=0, le=65_535)
     token: SecretStr | None = None
-    log_level: str = Field("INFO", pattern="(?i)^(debug|info|warning|error)$")
-    state_dir: Path
     scratch_dir: Path | None = None
     heap: str = "768m"
     cores: int = Field(2, ge=1)
@@ -66,15 +96,6 @@ class Settings(ServiceSettings):
     retention_h: float = Field(168.0, ge=0)
     profiles_retention_h: float = Field(1.0, ge=0)
 
-    @field_validator("pipeline_id")
-    @classmethod
-    def _is_a_pipeline_id(cls, value: str) -> str:
-        try:
-            Names(value)
-        except InvalidPipelineIdError as error:
-            raise ValueError(str(error)) from error
-        return value
-
     @model_validator(mode="after")
     def _token_beyond_loopback(self) -> Self:
         if not _is_loopback(self.host) and self.token is None:
@@ -83,25 +104,9 @@ class Settings(ServiceSettings):
         return self
 
     @property
-    def names(self) -> Names:
-        """Names of this deployment."""
-        return Names(self.pipeline_id)
-
-    @property
     def rehearses(self) -> bool:
         """Whether the first batch is rehearsed: a run of a minute has no use for it."""
         return self.rehearse and not self.short_lived
-
-    @property
-    def storage_options(self) -> dict[str, str]:
-        """For delta-rs, where the lake is in S3; keys and roles are found as boto3 does."""
-        if not self.lake_uri.startswith("s3://"):
-            return {}
-        # S3 itself refuses the second of two commits of one version (conditional writes).
-        options = {"AWS_REGION": self.aws_region, "aws_conditional_put": "etag"}
-        if self.aws_endpoint_url is not None:
-            options |= {"AWS_ENDPOINT_URL": self.aws_endpoint_url, "AWS_ALLOW_HTTP": "true"}
-        return options
 
     def session(self) -> SessionConfig:
         """The Spark session of this process."""

@@ -20,7 +20,7 @@ from schemathesis import GenerationMode
 from service_kit.clock import ManualClock
 from service_kit.ops import Ops
 from service_kit.retries import RetryPolicy
-from stream_reader.api import MAX_LIMIT, create_app
+from stream_reader.api import MAX_LIMIT, Operations, create_app
 from stream_reader.fakes import FakeLaunch, FakeStreams
 from stream_reader.index import Index
 from stream_reader.latency import Latencies
@@ -61,7 +61,7 @@ class Service:
             "popularity": Latencies(metrics.popularity_latency),
         }
         secret = None if token is None else SecretStr(token)
-        self.app = create_app(self.index, self.queries, self.latencies, secret, self.clock)
+        self.app = create_app(self.index, self.clock, Operations(self.queries, self.latencies, secret))
 
         ops = Ops("stream-reader", {"check": lambda: "fine"}, CollectorRegistry())
         self.app.wsgi_app = ops.in_front_of(self.app.wsgi_app)  # type: ignore[assignment, method-assign]

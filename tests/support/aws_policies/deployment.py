@@ -11,10 +11,12 @@ from rendered import EARLIER, wanted
 
 Documents = dict[StackKind, Any]
 
+_CERTIFICATE = "arn:aws:acm:us-east-1:000000000000:certificate/1"
 # All that can be chosen is chosen, so that the rules see it.
 _CHOSEN = {
     "kafka": {"CreateClientHost": "yes", "ClientKeyPair": "mine"},
-    "proxy": {"CertificateArn": "arn:aws:acm:us-east-1:000000000000:certificate/1"},
+    "proxy": {"CertificateArn": _CERTIFICATE},
+    "popularity": {"CertificateArn": _CERTIFICATE},
     "alarms": {"Email": "a@example.com", "MonthlyBudgetUsd": "100"},
     "databricks": {"DatabricksExternalId": "1-2-3"},
     "mwaa": {"RequirementsVersion": "1"},

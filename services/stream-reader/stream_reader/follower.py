@@ -1,0 +1,135 @@
+"""The popularity without Spark and without a table of its own: it follows the stream tables, whoever writes them.
+
+On AWS Databricks writes them. This reads the files that are new in them, keeps the posts in a file, and the profiles in
+memory, as the reader itself does.
+"""
+
+import logging
+import math
+import sqlite3
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from typing import Final
+
+import pyarrow as pa
+from deltalake.exceptions import DeltaError
+from pipeline_contracts.names import KINDS, Kind, Names
+from prometheus_client import CollectorRegistry, Gauge
+from service_kit.clock import Clock
+from service_kit.ops import NotReadyError
+from service_kit.retries import RetryPolicy
+
+from stream_reader.delta import DeltaTables
+from stream_reader.index import Index
+from stream_reader.posts import FACTS, Posts
+from stream_reader.tables import STORED, stream_table
+
+logger = logging.getLogger(__name__)
+
+_FAILURES: Final = (DeltaError, OSError, sqlite3.Error, pa.ArrowException)
+_PORTION: Final = 5_000
+
+
+class Follower:
+    """``run`` is one thread; ``check`` is safe for any."""
+
+    def __init__(
+        self,
+        opened: Callable[[], DeltaTables],
+        names: Names,
+        posts: Posts,
+        index: Index,
+        *,
+        every_s: float,
+        retries: RetryPolicy,
+    ) -> None:
+        """``opened`` gives the tables as they are now; it is called for each look."""
+        self._opened = opened
+        self._of: Mapping[Kind, str] = {kind: stream_table(names, kind) for kind in KINDS}
+        self._posts = posts
+        self._index = index
+        self._every_s = every_s
+        self._retries = retries
+        self._clock: Clock = retries.clock
+        self._seen: dict[Kind, tuple[str, int]] = {}
+        self._looked_at: float | None = None
+        self._error: str | None = None
+
+    def run(self, stop: threading.Event) -> None:
+        """Follow until ``stop``. A failure is tried again, with waits that grow."""
+        waits = self._retries.waits()
+        wait_s = 0.0
+        while not stop.wait(wait_s):
+            try:
+                self.step()
+            except _FAILURES as error:
+                self._error = str(error).strip().splitlines()[0][:500] if str(error) else type(error).__name__
+                wait_s = next(waits)
+                logger.warning("the tables cannot be read", extra={"reason": self._error, "wait_s": round(wait_s, 2)})
+            else:
+                self._error, wait_s, waits = None, self._every_s, self._retries.waits()
+
+    def step(self) -> None:
+        """Take in what is new.
+
+        Raises:
+            DeltaError, OSError: a table is not there, or cannot be read now.
+            sqlite3.Error: the file of posts cannot be written.
+        """
+        # Opened anew: what is kept open does not notice that another table took the first one's place.
+        tables = self._opened()
+        now = {kind: (tables.id(table), tables.version(table)) for kind, table in self._of.items()}
+        if any(now[kind][0] != told for kind, (told, _) in self._seen.items()):
+            logger.warning("a table was made anew; the posts are read again")
+            self._forget()
+        for kind, place in now.items():
+            if place != self._seen.get(kind):
+                self._take_in(tables, kind, place)
+        self._looked_at = self._clock.monotonic()
+
+    def check(self) -> str:
+        """For ``/readyz``."""
+        if self._error is not None:
+            raise NotReadyError(self._error)
+        if self._looked_at is None:
+            raise NotReadyError("the posts are not read yet")
+        return f"{len(self._index)} profiles, as of {self.age_s:.0f} s ago"
+
+    @property
+    def age_s(self) -> float:
+        """How old what is told may be, beside what the tables lack; infinite before the first look."""
+        return math.inf if self._looked_at is None else self._clock.monotonic() - self._looked_at
+
+    def measured(self, registry: CollectorRegistry) -> None:
+        """Make the metrics of this known."""
+        profiles = Gauge("popularity_profiles", "Profiles in memory", registry=registry)
+        profiles.set_function(lambda: len(self._index))
+        age = Gauge("popularity_age_seconds", "Since the last look at the tables that went well", registry=registry)
+        age.set_function(lambda: self.age_s)
+
+    def _take_in(self, tables: DeltaTables, kind: Kind, place: tuple[str, int]) -> None:
+        for rows in self._new(tables, kind):
+            self._posts.put([(kind, rows)])
+        # Not only of these rows: a step that failed may have left some.
+        while changed := self._posts.changed(_PORTION):
+            self._index.put(self._posts.profiles(changed, self._clock.now(), self._index.half_life_s))
+            self._posts.stored(changed)
+        self._seen[kind] = place
+
+    def _new(self, tables: DeltaTables, kind: Kind) -> Iterator[pa.Table]:
+        """Rows of files that are new since the last look; all rows where Delta does not know that version any more."""
+        columns = ("ind", *STORED, *FACTS[kind])
+        if kind in self._seen:
+            try:
+                yield from tables.read(self._of[kind], columns, since=self._seen[kind][1])
+            except DeltaError as error:
+                logger.warning("all rows are read again", extra={"kind": kind, "reason": str(error)[:300]})
+            else:
+                return
+        yield from tables.read(self._of[kind], columns)
+
+    def _forget(self) -> None:
+        for name in self._posts.posters():
+            self._index.put([{"poster_name": name, "posts": 0}])
+        self._posts.clear()
+        self._seen = {}
