@@ -83,8 +83,9 @@ def demo(
         raise InstallationError("the pipeline is running; `pipeline down` first (its state stays), then the demo")
     own = Installation(replace(installation.layout, home=installation.layout.home.parent / "demo"))
     os.environ["PIPELINE_HOME"] = str(own.layout.home)
-    for name in ("ANALYSER_SHORT_LIVED", "STREAM_READER_SHORT_LIVED"):
-        os.environ.setdefault(name, "true")
+    os.environ.setdefault("ANALYSER_SHORT_LIVED", "true")
+    # With a rate, latencies are what somebody wants to see: those of a reader that is warm.
+    os.environ.setdefault("STREAM_READER_SHORT_LIVED", "true" if rate is None else "false")
     os.environ.setdefault(WITHOUT, "airflow")
     if own.layout.home.exists():
         own.reset()
