@@ -9,6 +9,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from pydantic import SecretStr
+
 from aws_deploy.errors import PackagingError
 
 BUILD_DEADLINE_S = 1800
@@ -28,7 +30,7 @@ class Registry:
 
     address: str
     user: str
-    password: str
+    password: SecretStr
 
 
 @dataclass(frozen=True)
@@ -91,7 +93,7 @@ class Checkout:
         with tempfile.TemporaryDirectory() as folder:
             own = {"DOCKER_CONFIG": folder, "DOCKER_HOST": os.environ.get("DOCKER_HOST", engine)}
             login = ["docker", "login", "--username", registry.user, "--password-stdin", registry.address]
-            self._call(login, own, stdin=registry.password)
+            self._call(login, own, stdin=registry.password.get_secret_value())
             self._call(["docker", "push", image], own)
 
     def _call(self, argv: Sequence[str], environment: Mapping[str, str] | None = None, stdin: str = "") -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from botocore.exceptions import ClientError
+from pydantic import SecretStr
 
 from aws_deploy.checkout import Checkout, Registry
 from aws_deploy.clients import Clients
@@ -161,7 +162,7 @@ class Account:
         given = ecr.get_authorization_token()["authorizationData"][0]
         user, _, password = base64.b64decode(given["authorizationToken"]).decode().partition(":")
         self.tell(f"image {image}: pushed")
-        self.checkout.push(image, Registry(address.partition("/")[0], user, password))
+        self.checkout.push(image, Registry(address.partition("/")[0], user, SecretStr(password)))
         return self.image(service, wanted)
 
     def _upload_airflow(self, wanted: Wanted) -> str:

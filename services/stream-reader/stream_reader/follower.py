@@ -28,6 +28,7 @@ logger = logging.getLogger(__name__)
 
 _FAILURES: Final = (DeltaError, OSError, sqlite3.Error, pa.ArrowException)
 _PORTION: Final = 5_000
+_LATE_S: Final = 60.0
 
 
 class Follower:
@@ -93,6 +94,10 @@ class Follower:
             raise NotReadyError(self._error)
         if self._looked_at is None:
             raise NotReadyError("the posts are not read yet")
+        if self.age_s > self._every_s + _LATE_S:
+            raise NotReadyError(
+                f"the tables were looked at {self.age_s:.0f} s ago; that look is not over, or nobody looks"
+            )
         return f"{len(self._index)} profiles, as of {self.age_s:.0f} s ago"
 
     @property

@@ -141,6 +141,15 @@ def test_without_tables_it_is_not_ready_and_goes_on_once_they_are_there(tmp_path
     assert not thread.is_alive()
 
 
+def test_who_does_not_look_any_more_is_not_ready(bench: Bench) -> None:
+    bench.follower.step()
+    bench.clock.sleep(59)
+    assert bench.follower.check() == "0 profiles, as of 59 s ago"
+    bench.clock.sleep(2)
+    with pytest.raises(NotReadyError, match="looked at 61 s ago"):
+        bench.follower.check()
+
+
 def test_its_api_has_the_profiles_and_describes_no_more(bench: Bench) -> None:
     client = create_app(bench.index, bench.clock).test_client()
     assert client.get("/v1/profiles/popular").get_json()["profiles"] == []
