@@ -55,6 +55,7 @@ class FakeRunning:
     """A streaming query."""
 
     id = "q"
+    lastProgress: object | None = {}  # noqa: N815 (PySpark's name)
 
     def __init__(self) -> None:
         self.isActive = True

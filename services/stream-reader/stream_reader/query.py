@@ -42,6 +42,10 @@ class Running(Protocol):
     def status(self) -> dict[str, Any]:
         """``isDataAvailable``: whether the last look at the source found something new."""
 
+    @property
+    def lastProgress(self) -> object | None:  # noqa: N802 (PySpark's name)
+        """None until its first look at the source is over."""
+
     def exception(self) -> Exception | None:
         """Why it ended; None where it was stopped."""
 
@@ -95,6 +99,7 @@ class StreamQuery:
         self._stopped: Stopped | None = stopped.get(kind)
         self._error: str | None = None
         self._unreachable: str | None = None
+        self._looked = False
         self._restarts = 0
         self._next_try = self._clock.monotonic()
         self._started_at = self._next_try
@@ -105,10 +110,10 @@ class StreamQuery:
 
     @property
     def state(self) -> State:
-        """``starting`` until the first start succeeds, ``failed`` while it waits for the next one."""
+        """``starting`` until it has looked at its stream once, ``failed`` while it waits for the next start."""
         if self._stopped is not None:
             return "stopped"
-        if self._query is not None:
+        if self._query is not None and self._looked:
             return "running"
         return "starting" if self._error is None else "failed"
 
@@ -155,6 +160,8 @@ class StreamQuery:
         if stopped is not None:
             return f"stopped since {stopped.since}: {stopped.reason}"
         if self.state != "running":
+            if self._query is not None:
+                return "has not looked at its stream yet"
             return self._error or "not started yet"
         return self._unreachable or self._lag.problem(self.lag_ms)
 
@@ -268,9 +275,12 @@ class StreamQuery:
             self._seen_before += self._writer.progress.seen
             self._rejected_before += self._writer.progress.rejected
         self._writer = self._query = None
+        self._looked = False
 
     def _publish(self) -> None:
         writer = self._writer
+        if self._query is not None and not self._looked:
+            self._looked = self._query.lastProgress is not None
         idle = writer is not None and writer.progress.in_batch == 0
         if writer is not None and idle and self._query is not None and not self._query.status["isDataAvailable"]:
             writer.progress.lag_ms = 0.0

@@ -9,7 +9,7 @@ from prometheus_client import CollectorRegistry
 from pyspark.errors import PySparkException
 from service_kit.clock import ManualClock
 from service_kit.retries import RetryPolicy
-from stream_reader.fakes import FakeLaunch, FakeStreams, log_id
+from stream_reader.fakes import FakeLaunch, FakeRunning, FakeStreams, log_id
 from stream_reader.metrics import Metrics
 from stream_reader.query import Limits, StreamQuery
 from stream_reader.stopped import StoppedQueries
@@ -61,6 +61,15 @@ def test_it_starts_and_is_fine(bench: Bench) -> None:
     assert bench.launch.started == [("pin", OLD)]
     assert (bench.query.state, bench.query.problem()) == ("running", None)
     assert bench.registry.get_sample_value("stream_reader_query_state", {"kind": "pin", "state": "running"}) == 1
+
+
+def test_it_is_not_running_before_it_has_looked_at_its_stream(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(FakeRunning, "lastProgress", None)
+    bench.steps(5)
+    assert (bench.query.state, bench.query.problem()) == ("starting", "has not looked at its stream yet")
+    monkeypatch.setattr(FakeRunning, "lastProgress", {})
+    bench.steps()
+    assert (bench.query.state, bench.query.problem()) == ("running", None)
 
 
 def test_a_stream_that_is_not_there_yet_is_waited_for(bench: Bench) -> None:
