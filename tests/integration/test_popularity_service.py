@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import urllib.error
@@ -103,6 +104,13 @@ def test_it_follows_the_tables_and_ends_in_order(
         assert asked(f"{url}/v1/queries")[0] == 404
         process.send_signal(signal.SIGTERM)
         assert process.wait(20) == 0
+
+
+def test_a_port_that_is_taken_is_named(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        with serving(tmp_path, (tmp_path / "lake").as_uri(), POPULARITY_PORT=port) as (_, process):
+            assert process.wait(30) == 2
 
 
 def test_a_missing_setting_is_named(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from pydantic import SecretStr
 from aws_deploy.errors import PackagingError
 
 BUILD_DEADLINE_S = 1800
+_ANSWER_S = 30
 _PLATFORM = "linux/amd64"
 """What the task definitions ask for (``RuntimePlatform``)."""
 
@@ -63,11 +64,15 @@ class Checkout:
             return file.name, file.read_bytes()
 
     def docker_answers(self) -> bool:
-        """Whether an engine can be asked to build."""
+        """Whether an engine can be asked to build; one that says nothing for 30 s cannot."""
         docker = shutil.which("docker")
         if docker is None:
             return False
-        return subprocess.run([docker, "version"], capture_output=True, check=False, timeout=30).returncode == 0
+        try:
+            asked = subprocess.run([docker, "version"], capture_output=True, check=False, timeout=_ANSWER_S)
+        except subprocess.TimeoutExpired:
+            return False
+        return asked.returncode == 0
 
     def build(self, service: str, image: str) -> None:
         """Build the service's image as ``compose.yaml`` says, and give it this name, too. Blocks for minutes.

@@ -157,11 +157,11 @@ class Account:
         name = f"{wanted.names.pipeline_id}/{service}"
         address = ecr.describe_repositories(repositoryNames=[name])["repositories"][0]["repositoryUri"]
         image = f"{address}:{self.tag}"
-        self.tell(f"image {image}: built, which may take minutes")
+        self.tell(f"image {image}: building, which may take minutes")
         self.checkout.build(service, image)
         given = ecr.get_authorization_token()["authorizationData"][0]
         user, _, password = base64.b64decode(given["authorizationToken"]).decode().partition(":")
-        self.tell(f"image {image}: pushed")
+        self.tell(f"image {image}: pushing")
         self.checkout.push(image, Registry(address.partition("/")[0], user, SecretStr(password)))
         return self.image(service, wanted)
 

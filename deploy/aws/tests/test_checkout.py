@@ -76,7 +76,7 @@ def test_a_missing_image_is_built_and_pushed(aws: StubbedAws, docker: Path) -> N
     account = Account(aws.clients, tag="v1", checkout=Checkout(root), tell=told.append)
     assert account.before("proxy", WANTED).images == {"proxy": f"{REPOSITORY}@{DIGEST}"}
     aws.nothing_left()
-    assert told == [f"image {REPOSITORY}:v1: built, which may take minutes", f"image {REPOSITORY}:v1: pushed"]
+    assert told == [f"image {REPOSITORY}:v1: building, which may take minutes", f"image {REPOSITORY}:v1: pushing"]
     _, build, _, tag, _, login, push = calls(docker)
     assert build["argv"][-2:] == ["build", "proxy"]
     assert (build["cwd"], build["DOCKER_DEFAULT_PLATFORM"]) == (str(root), "linux/amd64")

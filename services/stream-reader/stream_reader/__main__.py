@@ -20,13 +20,13 @@ from service_kit.shutdown import Shutdown
 from spark_kit.fence import FencedError, hold_fence
 from spark_kit.jvm import JvmError
 from spark_kit.session import build_session, session_alive, stop_session
-from werkzeug.serving import BaseWSGIServer, make_server
+from werkzeug.serving import BaseWSGIServer
 
 from stream_reader.reader import Reader, build_reader
 from stream_reader.rehearsal import rehearse
 from stream_reader.settings import Settings
 from stream_reader.streams import KinesisStreams
-from stream_reader.web import QuietHandler
+from stream_reader.web import bound_server
 
 logger = logging.getLogger(__name__)
 
@@ -69,13 +69,7 @@ def _run(settings: Settings, spark: SparkSession, shutdown: Shutdown) -> int:
     ops = Ops(SERVICE, reader.checks)
     try:
         # Granian serves WSGI from worker processes only, and the profiles are in this one's memory.
-        server = make_server(
-            settings.host,
-            settings.port,
-            ops.in_front_of(reader.app.wsgi_app),
-            threaded=True,
-            request_handler=QuietHandler,
-        )
+        server = bound_server(settings.host, settings.port, ops.in_front_of(reader.app.wsgi_app))
     except OSError as error:
         sys.stderr.write(f"STREAM_READER_PORT: {settings.host}:{settings.port} cannot be used: {error.strerror}\n")
         return EXIT_BAD_INPUT

@@ -134,7 +134,6 @@ class Follower:
         yield from tables.read(self._of[kind], columns)
 
     def _forget(self) -> None:
-        for name in self._posts.posters():
-            self._index.put([{"poster_name": name, "posts": 0}])
+        self._index.put({"poster_name": name, "posts": 0} for name in self._posts.posters())
         self._posts.clear()
         self._seen = {}

@@ -296,4 +296,4 @@ def _brief(error: Exception | None) -> str:
     if error is None:
         return "it ended by itself"
     lines = [line for line in str(error).splitlines() if line.strip() and not line[0].isspace()]
-    return "\n".join(lines[:_LINES])[:_CHARACTERS]
+    return "\n".join(lines[:_LINES])[:_CHARACTERS] or type(error).__name__

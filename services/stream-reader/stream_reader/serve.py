@@ -16,7 +16,6 @@ from service_kit.logs import configure_logging
 from service_kit.ops import Ops
 from service_kit.retries import RetryPolicy
 from service_kit.shutdown import Shutdown
-from werkzeug.serving import make_server
 
 from stream_reader.api import create_app
 from stream_reader.delta import DeltaTables
@@ -24,7 +23,7 @@ from stream_reader.follower import Follower
 from stream_reader.index import Index
 from stream_reader.posts import Posts
 from stream_reader.settings import LakeSettings
-from stream_reader.web import QuietHandler
+from stream_reader.web import bound_server
 
 logger = logging.getLogger(__name__)
 
@@ -61,13 +60,7 @@ def main() -> int:
     app = create_app(index, retries.clock)
     ops = Ops(SERVICE, {"tables": follower.check}, REGISTRY)
     try:
-        server = make_server(
-            settings.host,
-            settings.port,
-            ops.in_front_of(app.wsgi_app),
-            threaded=True,
-            request_handler=QuietHandler,
-        )
+        server = bound_server(settings.host, settings.port, ops.in_front_of(app.wsgi_app))
     except OSError as error:
         sys.stderr.write(f"POPULARITY_PORT: {settings.host}:{settings.port} cannot be used: {error.strerror}\n")
         return EXIT_BAD_INPUT
