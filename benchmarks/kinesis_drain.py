@@ -7,8 +7,9 @@ process: botocore with ``timestamp_parser=float``, all shards in turn, records d
 reads in the same way; DuckDB cleans each page by the pipeline's rules for pins (``tests/support/recompute.py``), and
 delta-rs appends it. The stream reader hashes contents, keeps the raw text and leaves out what it has seen, besides.
 
-The source's rate is taken from the begin of the first batch with rows to the end of the last, nothing left out; a
-small query has warmed up the JVM before. Shares of the two cores: everything runs on one machine.
+Rates are taken from the begin of the first batch with rows to the end of the last, nothing left out; 100,000 other
+records have warmed up the JVM before, by the same two queries. The session, the batches' limit and the waits are those
+of the stream reader where nothing is set. Shares of the two cores: everything runs on one machine.
 """
 
 import argparse
@@ -25,7 +26,7 @@ import sys
 import tempfile
 import time
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from multiprocessing.connection import Connection
@@ -55,6 +56,7 @@ from stream_reader.known import Known
 from stream_reader.latency import Latencies
 from stream_reader.metrics import Metrics
 from stream_reader.rejects import RejectLimit
+from stream_reader.settings import SMALL_BATCHES, Settings
 from stream_reader.tables import StreamLake, stream_table
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "support"))
@@ -65,9 +67,11 @@ BARS = {"source_to_plain_loop": 0.6, "reader_to_delta_loop": 0.5}
 NAMES = Names("bench")
 LOG_ID = "arn:aws:kinesis:us-east-1:000000000000:stream/bench@0"
 PAGE = 10_000
-WARM_UP = 20_000
+WARM_UP = 100_000
 STREAM = "bench"
 REGION = "us-east-1"
+DEFAULTS = Settings.model_construct()
+"""What the reader runs with where nothing is set."""
 WORDS = "the garden of small things made by hand with paper wood and light über día".split()  # noqa: SIM905
 DEADLINE_S = 300
 
@@ -219,15 +223,19 @@ def source(spark: SparkSession, endpoint: str, stream: str, records: int) -> dic
         whole_s = time.perf_counter() - asked
         batches = [progress for progress in query.recentProgress if progress["numInputRows"]]
         query.stop()
-    first, last = batches[0], batches[-1]
-    began_s = datetime.fromisoformat(first["timestamp"]).timestamp()
-    ended_s = datetime.fromisoformat(last["timestamp"]).timestamp() + last["durationMs"]["triggerExecution"] / 1000
     return {
-        "records_per_s": records / (ended_s - began_s),
+        "records_per_s": records / seconds(batches),
         "whole_records_per_s": records / whole_s,
         "batches": len(batches),
         "batch_s": statistics.median(batch["durationMs"]["triggerExecution"] for batch in batches) / 1000,
     }
+
+
+def seconds(batches: Sequence[Mapping[str, Any]]) -> float:
+    """From the begin of the first batch to the end of the last."""
+    first, last = batches[0], batches[-1]
+    ended_s = datetime.fromisoformat(last["timestamp"]).timestamp() + last["durationMs"]["triggerExecution"] / 1000
+    return ended_s - datetime.fromisoformat(first["timestamp"]).timestamp()
 
 
 def delta_loop(endpoint: str, records: int, shards: int) -> float:
@@ -281,10 +289,16 @@ class OneStream:
 
 def reader(spark: SparkSession, endpoint: str, stream: str, records: int) -> dict[str, float]:
     """Records per second of the stream reader's own batches: cleaned, into its Delta table."""
-    options = {"streamName": stream, "endpoint": endpoint, "region": REGION, "initialPosition": "trim_horizon"}
-    rows = (
-        spark.readStream.format("kinesis").options(**options, pollInterval="0ms", maxRecordsPerTrigger="10000").load()
-    )
+    options = {
+        "streamName": stream,
+        "endpoint": endpoint,
+        "region": REGION,
+        "initialPosition": "trim_horizon",
+        "pollInterval": f"{DEFAULTS.poll_interval_ms}ms",
+        "maxRecordsPerTrigger": str(DEFAULTS.max_records),
+        "fetchBufferSize": f"{DEFAULTS.fetch_buffer_mib}mb",
+    }
+    rows = spark.readStream.format("kinesis").options(**options).load()
     with tempfile.TemporaryDirectory() as folder:
         uri = Path(folder).as_uri()
         StreamLake(spark, uri).create_all(NAMES)
@@ -299,16 +313,13 @@ def reader(spark: SparkSession, endpoint: str, stream: str, records: int) -> dic
             .start()
         )
         writer.query_id.set_result(query.id)
-        seen = 0
         end = time.monotonic() + DEADLINE_S
-        while seen < records:
+        while sum(progress["numInputRows"] for progress in query.recentProgress) < records:
             assert query.isActive, str(query.exception())
             assert time.monotonic() < end, "the query does not get on"
-            time.sleep(0.02)
-            seen = writer.progress.seen
+            time.sleep(0.05)
         done = [progress for progress in query.recentProgress if progress["numInputRows"]]
-        began = datetime.fromisoformat(done[0]["timestamp"]).timestamp()
-        taken = time.time() - began
+        taken = seconds(done)
         batches = [progress["durationMs"]["triggerExecution"] / 1000 for progress in done]
         query.stop()
         assert sum(part.num_rows for part in tables.read(stream_table(NAMES, "pin"), ("ind",))) == records
@@ -329,7 +340,8 @@ def fill(endpoint: str, records: int, shards: int) -> None:
 
 def compare(endpoint: str, *, records: int, warm_up: int, shards: int, runs: int) -> dict[str, Any]:
     layout = Layout.of_checkout()
-    spark = build_session(SessionConfig("bench", JvmConfig(layout.spark_jars, layout.class_archives)))
+    jvm = JvmConfig(layout.spark_jars, layout.class_archives, heap=DEFAULTS.heap)
+    spark = build_session(SessionConfig("bench", jvm, cores=DEFAULTS.cores, conf=SMALL_BATCHES))
     results: dict[str, list[float]] = defaultdict(list)
     batches: dict[str, float] = {}
     cleaned: dict[str, float] = {}

@@ -71,7 +71,7 @@ class Settings(LakeSettings):
     jvm_stop_s: float = Field(5.0, gt=0)
 
     trigger_interval_ms: int = Field(1_000, ge=0)
-    max_records: int = Field(10_000, ge=1)
+    max_records: int = Field(20_000, ge=1)
     poll_interval_ms: int = Field(250, ge=50)
     fetch_buffer_mib: int = Field(32, ge=1)
     source_retry_s: float = Field(15.0, ge=0)
