@@ -57,7 +57,7 @@ from stream_reader.latency import Latencies
 from stream_reader.metrics import Metrics
 from stream_reader.rejects import RejectLimit
 from stream_reader.settings import SMALL_BATCHES, Settings
-from stream_reader.tables import StreamLake, stream_table
+from stream_reader.tables import create_all, stream_table
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "support"))
 import recompute
@@ -235,7 +235,8 @@ def seconds(batches: Sequence[Mapping[str, Any]]) -> float:
     """From the begin of the first batch to the end of the last."""
     first, last = batches[0], batches[-1]
     ended_s = datetime.fromisoformat(last["timestamp"]).timestamp() + last["durationMs"]["triggerExecution"] / 1000
-    return ended_s - datetime.fromisoformat(first["timestamp"]).timestamp()
+    began_s: float = datetime.fromisoformat(first["timestamp"]).timestamp()
+    return float(ended_s) - began_s
 
 
 def delta_loop(endpoint: str, records: int, shards: int) -> float:
@@ -301,8 +302,8 @@ def reader(spark: SparkSession, endpoint: str, stream: str, records: int) -> dic
     rows = spark.readStream.format("kinesis").options(**options).load()
     with tempfile.TemporaryDirectory() as folder:
         uri = Path(folder).as_uri()
-        StreamLake(spark, uri).create_all(NAMES)
         tables, metrics = DeltaTables(uri), Metrics(CollectorRegistry())
+        create_all(tables, NAMES)
         sink = Sink(tables, NAMES, Arrivals(1), metrics, Latencies(metrics.table_latency), SystemClock())
         known = Known.of(tables, NAMES, "pin", LOG_ID)
         writer = BatchWriter(Source("pin", stream, LOG_ID), sink, OneStream(), known, RejectLimit(1_000, 0.5))

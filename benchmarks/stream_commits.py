@@ -29,7 +29,7 @@ from spark_kit.session import SessionConfig, build_session, stop_session
 from stream_reader.delta import DeltaTables
 from stream_reader.posts import Post, profile
 from stream_reader.settings import SMALL_BATCHES
-from stream_reader.tables import POPULARITY, StreamLake, rows_schema, stream_table
+from stream_reader.tables import POPULARITY, StreamLake, create_all, rows_schema, stream_table
 
 NAMES = Names("bench")
 ROWS, PROFILES, CHANGED = 70, 5_000, 100
@@ -68,7 +68,7 @@ def measure(spark: SparkSession, folder: Path, commits: int) -> dict[str, dict[s
     costs = Costs()
     lakes = {name: StreamLake(spark, (folder / name).as_uri()) for name in ("spark", "delta-rs")}
     for lake in lakes.values():
-        lake.create_all(NAMES)
+        create_all(DeltaTables(lake.uri), NAMES)
     table, by_spark, tables = stream_table(NAMES, "pin"), lakes["spark"], DeltaTables(lakes["delta-rs"].uri)
     schema = spark.createDataFrame([], rows_schema("pin")).toArrow().schema
     rows = pa.Table.from_pylist([{"ind": ind, "title": f"title {ind}", "value": "{}"} for ind in range(ROWS)], schema)

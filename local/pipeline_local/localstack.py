@@ -11,6 +11,7 @@ from pipeline_local.command import Command
 from pipeline_local.layout import Layout
 
 SHIM = Path(__file__).parent / "kinesalite_main.js"
+ENTRY = Path(__file__).parent / "localstack_main.py"
 
 
 def command(layout: Layout, environment: Mapping[str, str], folder: Path, port: int) -> Command:
@@ -43,7 +44,7 @@ def command(layout: Layout, environment: Mapping[str, str], folder: Path, port: 
         "KINESIS_LATENCY": "50",
         "KINESALITE_PATH": str(records),
     }
-    return Command([str(layout.localstack_venv / "bin" / "python"), "-m", "localstack.runtime.main"], env, folder)
+    return Command([str(layout.localstack_venv / "bin" / "python"), "-P", str(ENTRY)], env, folder)
 
 
 def install_shim(layout: Layout) -> None:

@@ -184,13 +184,16 @@ class Supervisor:
             leaves = [child for child in running if child.service.name not in needed]
             for child in leaves:
                 _terminate(child.process)
-            deadline = time.monotonic() + self._limits.stop
+            asked = time.monotonic()
+            deadline = asked + self._limits.stop
             for child in leaves:
                 _wait(child.process, deadline)
                 descendants.kill(self._owner(child))
                 child.status.state = "stopped"
                 child.status.process = None
                 self._write()
+                seconds = round(time.monotonic() - asked, 2)
+                logger.info("service stopped", extra={"stopped": child.service.name, "seconds": seconds})
             running = [child for child in running if child not in leaves]
 
     def _write_if_all_ready(self) -> None:

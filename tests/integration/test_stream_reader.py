@@ -38,7 +38,16 @@ from stream_reader.metrics import Metrics
 from stream_reader.posts import Posts
 from stream_reader.profiles import Profiles
 from stream_reader.settings import MIB, SMALL_BATCHES, Settings
-from stream_reader.tables import POPULARITY, QUARANTINE, StreamLake, Tables, current_view, register_views, stream_table
+from stream_reader.tables import (
+    POPULARITY,
+    QUARANTINE,
+    StreamLake,
+    Tables,
+    create_all,
+    current_view,
+    register_views,
+    stream_table,
+)
 from stream_reader.upkeep import Upkeep, Upkept
 
 pytestmark = [pytest.mark.spark, pytest.mark.timeout(900)]
@@ -74,7 +83,7 @@ def spark() -> Iterator[SparkSession]:
 @pytest.fixture
 def lake(spark: SparkSession, tmp_path: Path) -> StreamLake:
     made = StreamLake(spark, (tmp_path / "lake").as_uri())
-    made.create_all(NAMES)
+    create_all(DeltaTables(made.uri), NAMES)
     return made
 
 
@@ -267,7 +276,7 @@ def test_posts_of_other_tables_are_not_used(
     profiles.start()
     profiles.commit(now, versions(lake))
     made_anew = StreamLake(lake.spark, (tmp_path / "another").as_uri())
-    made_anew.create_all(NAMES)
+    create_all(DeltaTables(made_anew.uri), NAMES)
     append(made_anew, [("pin", post(1, poster_name="new")["pin"], START, 1)])
     profiles = profiles_on(made_anew)
     profiles.start()

@@ -1,6 +1,6 @@
-"""The stream's tables by delta-rs, for what is done every second: a small commit takes it a small part of Spark's time.
+"""The stream's tables by delta-rs, for what is done every second or at each start, in a small part of Spark's time.
 
-Spark makes the tables, merges their small files and serves queries (``tables``, ``upkeep``). Both write the same log.
+Spark merges their small files and serves queries (``tables``, ``upkeep``). Both write the same log.
 """
 
 import threading
@@ -11,10 +11,11 @@ from urllib.parse import unquote, urlsplit
 
 import pyarrow as pa
 import pyarrow.compute as pc
-from deltalake import CommitProperties, DeltaTable, write_deltalake
+from deltalake import CommitProperties, DeltaTable, Schema, write_deltalake
 from deltalake import Transaction as AppTransaction
 from pyarrow import fs
 from pyarrow.dataset import Dataset
+from pyspark.sql.types import StructType
 from spark_kit.lake import Transaction
 
 _ROWS: Final = 65_536
@@ -47,6 +48,19 @@ class DeltaTables:
         """What tells the table from one that is made in its place."""
         with self.exclusive(table):
             return str(self._current(table).metadata().id)
+
+    def create(self, table: str, schema: StructType, properties: Mapping[str, str]) -> None:
+        """Make the table unless it is there."""
+        # Delta writes a schema as Spark does.
+        columns = Schema.from_json(schema.json())
+        with self.exclusive(table):
+            DeltaTable.create(
+                f"{self._uri}/{table}",
+                columns,
+                mode="ignore",
+                configuration=dict(properties),
+                storage_options=self._options,
+            )
 
     def append(self, table: str, rows: pa.Table, transaction: Transaction) -> None:
         """One commit; none where the table has seen this transaction."""

@@ -32,7 +32,7 @@ from stream_reader.query import Limits, StreamQuery
 from stream_reader.settings import MIB, Settings
 from stream_reader.stopped import StoppedQueries
 from stream_reader.streams import Streams
-from stream_reader.tables import POPULARITY, QUARANTINE, StreamLake, register_views, stream_table
+from stream_reader.tables import POPULARITY, QUARANTINE, StreamLake, create_all, stream_table
 from stream_reader.upkeep import Upkeep, Upkept
 
 logger = logging.getLogger(__name__)
@@ -86,13 +86,11 @@ def build_reader(
 ) -> Reader:
     """Make the tables that are missing, and all parts; starts nothing."""
     names, clock, metrics = settings.names, retries.clock, Metrics(registry)
-    lake = StreamLake(spark, settings.lake_uri)
-    lake.create_all(names)
-    views = register_views(spark, settings.lake_uri, names)
-    logger.info("tables are there", extra={"lake_uri": settings.lake_uri, "views": views})
+    tables = DeltaTables(settings.lake_uri, settings.storage_options)
+    create_all(tables, names)
+    logger.info("tables are there", extra={"lake_uri": settings.lake_uri})
     arrivals, index = Arrivals(settings.waiting_mib * MIB), Index(settings.half_life_s)
     latencies = {"table": Latencies(metrics.table_latency), "popularity": Latencies(metrics.popularity_latency)}
-    tables = DeltaTables(settings.lake_uri, settings.storage_options)
     sink = Sink(tables, names, arrivals, metrics, latencies["table"], clock)
     launcher = Launcher(spark, settings, sink, streams)
     stopped = StoppedQueries(settings.state_dir / "stopped")

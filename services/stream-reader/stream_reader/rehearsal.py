@@ -30,7 +30,7 @@ from stream_reader.metrics import Metrics
 from stream_reader.posts import Posts
 from stream_reader.profiles import Profiles
 from stream_reader.rejects import RejectLimit
-from stream_reader.tables import StreamLake, stream_table
+from stream_reader.tables import create_all, stream_table
 
 logger = logging.getLogger(__name__)
 
@@ -58,8 +58,8 @@ def rehearse(spark: SparkSession, names: Names, folder: Path, go_on: Callable[[]
     """
     started = time.monotonic()
     shutil.rmtree(folder, ignore_errors=True)
-    StreamLake(spark, folder.as_uri()).create_all(names)
     tables = DeltaTables(folder.as_uri())
+    create_all(tables, names)
     metrics, arrivals = Metrics(CollectorRegistry()), Arrivals(1_000_000)
     sink = Sink(tables, names, arrivals, metrics, Latencies(metrics.table_latency), SystemClock())
     for kind in KINDS:

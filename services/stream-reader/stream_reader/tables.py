@@ -9,8 +9,20 @@ from pipeline_contracts.names import KINDS, Kind, Names
 from pipeline_transforms.schemas import CLEANED
 from pipeline_transforms.versions import current_rows
 from pyspark.sql import DataFrame, SparkSession
-from pyspark.sql.types import StringType, StructField, StructType, TimestampType
-from spark_kit.lake import DeltaLake, Transaction
+from pyspark.sql.types import (
+    ArrayType,
+    DataType,
+    DoubleType,
+    IntegerType,
+    LongType,
+    StringType,
+    StructField,
+    StructType,
+    TimestampType,
+)
+from spark_kit.lake import PROPERTIES, DeltaLake, Transaction
+
+from stream_reader.delta import DeltaTables
 
 QUARANTINE: Final = "quarantine/stream"
 POPULARITY: Final = "stream/profile_popularity"
@@ -19,17 +31,47 @@ COORDINATE: Final = ("log_id", "partition", "offset")
 STORED: Final = ("log_id", "partition", "offset", "recorded_at", "content_hash")
 """Where a record is stored and what it holds; shard and sequence number are text."""
 
-QUARANTINE_SCHEMA: Final = (
-    "source string, log_id string, stream string, partition string, offset string, recorded_at timestamp, "
-    "reason string, value string, raw_base64 string, quarantined_at timestamp"
+
+def _columns(**types: DataType) -> StructType:
+    return StructType([StructField(name, data_type) for name, data_type in types.items()])
+
+
+QUARANTINE_SCHEMA: Final = _columns(
+    source=StringType(),
+    log_id=StringType(),
+    stream=StringType(),
+    partition=StringType(),
+    offset=StringType(),
+    recorded_at=TimestampType(),
+    reason=StringType(),
+    value=StringType(),
+    raw_base64=StringType(),
+    quarantined_at=TimestampType(),
 )
-PROFILES: Final = (
-    "poster_name string, as_of timestamp, score double, posts bigint, follower_count bigint, last_post_at timestamp, "
-    "cells array<struct<category: string, country: string, age_group: string, posts: bigint, score: double>>, "
-    "recent_posts array<struct<ind: int, title: string, category: string, country: string, age_group: string, "
-    "follower_count: bigint, first_arrival: timestamp>>"
+_CELL: Final = _columns(
+    category=StringType(), country=StringType(), age_group=StringType(), posts=LongType(), score=DoubleType()
+)
+_POST: Final = _columns(
+    ind=IntegerType(),
+    title=StringType(),
+    category=StringType(),
+    country=StringType(),
+    age_group=StringType(),
+    follower_count=LongType(),
+    first_arrival=TimestampType(),
+)
+PROFILES: Final = _columns(
+    poster_name=StringType(),
+    as_of=TimestampType(),
+    score=DoubleType(),
+    posts=LongType(),
+    follower_count=LongType(),
+    last_post_at=TimestampType(),
+    cells=ArrayType(_CELL),
+    recent_posts=ArrayType(_POST),
 )
 _LOG: Final = {
+    **PROPERTIES,
     # A checkpoint per commit of a second would cost more than the commits.
     "delta.checkpointInterval": "50",
     # Thousands of commits a day: Delta looks through all that it keeps.
@@ -56,19 +98,17 @@ def rows_schema(kind: Kind) -> StructType:
     return StructType([*CLEANED[kind].fields, *stored, StructField("value", StringType())])
 
 
-class StreamLake(DeltaLake):
-    """The stream's tables of one deployment below one URI."""
+def create_all(tables: DeltaTables, names: Names) -> None:
+    """Make every table that is not there."""
+    for kind in KINDS:
+        skipping = {"delta.dataSkippingStatsColumns": "ind,recorded_at,partition"}
+        tables.create(stream_table(names, kind), rows_schema(kind), _LOG | skipping)
+    tables.create(QUARANTINE, QUARANTINE_SCHEMA, _LOG)
+    tables.create(POPULARITY, PROFILES, _LOG)
 
-    def create_all(self, names: Names) -> None:
-        """Make every table that is not there."""
-        schemas: dict[str, StructType | str] = {stream_table(names, kind): rows_schema(kind) for kind in KINDS}
-        schemas |= {QUARANTINE: QUARANTINE_SCHEMA, POPULARITY: PROFILES}
-        skipping = {stream_table(names, kind): "ind,recorded_at,partition" for kind in KINDS}
-        for table, schema in schemas.items():
-            if not self.exists(table):
-                columns = skipping.get(table)
-                more = _LOG if columns is None else {**_LOG, "delta.dataSkippingStatsColumns": columns}
-                self.create(table, schema, properties=more)
+
+class StreamLake(DeltaLake):
+    """What Spark does with the stream's tables of one deployment, below one URI."""
 
     def rows(self, names: Names, kind: Kind) -> DataFrame:
         """Every good record of a kind, without its raw text."""

@@ -51,7 +51,7 @@ def as_bytes(value: Any) -> bytes | None:
     return value if value is None or isinstance(value, bytes) else json.dumps(value, ensure_ascii=False).encode()
 
 
-def arrow_schema(spark: SparkSession, schema: StructType | str) -> pa.Schema:
+def arrow_schema(spark: SparkSession, schema: StructType) -> pa.Schema:
     """A table's columns, as Spark gives them to Python."""
     return spark.createDataFrame([], schema).toArrow().schema
 
@@ -62,7 +62,7 @@ class Bench:
     def __init__(self, spark: SparkSession, kind: Kind = "pin") -> None:
         self.spark, self.kind = spark, kind
         table = stream_table(NAMES, kind)
-        schemas: dict[str, StructType | str] = {table: rows_schema(kind), QUARANTINE: QUARANTINE_SCHEMA}
+        schemas = {table: rows_schema(kind), QUARANTINE: QUARANTINE_SCHEMA}
         self.tables = MemoryTables({name: arrow_schema(spark, schema) for name, schema in schemas.items()})
         self.stream = NAMES.stream(kind)
         self.streams = FakeStreams(**{self.stream: 1.0})
