@@ -180,7 +180,8 @@ def _command(config: JvmConfig, java: Path, jars: Sequence[Path], record_archive
     command = [str(java), f"-Xmx{config.heap}", "-XX:+UseSerialGC", "-XX:+ExitOnOutOfMemoryError"]
     command.append("-Duser.timezone=UTC")
     if config.short_lived:
-        command.append("-XX:TieredStopAtLevel=1")
+        # With the room that two compilers get; in that of one, full collections throw compiled code away again.
+        command += ["-XX:TieredStopAtLevel=1", "-XX:ReservedCodeCacheSize=240m"]
     archive = archive_path(config.archive_dir, java, jars) if config.archive_dir else None
     if record_archive is not None:
         command.append(f"-XX:ArchiveClassesAtExit={record_archive}")
