@@ -18,6 +18,7 @@ KNOWN_DEADLINE_S = 90.0
 OUTAGE_S = 120.0
 POLL_S = 0.5
 OVER = {"success", "failed", "skipped", "upstream_failed", "removed"}
+_MARK_WAITS_S = (0.5, 1.0, 2.0, 4.0, 8.0)
 _LOG_LINES = 15
 
 
@@ -110,7 +111,12 @@ class AirflowClient:
     def set_state(self, dag_id: str, run: DagRun, task: str, state: Literal["failed", "success"]) -> None:
         """Mark a task as a person does in the page; one that runs is ended."""
         path = f"/dags/{quote(dag_id)}/dagRuns/{quote(run.run_id)}/taskInstances/{quote(task)}"
-        status, document = self._call("PATCH", path, {"new_state": state})
+        # Its SQLite takes one writer at a time, and it answers 500 to one that waited too long. To mark again is safe.
+        for wait_s in _MARK_WAITS_S:
+            status, document = self._call("PATCH", path, {"new_state": state})
+            if status < 500:  # noqa: PLR2004  # HTTP
+                break
+            time.sleep(wait_s)
         if status != 200:
             raise AirflowError(f"Airflow did not mark {task} as {state}: {status} {document}")
 
