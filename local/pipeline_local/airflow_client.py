@@ -114,7 +114,7 @@ class AirflowClient:
         # Its SQLite takes one writer at a time, and it answers 500 to one that waited too long. To mark again is safe.
         for wait_s in _MARK_WAITS_S:
             status, document = self._call("PATCH", path, {"new_state": state})
-            if status < 500:  # noqa: PLR2004  # HTTP
+            if status < 500:  # HTTP
                 break
             time.sleep(wait_s)
         if status != 200:
