@@ -8,8 +8,9 @@ reads in the same way; DuckDB cleans each page by the pipeline's rules for pins 
 delta-rs appends it. The stream reader hashes contents, keeps the raw text and leaves out what it has seen, besides.
 
 Rates are taken from the begin of the first batch with rows to the end of the last, nothing left out; 100,000 other
-records have warmed up the JVM before, by the same two queries. The session, the batches' limit and the waits are those
-of the stream reader where nothing is set. Shares of the two cores: everything runs on one machine.
+records (on LocalStack 1,000) have warmed up the JVM before, by the same two queries. The session is the stream
+reader's, and so are its query's limits and waits, as they are where nothing is set. Shares of the two cores:
+everything runs on one machine.
 """
 
 import argparse

@@ -12,18 +12,23 @@ from typing import Any, Literal, Self
 from urllib.parse import quote
 
 import urllib3
+from service_kit.retries import RetryPolicy, retry
 
 RUN_DEADLINE_S = 7200.0
 KNOWN_DEADLINE_S = 90.0
 OUTAGE_S = 120.0
 POLL_S = 0.5
 OVER = {"success", "failed", "skipped", "upstream_failed", "removed"}
-_MARK_WAITS_S = (0.5, 1.0, 2.0, 4.0, 8.0)
+MARK_POLICY = RetryPolicy(deadline_s=30.0, first_wait_s=0.5)
 _LOG_LINES = 15
 
 
 class AirflowError(RuntimeError):
     """Airflow cannot be reached or refused the request; the message holds its own words."""
+
+
+class AirflowBusyError(AirflowError):
+    """Airflow could not do it now; it may the next time."""
 
 
 @dataclass(frozen=True)
@@ -109,16 +114,20 @@ class AirflowClient:
         return lines[-_LOG_LINES:]
 
     def set_state(self, dag_id: str, run: DagRun, task: str, state: Literal["failed", "success"]) -> None:
-        """Mark a task as a person does in the page; one that runs is ended."""
+        """Mark a task as a person does in the page; one that runs is ended. Blocks for a minute at most.
+
+        Airflow 3.2.1 waits for SQLite's lock in its event loop, which another request needs before it can give the lock
+        back: after five seconds it answers 500, with nothing done. So that is asked again.
+        """
         path = f"/dags/{quote(dag_id)}/dagRuns/{quote(run.run_id)}/taskInstances/{quote(task)}"
-        # Its SQLite takes one writer at a time, and it answers 500 to one that waited too long. To mark again is safe.
-        for wait_s in _MARK_WAITS_S:
+
+        def mark() -> None:
             status, document = self._call("PATCH", path, {"new_state": state})
-            if status < 500:  # HTTP
-                break
-            time.sleep(wait_s)
-        if status != 200:
-            raise AirflowError(f"Airflow did not mark {task} as {state}: {status} {document}")
+            if status != 200:
+                error = AirflowBusyError if status == 500 else AirflowError
+                raise error(f"Airflow did not mark {task} as {state}: {status} {document}")
+
+        retry(mark, MARK_POLICY, AirflowBusyError)
 
     def tasks(self, dag_id: str, run_id: str) -> list[TaskRun]:
         """What became of each task so far, in the order in which they ended."""

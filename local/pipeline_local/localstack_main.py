@@ -1,4 +1,4 @@
-"""LocalStack's own entry; run by its interpreter (``localstack.command``).
+"""LocalStack's own entry, run by LocalStack's interpreter (``localstack.command``).
 
 Once LocalStack has ended in order, the interpreter would spend two more seconds on taking its modules apart.
 """
@@ -6,13 +6,18 @@ Once LocalStack has ended in order, the interpreter would spend two more seconds
 import os
 import sys
 
-from localstack.runtime.main import main
+from localstack.runtime import main as entry
 
-code: object = 0
-try:
+
+def main() -> None:
+    """Run LocalStack to its end, and end this process with its exit code."""
+    try:
+        entry.main()
+    except SystemExit as ended:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(int(ended.code or 0))
+
+
+if __name__ == "__main__":
     main()
-except SystemExit as ended:
-    code = ended.code
-sys.stdout.flush()
-sys.stderr.flush()
-os._exit(code if isinstance(code, int) else 0 if code is None else 1)

@@ -287,7 +287,7 @@ def test_posts_of_other_tables_are_not_used(
 def test_the_tables_are_like_those_in_memory(
     place: str, spark: SparkSession, lake: StreamLake, request: pytest.FixtureRequest
 ) -> None:
-    """What batches do, on a lake that Spark made; and Spark reads what was written."""
+    """What batches do; and Spark reads what was written."""
     table = stream_table(NAMES, "geo")
     memory = MemoryTables({table: lake.read(table).limit(0).toArrow().schema})
     if place == "disk":

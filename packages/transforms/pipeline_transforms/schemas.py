@@ -17,12 +17,13 @@ from pyspark.sql.types import (
 )
 
 
-def _columns(**types: DataType) -> StructType:
+def columns(**types: DataType) -> StructType:
+    """A schema of these columns, in this order, all of them nullable."""
     return StructType([StructField(name, data_type) for name, data_type in types.items()])
 
 
 CLEANED: Final[dict[Kind, StructType]] = {
-    "pin": _columns(
+    "pin": columns(
         ind=IntegerType(),
         unique_id=StringType(),
         title=StringType(),
@@ -35,14 +36,14 @@ CLEANED: Final[dict[Kind, StructType]] = {
         save_location=StringType(),
         category=StringType(),
     ),
-    "geo": _columns(
+    "geo": columns(
         ind=IntegerType(), country=StringType(), coordinates=ArrayType(DoubleType()), timestamp=TimestampType()
     ),
-    "user": _columns(ind=IntegerType(), user_name=StringType(), age=IntegerType(), date_joined=TimestampType()),
+    "user": columns(ind=IntegerType(), user_name=StringType(), age=IntegerType(), date_joined=TimestampType()),
 }
 """What cleaning makes of one record, in the order of the tables."""
 
-COORDINATE: Final = _columns(
+COORDINATE: Final = columns(
     log_id=StringType(),
     partition=IntegerType(),
     offset=LongType(),

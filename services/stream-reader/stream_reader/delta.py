@@ -50,13 +50,15 @@ class DeltaTables:
             return str(self._current(table).metadata().id)
 
     def create(self, table: str, schema: StructType, properties: Mapping[str, str]) -> None:
-        """Make the table unless it is there."""
-        # Delta writes a schema as Spark does.
-        columns = Schema.from_json(schema.json())
+        """Make the table unless it is there; ``properties`` are Delta's table properties.
+
+        A schema in Delta's log has the JSON form of Spark's:
+        https://github.com/delta-io/delta/blob/master/PROTOCOL.md#schema-serialization-format
+        """
         with self.exclusive(table):
             DeltaTable.create(
                 f"{self._uri}/{table}",
-                columns,
+                Schema.from_json(schema.json()),
                 mode="ignore",
                 configuration=dict(properties),
                 storage_options=self._options,

@@ -1,4 +1,4 @@
-"""The tables of the stream path: where they are, what they hold, and their current rows."""
+"""The tables of the stream path: where they are, what they hold, how they are made, and their current rows."""
 
 from collections.abc import Iterator, Sequence
 from typing import Final, Protocol
@@ -6,12 +6,11 @@ from typing import Final, Protocol
 import pyarrow as pa
 import pyarrow.compute as pc
 from pipeline_contracts.names import KINDS, Kind, Names
-from pipeline_transforms.schemas import CLEANED
+from pipeline_transforms.schemas import CLEANED, columns
 from pipeline_transforms.versions import current_rows
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.types import (
     ArrayType,
-    DataType,
     DoubleType,
     IntegerType,
     LongType,
@@ -31,12 +30,7 @@ COORDINATE: Final = ("log_id", "partition", "offset")
 STORED: Final = ("log_id", "partition", "offset", "recorded_at", "content_hash")
 """Where a record is stored and what it holds; shard and sequence number are text."""
 
-
-def _columns(**types: DataType) -> StructType:
-    return StructType([StructField(name, data_type) for name, data_type in types.items()])
-
-
-QUARANTINE_SCHEMA: Final = _columns(
+QUARANTINE_SCHEMA: Final = columns(
     source=StringType(),
     log_id=StringType(),
     stream=StringType(),
@@ -48,10 +42,10 @@ QUARANTINE_SCHEMA: Final = _columns(
     raw_base64=StringType(),
     quarantined_at=TimestampType(),
 )
-_CELL: Final = _columns(
+_CELL: Final = columns(
     category=StringType(), country=StringType(), age_group=StringType(), posts=LongType(), score=DoubleType()
 )
-_POST: Final = _columns(
+_POST: Final = columns(
     ind=IntegerType(),
     title=StringType(),
     category=StringType(),
@@ -60,7 +54,7 @@ _POST: Final = _columns(
     follower_count=LongType(),
     first_arrival=TimestampType(),
 )
-PROFILES: Final = _columns(
+PROFILES: Final = columns(
     poster_name=StringType(),
     as_of=TimestampType(),
     score=DoubleType(),
@@ -78,6 +72,7 @@ _LOG: Final = {
     "delta.logRetentionDuration": "interval 1 day",
     "delta.deletedFileRetentionDuration": "interval 1 day",  # Delta wants it to be no longer than the other
 }
+_SKIPPING: Final = {"delta.dataSkippingStatsColumns": "ind,recorded_at,partition"}
 
 
 class Tables(Protocol):
@@ -99,10 +94,9 @@ def rows_schema(kind: Kind) -> StructType:
 
 
 def create_all(tables: DeltaTables, names: Names) -> None:
-    """Make every table that is not there."""
+    """Make every table that is not there; one that is stays as it is."""
     for kind in KINDS:
-        skipping = {"delta.dataSkippingStatsColumns": "ind,recorded_at,partition"}
-        tables.create(stream_table(names, kind), rows_schema(kind), _LOG | skipping)
+        tables.create(stream_table(names, kind), rows_schema(kind), _LOG | _SKIPPING)
     tables.create(QUARANTINE, QUARANTINE_SCHEMA, _LOG)
     tables.create(POPULARITY, PROFILES, _LOG)
 

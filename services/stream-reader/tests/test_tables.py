@@ -1,0 +1,49 @@
+"""The tables as ``create_all`` makes them, by what Delta's log says."""
+
+import json
+from pathlib import Path
+
+from deltalake import DeltaTable
+from pipeline_contracts.names import KINDS, Names
+from pyspark.sql.types import StructType
+from stream_reader.delta import DeltaTables
+from stream_reader.tables import (
+    POPULARITY,
+    PROFILES,
+    QUARANTINE,
+    QUARANTINE_SCHEMA,
+    create_all,
+    rows_schema,
+    stream_table,
+)
+
+NAMES = Names("made")
+SCHEMAS = {stream_table(NAMES, kind): rows_schema(kind) for kind in KINDS} | {
+    QUARANTINE: QUARANTINE_SCHEMA,
+    POPULARITY: PROFILES,
+}
+
+
+def test_every_table_has_spark_s_schema_and_needs_nothing_new_of_its_readers(tmp_path: Path) -> None:
+    create_all(DeltaTables(tmp_path.as_uri()), NAMES)
+    for table, schema in SCHEMAS.items():
+        made = DeltaTable(tmp_path / table)
+        assert StructType.fromJson(json.loads(made.schema().to_json())) == schema
+        protocol = made.protocol()
+        assert (protocol.min_reader_version, protocol.min_writer_version) == (1, 2)
+        assert (protocol.reader_features, protocol.writer_features) == (None, None)
+        properties = made.metadata().configuration
+        assert properties["delta.checkpointInterval"] == "50"
+        assert properties["delta.enableDeletionVectors"] == "false"
+        skipped = table in {stream_table(NAMES, kind) for kind in KINDS}
+        assert ("delta.dataSkippingStatsColumns" in properties) == skipped
+
+
+def test_a_table_that_is_there_stays(tmp_path: Path) -> None:
+    tables = DeltaTables(tmp_path.as_uri())
+    create_all(tables, NAMES)
+    before = {table: tables.id(table) for table in SCHEMAS}
+    create_all(DeltaTables(tmp_path.as_uri()), NAMES)
+    assert {table: (tables.id(table), tables.version(table)) for table in SCHEMAS} == {
+        table: (id_, 0) for table, id_ in before.items()
+    }
