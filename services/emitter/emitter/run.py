@@ -1,5 +1,6 @@
 """A run from its beginning to its summary. ``send`` is the programming interface; the command line uses it too."""
 
+import math
 from collections.abc import Sequence
 
 import msgspec
@@ -20,6 +21,9 @@ from emitter.stream_path import StreamPath
 from emitter.summary import Summary, summarise
 from emitter.transport import HttpTransport, Transport
 from emitter.watchers import Spectator, Tally
+
+_ANSWER_S = 1.0
+"""Within which an answer is expected, for the number of lanes; under load a gateway takes some tenths of that."""
 
 
 class Options(msgspec.Struct, frozen=True):
@@ -51,7 +55,8 @@ def send(
         LedgerError: the ledger cannot be used; nothing was sent.
     """
     clock = clock or SystemClock()
-    own_transport = transport or _http(settings, options)
+    lanes = lanes_of(settings, options.rate)
+    own_transport = transport or _http(settings, lanes * len(options.paths))
     tally = Tally(*spectators)
     stops = Stops(shutdown or Shutdown(), clock)
     key = RunKey(source.identity, source.seed, options.events, settings.pipeline_id, options.paths)
@@ -63,7 +68,7 @@ def send(
             ledger=ledger,
             run=run,
             paths=[_path(name, own_transport, settings, clock) for name in options.paths],
-            lanes=settings.lanes,
+            lanes=lanes,
             pacer=Pacer(options.rate, clock, stops.pause),
             policy=lambda: RetryPolicy(settings.deadline_s, clock=clock),
             stops=stops,
@@ -81,13 +86,24 @@ def send(
     return summarise(settings.ledger, run, unfinished)
 
 
-def _http(settings: EmitterSettings, options: Options) -> HttpTransport:
+def lanes_of(settings: EmitterSettings, rate: float | None) -> int:
+    """Requests at a time per path: all that are allowed, or as many as the rate needs.
+
+    Each lane more takes its share of the same records, so that the gateway answers more requests for them. With a
+    request in flight for ``_ANSWER_S`` and full, Little's law gives the number.
+    """
+    if rate is None:
+        return settings.lanes
+    return min(settings.lanes, math.ceil(rate * _ANSWER_S / settings.batch_size))
+
+
+def _http(settings: EmitterSettings, connections: int) -> HttpTransport:
     key = settings.gateway_api_key
     return HttpTransport(
         settings.entry_url,
         None if key is None else key.get_secret_value(),
         settings.timeout_s,
-        settings.lanes * len(options.paths),
+        connections,
     )
 
 

@@ -10,7 +10,7 @@ from emitter.ledger import Ledger
 from emitter.ledger_reader import LedgerReader
 from emitter.report import as_json, as_text
 from emitter.rows import Row
-from emitter.run import Options, send
+from emitter.run import Options, lanes_of, send
 from emitter.settings import EmitterSettings
 from emitter.sources.generator import GeneratorSource
 from emitter.sources.jsonl import JsonlSource
@@ -200,6 +200,11 @@ def test_a_ledger_that_cannot_be_written_on(settings: EmitterSettings, monkeypat
     assert (summary.exit_code, summary.unfinished) == (3, "disk full")
     monkeypatch.undo()
     assert go(settings, gateway).acknowledged == check_ledger(settings, gateway) == 600
+
+
+@pytest.mark.parametrize(("rate", "lanes"), [(None, 3), (0.1, 1), (50, 1), (51, 2), (10_000, 3)])
+def test_a_rate_takes_no_more_lanes_than_it_needs(settings: EmitterSettings, rate: float | None, lanes: int) -> None:
+    assert lanes_of(settings, rate) == lanes
 
 
 def test_rate(settings: EmitterSettings) -> None:
