@@ -24,9 +24,10 @@ setup: ## make .venv and fetch everything the system needs
 	@$(BIN)/python -m pipeline_local.toolchain
 
 .PHONY: setup-dev
-setup-dev: ## the same, with the test tools, and .venv-3.12 for code that goes to Databricks
+setup-dev: ## the same, with the test tools, and environments of Databricks' and MWAA's Python
 	@$(PYTHON) local/bootstrap.py --dev
 	@$(PYTHON) local/bootstrap.py --databricks
+	@$(PYTHON) local/bootstrap.py --mwaa
 	@$(BIN)/python -m pipeline_local.toolchain --dev
 
 .PHONY: lint
@@ -57,4 +58,4 @@ wheel: setup ## build the wheel that Databricks takes, into dist/
 .PHONY: clean
 clean: ## delete downloads, environments and state
 	-$(BIN)/pipeline down
-	rm -rf .venv .venv-3.12 .pipeline dist
+	rm -rf .venv .venv-3.12 .venv-3.12-mwaa .pipeline dist

@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
 """Makes .venv: the Python libraries, hashed and pinned, and this project in it. Standard library only.
 
-Usage: python3.13 local/bootstrap.py [--dev | --databricks]
+Usage: python3.13 local/bootstrap.py [--dev | --databricks | --mwaa]
 
 Each step is skipped when what it installs is already there, so that it can be cut off and started again, and
 works without a network once done. `--dev` adds the test tools; `--databricks` makes .venv-3.12 with what
-Databricks and MWAA run, for the unit tests of the code that goes there.
+Databricks runs, and `--mwaa` .venv-3.12-mwaa with Airflow on MWAA's Python, for the tests of the code that goes there.
 """
 
 import hashlib
@@ -23,16 +23,21 @@ HEARTBEAT_S = 15
 def main() -> int:
     """Make the environment that the arguments name; returns the exit code."""
     arguments = sys.argv[1:]
-    if arguments not in ([], ["--dev"], ["--databricks"]):
+    if arguments not in ([], ["--dev"], ["--databricks"], ["--mwaa"]):
         sys.stderr.write(__doc__ or "")
         return 2
+    if arguments == ["--mwaa"]:
+        return make(ROOT / ".venv-3.12-mwaa", (3, 12), ["airflow.txt", "airflow-dev.txt"], project=False)
     if arguments == ["--databricks"]:
         return make(ROOT / ".venv-3.12", (3, 12), ["databricks.txt", "databricks-dev.txt"])
     return make(ROOT / ".venv", (3, 13), ["local.txt", *(["dev.txt"] if arguments else [])])
 
 
-def make(venv: Path, version: tuple[int, int], files: list[str]) -> int:
-    """Make one environment. Prints a line per step; on failure prints the installer's own last words."""
+def make(venv: Path, version: tuple[int, int], files: list[str], *, project: bool = True) -> int:
+    """Make one environment, with this project in it or without, as MWAA has it.
+
+    Prints a line per step; on failure prints the installer's own last words.
+    """
     wanted = ".".join(map(str, version))
     python = sys.executable if sys.version_info[:2] == version else shutil.which(f"python{wanted}")
     if python is None:
@@ -44,13 +49,15 @@ def make(venv: Path, version: tuple[int, int], files: list[str]) -> int:
     if not (venv / "bin" / "python").exists():
         run(f"Python {wanted} environment", [python, "-m", "venv", str(venv)])
     inner = str(venv / "bin" / "python")
+    # The files hold all that is needed: nothing to resolve, which the pip of 3.12 cannot do for pins of extras.
     pip = [inner, "-m", "pip", "--disable-pip-version-check", "--quiet"]
     for file in files:
         path = ROOT / "requirements" / file
         step(venv, file, path.read_bytes(), f"libraries of requirements/{file}",
-             [*pip, "install", "--require-hashes", "--requirement", str(path)])  # fmt: skip
-    step(venv, "project", (ROOT / "pyproject.toml").read_bytes() + bytes(venv), "this project",
-         [*pip, "install", "--no-deps", "--no-build-isolation", "--editable", str(ROOT)])  # fmt: skip
+             [*pip, "install", "--require-hashes", "--no-deps", "--requirement", str(path)])  # fmt: skip
+    if project:
+        step(venv, "project", (ROOT / "pyproject.toml").read_bytes() + bytes(venv), "this project",
+             [*pip, "install", "--no-deps", "--no-build-isolation", "--editable", str(ROOT)])  # fmt: skip
     return 0
 
 

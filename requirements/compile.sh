@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Compiles every requirements file from pyproject.toml. `make pins` writes them; `make pins-check` compares.
+# Compiles every requirements file from pyproject.toml; `make pins` calls it.
 # Usage: requirements/compile.sh OUTPUT_FOLDER   (uses the pins already there, so nothing moves unasked)
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -25,8 +25,8 @@ compile databricks-dev.txt 3.12 --group pyproject.toml:databricks-dev --constrai
 "$uv" pip compile --quiet --generate-hashes --no-header --no-annotate --no-emit-index-url --no-emit-find-links \
   --python-version 3.13 requirements/localstack.in --constraint requirements/localstack-constraints.txt \
   --output-file "$out/localstack.txt" >/dev/null
-# Airflow, as its packages stood just after this release: later ones of its dependencies broke it (pydantic 2.14). What
-# the other environments hold too has their version, so that it is fetched once.
+# Airflow, for the laptop's 3.13 and MWAA's 3.12, as its packages stood just after this release: later ones of its
+# dependencies broke it (pydantic 2.14). What the other environments hold too has their version, so that it is fetched once.
 newest=2026-04-23
 shared=$(mktemp)
 trap 'rm -f "$shared"' EXIT
@@ -34,7 +34,7 @@ names='boto3|botocore|cffi|cryptography|greenlet|msgspec|numpy|pandas|psutil|pya
 cat "$out/local.txt" "$out/dev.txt" | grep -oE "^($names)==[^ ]+" | sort -u >"$shared"
 newer=$(tr '|' '\n' <<<"$names" | sed 's/.*/--exclude-newer-package &=2026-11-24/')
 # shellcheck disable=SC2086 # one argument per word, on purpose
-compile airflow.txt 3.13 requirements/airflow.in --constraint "$shared" --exclude-newer "$newest" $newer
-compile airflow-dev.txt 3.13 requirements/airflow-dev.in --constraint "$out/airflow.txt"
+compile airflow.txt 3.12 requirements/airflow.in --constraint "$shared" --exclude-newer "$newest" $newer
+compile airflow-dev.txt 3.12 requirements/airflow-dev.in --constraint "$out/airflow.txt"
 # Looks at the templates; its libraries are older than ours.
 compile checkov.txt 3.13 requirements/checkov.in

@@ -1,11 +1,10 @@
-"""What the tests of this folder share. They run in Airflow's environment; the Jobs API in the project's own."""
+"""What the tests of this folder share. They run with Airflow on MWAA's Python; the Jobs API in the project's own."""
 
 import json
 import os
 import shutil
 import socket
 import subprocess
-import sys
 import time
 import urllib.request
 from collections.abc import Iterator
@@ -85,9 +84,9 @@ def connection(jobs_api: JobsApi, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="session")
 def airflow_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with an empty database."""
+    """A folder with an empty database, which the laptop's Airflow, of the same version, was set up with."""
     home = tmp_path_factory.mktemp("airflow")
-    shutil.copy(Path(sys.executable).parents[1] / "airflow.db", home)
+    shutil.copy(ROOT / ".pipeline" / "tools" / "airflow" / "airflow.db", home)
     return home
 
 

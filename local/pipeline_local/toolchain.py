@@ -68,12 +68,6 @@ def steps(layout: Layout, *, dev: bool = False) -> list[Step]:
     airflow_pins = (pins / "airflow.txt").read_bytes()
     tests = [
         Step(
-            "airflow-dev",
-            "test tools for Airflow (3 MB)",
-            airflow_pins + (pins / "airflow-dev.txt").read_bytes(),
-            lambda: _pip("Airflow's test tools", layout.airflow_venv, pins / "airflow-dev.txt"),
-        ),
-        Step(
             "checkov",
             "checkov, which looks at the AWS templates",
             (pins / "checkov.txt").read_bytes(),
@@ -147,10 +141,6 @@ def _install_airflow(layout: Layout) -> None:
 def _make_venv(what: str, venv: Path, pins: Path) -> None:
     shutil.rmtree(venv, ignore_errors=True)
     _call(f"{what}'s environment", [sys.executable, "-m", "venv", str(venv)])
-    _pip(what, venv, pins)
-
-
-def _pip(what: str, venv: Path, pins: Path) -> None:
     pip = [str(venv / "bin" / "python"), "-m", "pip", "--disable-pip-version-check", "--quiet", "install"]
     _call(what, [*pip, "--require-hashes", "--requirement", str(pins)])
 
