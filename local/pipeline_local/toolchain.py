@@ -142,7 +142,7 @@ def _make_venv(what: str, venv: Path, pins: Path) -> None:
     shutil.rmtree(venv, ignore_errors=True)
     _call(f"{what}'s environment", [sys.executable, "-m", "venv", str(venv)])
     pip = [str(venv / "bin" / "python"), "-m", "pip", "--disable-pip-version-check", "--quiet", "install"]
-    _call(what, [*pip, "--require-hashes", "--requirement", str(pins)])
+    _call(what, [*pip, "--require-hashes", "--no-deps", "--no-compile", "--requirement", str(pins)])
 
 
 def _install_kinesalite(layout: Layout) -> None:
