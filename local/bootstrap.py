@@ -51,14 +51,14 @@ def make(venv: Path, version: tuple[int, int], files: list[str], *, project: boo
     inner = str(venv / "bin" / "python")
     # The files hold all that is needed: nothing to resolve, which the pip of 3.12 cannot do for pins of extras. Modules
     # are compiled when they are first imported: most never are.
-    pip = [inner, "-m", "pip", "--disable-pip-version-check", "--quiet"]
+    pip = [inner, "-m", "pip", "--disable-pip-version-check", "--quiet", "install", "--no-deps"]
     for file in files:
         path = ROOT / "requirements" / file
         step(venv, file, path.read_bytes(), f"libraries of requirements/{file}",
-             [*pip, "install", "--require-hashes", "--no-deps", "--no-compile", "--requirement", str(path)])  # fmt: skip
+             [*pip, "--require-hashes", "--no-compile", "--requirement", str(path)])  # fmt: skip
     if project:
         step(venv, "project", (ROOT / "pyproject.toml").read_bytes() + bytes(venv), "this project",
-             [*pip, "install", "--no-deps", "--no-build-isolation", "--editable", str(ROOT)])  # fmt: skip
+             [*pip, "--no-build-isolation", "--editable", str(ROOT)])  # fmt: skip
     return 0
 
 
