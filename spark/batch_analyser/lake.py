@@ -1,7 +1,7 @@
 """The batch tables: where they are and what they hold. All reading and writing goes through here."""
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, Final
 
 from pipeline_contracts.names import KINDS, Kind
@@ -68,14 +68,13 @@ class Lake(DeltaLake):
 
     def same_rows_since(self, table: str, version: int) -> bool:
         """Whether every commit after that version changed no row; false where the log does not reach back."""
-        newer = self.delta(table).history().select("version", "operation").where(fn.col("version") > version).collect()
+        newer = [commit for commit in self.history(table) if commit.version > version]
         newest = self.version(table)
-        return len(newer) == newest - version and all(row["operation"] in _SAME_ROWS for row in newer)
+        return len(newer) == newest - version and all(commit.operation in _SAME_ROWS for commit in newer)
 
     def oldest_commit(self, table: str) -> datetime:
         """When the oldest version that the log still knows was made, in UTC."""
-        at: Any = self.delta(table).history().agg(fn.unix_millis(fn.min("timestamp"))).collect()[0][0]
-        return datetime.fromtimestamp(at / 1000, UTC)
+        return min(commit.at for commit in self.history(table))
 
     def newest_batch(self) -> int:
         """The number of the last ingest batch; 0 before the first."""

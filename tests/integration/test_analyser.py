@@ -25,6 +25,7 @@ from pyspark.sql import SparkSession
 from raw_objects import CountingProxy, RawObjects, post
 from servers import LocalStack
 from service_kit.clock import SystemClock
+from spark_kit.lake import Commit, history_by_delta_rs, history_by_spark
 from spark_kit.session import build_session, stop_session
 
 pytestmark = pytest.mark.spark
@@ -403,6 +404,19 @@ def test_upkeep_changes_no_row_and_keeps_what_readers_are_told_of(
     assert upkeep.run(spark, settings, kept=timedelta(0)).vacuumed == [], "a day has not passed"
     assert answers.run(spark, settings).nothing_new, "compaction changed no row"
     assert versions(lake) == versions_before
+
+    # Written, merged, compacted, overwritten and vacuumed by now: both ways to read a log say the same.
+    for table in versions_before:
+        by_spark = list(history_by_spark(lake.delta(table)))
+        by_delta_rs = list(history_by_delta_rs(tmp_path / "lake" / table))
+        assert list(map(_but_when, by_delta_rs)) == list(map(_but_when, by_spark))
+        for one, other in zip(by_delta_rs, by_spark, strict=True):
+            assert abs(one.at - other.at) < timedelta(seconds=10)
+        assert list(history_by_delta_rs(tmp_path / "lake" / table, 1)) == by_delta_rs[:1]
+
+
+def _but_when(commit: Commit) -> tuple[int, str, Mapping[str, str], str | None]:
+    return commit.version, commit.operation, commit.metrics, commit.note
 
 
 def test_a_cancelled_run_ends_its_spark_job(spark: SparkSession, tmp_path: Path) -> None:

@@ -8,11 +8,16 @@ import os
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import Final
 
 from delta.tables import DeltaTable
 from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as fn
 from pyspark.sql.types import StructType
+
+from spark_kit.fence import local_folder
 
 PROPERTIES: Final[Mapping[str, str]] = {"delta.enableDeletionVectors": "false", "delta.checkpointPolicy": "classic"}
 _NOTE: Final = "spark.databricks.delta.commitInfo.userMetadata"
@@ -23,10 +28,13 @@ _LOG_VACUUM: Final = "spark.databricks.delta.vacuum.logging.enabled"
 
 @dataclass(frozen=True)
 class Commit:
-    """One version of a table. Metrics are Delta's own, as text."""
+    """One version of a table. Operation and metrics are Delta's own, as text; ``at`` is in UTC."""
 
     version: int
+    at: datetime
+    operation: str
     metrics: Mapping[str, str]
+    note: str | None
 
     def metric(self, name: str) -> int:
         """One counter; 0 where Delta did not count it."""
@@ -104,11 +112,19 @@ class DeltaLake:
         finally:
             self.spark.conf.unset(_NOTE)
 
-    def notes(self, table: str, commits: int | None = None) -> Iterator[str]:
-        """The notes of the last ``commits``, newest first; of all that Delta keeps in its log by default."""
-        for row in self.delta(table).history(commits).select("userMetadata").toLocalIterator():
-            if row["userMetadata"] is not None:
-                yield row["userMetadata"]
+    def history(self, table: str, commits: int | None = None) -> Iterator[Commit]:
+        """The last ``commits``, newest first; all that Delta keeps in its log by default.
+
+        On a disk by delta-rs: Spark runs a job to read one file, and an analysis asks some thirty times.
+        """
+        folder = local_folder(self.uri)
+        if folder is None or "DATABRICKS_RUNTIME_VERSION" in os.environ:
+            return history_by_spark(self.delta(table), commits)
+        return history_by_delta_rs(folder / table, commits)
+
+    def notes(self, table: str) -> Iterator[str]:
+        """The notes of the commits that the log still holds, newest first."""
+        return (commit.note for commit in self.history(table) if commit.note is not None)
 
     def overwrite(self, table: str, rows: DataFrame) -> None:
         """One commit that replaces content and columns; older versions stay readable. One file."""
@@ -122,8 +138,7 @@ class DeltaLake:
 
     def last_commit(self, table: str) -> Commit:
         """The newest version with its metrics."""
-        row = self.delta(table).history(1).select("version", "operationMetrics").collect()[0]
-        return Commit(int(row["version"]), dict(row["operationMetrics"] or {}))
+        return next(self.history(table, 1))
 
     def version(self, table: str) -> int:
         """The newest version's number."""
@@ -173,3 +188,24 @@ class DeltaLake:
         finally:
             for name in conf:
                 self.spark.conf.unset(name)
+
+
+def history_by_spark(table: DeltaTable, commits: int | None = None) -> Iterator[Commit]:
+    """The last commits of a table anywhere, newest first."""
+    columns = ("version", "operation", "operationMetrics", "userMetadata", fn.unix_millis("timestamp").alias("at_ms"))
+    for row in table.history(commits).select(*columns).toLocalIterator():
+        metrics = dict(row["operationMetrics"] or {})
+        yield Commit(row["version"], _at(row["at_ms"]), row["operation"], metrics, row["userMetadata"])
+
+
+def history_by_delta_rs(folder: Path, commits: int | None = None) -> Iterator[Commit]:
+    """The same of a table on a disk."""
+    from deltalake import DeltaTable as Table  # noqa: PLC0415  # not there on Databricks
+
+    for info in Table(folder).history(commits):
+        metrics = {name: str(value) for name, value in info.get("operationMetrics", {}).items()}
+        yield Commit(info["version"], _at(info["timestamp"]), info["operation"], metrics, info.get("userMetadata"))
+
+
+def _at(milliseconds: int) -> datetime:
+    return datetime.fromtimestamp(milliseconds / 1000, UTC)
