@@ -45,7 +45,11 @@ _PATHS: dict[str, tuple[PathName, ...]] = {"batch": ("batch",), "stream": ("stre
 )
 @click.option("--path", type=click.Choice(list(_PATHS)), default="batch", show_default=True, help="Which way they go.")
 @click.option("--batch-size", type=click.IntRange(1, 100_000), help="Records per request. Default: EMITTER_BATCH_SIZE.")
-@click.option("--lanes", type=click.IntRange(1, 64), help="Requests at a time per path. Default: EMITTER_LANES.")
+@click.option(
+    "--lanes",
+    type=click.IntRange(1, 64),
+    help="Requests at a time per path, at most; a --rate takes as few as it needs. Default: EMITTER_LANES.",
+)
 @click.option("--format", "format_", type=click.Choice(["text", "json"]), default="text", help="Of the summary.")
 @click.option("--fresh", is_flag=True, help="Begin anew, even if the same command was interrupted before.")
 def main(  # noqa: PLR0917 (click passes them by name)
