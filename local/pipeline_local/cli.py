@@ -1,15 +1,16 @@
 """The ``pipeline`` command."""
 
+import importlib
 import os
 import signal
 import sys
 import time
-from typing import Any
+from typing import Any, Final
 
 import click
 from rich.console import Console
 
-from pipeline_local import commands_airflow, commands_data, commands_demo, tables
+from pipeline_local import tables
 from pipeline_local.installation import Installation, InstallationError
 from pipeline_local.layout import Layout
 from pipeline_local.toolchain import SetupError
@@ -18,8 +19,25 @@ from pipeline_local.topology import TopologyError
 FOLLOW_POLL_S = 0.3
 
 
+_MODULES: Final = {
+    "demo": "commands_demo",
+    "send": "commands_events",
+    "analyse": "commands_data",
+    "answers": "commands_data",
+    "popular": "commands_stream",
+    "resume": "commands_stream",
+    "audit": "commands_data",
+    "quarantine": "commands_data",
+    "env": "commands_events",
+    "consume": "commands_events",
+    "query": "commands_data",
+    "trigger": "commands_airflow",
+}
+"""Where a command is that brings libraries with it: they take a second to import, for that command alone."""
+
+
 class CommandGroup(click.Group):
-    """Turns our own errors into one clear message and exit code 1."""
+    """Imports a command when it is asked for, and turns our own errors into one clear message and exit code 1."""
 
     def invoke(self, ctx: click.Context) -> Any:
         """As click does it; an error of ours is one line."""
@@ -30,7 +48,14 @@ class CommandGroup(click.Group):
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 (click's signature)
         """In the order of a first session."""
-        return list(self.commands)
+        return [*self.commands, *_MODULES]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """From this module or its own."""
+        if cmd_name not in _MODULES:
+            return super().get_command(ctx, cmd_name)
+        command: click.Command = getattr(importlib.import_module(f"pipeline_local.{_MODULES[cmd_name]}"), cmd_name)
+        return command
 
 
 @click.group(cls=CommandGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -126,7 +151,3 @@ def logs(installation: Installation, service: str | None, lines: int, follow: bo
             while True:
                 click.echo(stream.read(), nl=False)
                 time.sleep(FOLLOW_POLL_S)
-
-
-for command in (*commands_demo.COMMANDS, *commands_data.COMMANDS, *commands_airflow.COMMANDS):
-    main.add_command(command)

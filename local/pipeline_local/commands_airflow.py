@@ -71,6 +71,3 @@ def trigger(
 def _tell(task: TaskRun) -> None:
     tries = f" (try {task.tries})" if task.tries > 1 else ""
     click.echo(f"{task.task}: {task.state}{tries}, {task.seconds:.1f} s")
-
-
-COMMANDS = (trigger,)

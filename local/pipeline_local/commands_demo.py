@@ -15,7 +15,7 @@ import click
 from rich.console import Console
 
 from pipeline_local import answers as stored_answers
-from pipeline_local import commands_data, commands_stream, tables
+from pipeline_local import commands_data, commands_events, commands_stream, tables
 from pipeline_local.analyser_client import AnalyserError
 from pipeline_local.audit.collect import audit_paths
 from pipeline_local.audit.report import Audit
@@ -114,7 +114,7 @@ def _run(installation: Installation, emitter_arguments: list[str], watch: Stopwa
     with watch.stage("start"):
         installation.up(lambda line: click.echo(line, err=True))
     with watch.stage("send"):
-        done = commands_data.run_emitter(installation, emitter_arguments, stdout=subprocess.PIPE)
+        done = commands_events.run_emitter(installation, emitter_arguments, stdout=subprocess.PIPE)
         if done.returncode not in {0, 1}:
             raise InstallationError(f"the emitter failed with exit code {done.returncode}; its lines above say why")
         summary = json.loads(done.stdout)
@@ -189,6 +189,3 @@ def _emitter_arguments(source: str | None, events: int | None, seed: int, rate: 
     if events is not None or source is None:
         arguments += ["--events", str(events or DEFAULT_EVENTS)]
     return arguments
-
-
-COMMANDS = (demo,)

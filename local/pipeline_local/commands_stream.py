@@ -65,6 +65,3 @@ def show_popular(console: Console, found: Mapping[str, Any]) -> None:
     """The profiles as a table, and what their scores mean."""
     tables.print_popular(console, found["profiles"])
     console.print(f"as of {found['as_of']}, half life {found['half_life_s']} s", highlight=False)
-
-
-COMMANDS = (popular, resume)

@@ -1,0 +1,82 @@
+"""Commands that write or read events: send, env, consume."""
+
+import json
+import subprocess
+import sys
+from typing import Any
+
+import click
+from pipeline_contracts.names import KINDS, Kind
+
+from pipeline_local import processes, topic_records
+from pipeline_local.installation import Installation, InstallationError
+from pipeline_local.options import format_option, must_run
+
+
+def run_emitter(installation: Installation, arguments: list[str], **options: Any) -> subprocess.CompletedProcess[str]:
+    """Run the emitter as a child with this installation's gateway, key and ledger; blocks until it ends."""
+    installation.layout.ledger.parent.mkdir(parents=True, exist_ok=True)
+    command = processes.command(installation.layout, installation.service("emitter"))
+    return subprocess.run([*command.argv, *arguments], env=command.env, check=False, text=True, **options)
+
+
+@click.command(
+    context_settings={"ignore_unknown_options": True, "allow_extra_args": True, "help_option_names": []},
+    short_help="Post events through the gateway (options: `pipeline send --help`).",
+)
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+@click.pass_obj
+def send(installation: Installation, arguments: tuple[str, ...]) -> None:
+    """Post events through the gateway: the emitter, with this installation's address, key and ledger."""
+    if "--help" not in arguments and "-h" not in arguments:
+        must_run(installation)
+    sys.exit(run_emitter(installation, list(arguments)).returncode)
+
+
+@click.command()
+@format_option
+@click.pass_obj
+def env(installation: Installation, form: str) -> None:
+    """Print the gateway's address and key, where everything else is, and a line to try."""
+    emitter = installation.service("emitter").environment
+    values = {
+        "GATEWAY_URL": emitter["GATEWAY_URL"],
+        "GATEWAY_API_KEY": emitter["GATEWAY_API_KEY"],
+        "KAFKA_BOOTSTRAP_SERVERS": installation.service("proxy").environment["KAFKA_BOOTSTRAP_SERVERS"],
+        "AWS_ENDPOINT_URL": installation.service("analyser").environment["AWS_ENDPOINT_URL"],
+        "LAKE_URI": installation.layout.lake.as_uri(),
+    }
+    if form == "json":
+        click.echo(json.dumps(values, indent=2))
+        return
+    for name, value in values.items():
+        click.echo(f"{name}={value}")
+    topic = installation.names.topic("user")
+    click.echo(
+        f"\ncurl -X POST {values['GATEWAY_URL']}/topics/{topic} \\\n"
+        f"  -H 'x-api-key: {values['GATEWAY_API_KEY']}' -H 'Content-Type: application/vnd.kafka.json.v2+json' \\\n"
+        '  -d \'{"records":[{"key":"1","value":{"ind":1,"first_name":"Ana","last_name":"Lee",'
+        '"age":36,"date_joined":"2015-12-08 20:02:43"}}]}\''
+    )
+
+
+@click.command()
+@click.argument("kind", type=click.Choice([*KINDS, "dlq"]))
+@click.option("--limit", default=10, show_default=True, help="How many records, over all partitions.")
+@click.option("--last", is_flag=True, help="The newest records instead of the oldest.")
+@click.pass_obj
+def consume(installation: Installation, kind: str, limit: int, last: bool) -> None:
+    """Print records of a Kafka topic, one JSON line each: partition, offset, key, value."""
+    must_run(installation)
+    names = installation.names
+    topic = names.dead_letter_topic if kind == "dlq" else names.topic(_kind(kind))
+    servers = installation.service("proxy").environment["KAFKA_BOOTSTRAP_SERVERS"]
+    try:
+        for line in topic_records.read(servers, topic, limit, last=last):
+            click.echo(json.dumps(line, ensure_ascii=False))
+    except topic_records.TopicUnreadableError as error:
+        raise InstallationError(str(error)) from error
+
+
+def _kind(name: str) -> Kind:
+    return next(kind for kind in KINDS if kind == name)
