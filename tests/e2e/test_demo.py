@@ -133,3 +133,6 @@ def test_a_demo_that_is_ended_leaves_no_process(tmp_path: Path, number: signal.S
     running.communicate(timeout=120)
     assert running.returncode != 0
     assert not descendants.of(f"{tmp_path}/demo/")
+    supervisor = (tmp_path / "demo" / "logs" / "supervisor.log").read_text()
+    assert "service stopped" in supervisor
+    assert "is killed" not in supervisor, "a service did not end when it was told to"
