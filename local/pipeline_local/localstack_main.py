@@ -1,7 +1,7 @@
-"""LocalStack's own entry, run by LocalStack's interpreter (``localstack.command``), that ends at once when it is told to.
+"""LocalStack's own entry, run by LocalStack's interpreter (``localstack.command``): ends at once when it is told to.
 
-Once LocalStack has ended in order, the interpreter would spend two more seconds on taking its modules apart. And told
-to end while it starts, LocalStack would stop a server that does not run yet, then run it for good.
+Once LocalStack has ended in order, the interpreter would spend two more seconds on taking its modules apart. Told to
+end while it starts, LocalStack would stop a server that does not run yet, then run it for good.
 """
 
 import os

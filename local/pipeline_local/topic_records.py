@@ -5,6 +5,7 @@ from typing import Any
 from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
 
 TIMEOUT_S = 10.0
+MOST_AT_ONCE = 10_000
 
 
 class TopicUnreadableError(RuntimeError):
@@ -29,18 +30,26 @@ def read(servers: str, topic: str, limit: int, *, last: bool) -> list[dict[str, 
 
 
 def _records(consumer: Consumer, topic: str, limit: int, *, last: bool) -> list[dict[str, Any]]:
+    """Of each partition so many records as are asked for of all: any of them may hold all the oldest, or newest."""
     metadata = consumer.list_topics(topic, timeout=TIMEOUT_S).topics[topic]
+    missing: dict[int, int] = {}
     assignment = []
-    available = 0
     for partition in metadata.partitions:
         low, high = consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=TIMEOUT_S)
         start = max(low, high - limit) if last else low
-        available += high - start
+        missing[partition] = min(limit, high - start)
         assignment.append(TopicPartition(topic, partition, start))
     consumer.assign(assignment)
     messages: list[Message] = []
-    while len(messages) < min(limit, available) and (got := consumer.consume(limit, timeout=TIMEOUT_S)):
-        messages += [message for message in got if message.error() is None]
+    # More than is there would be waited for until the deadline.
+    while (wanted := sum(missing.values())) and (got := consumer.consume(min(wanted, MOST_AT_ONCE), timeout=TIMEOUT_S)):
+        for message in got:
+            partition = message.partition()
+            if message.error() is None and partition is not None and missing[partition]:
+                missing[partition] -= 1
+                messages.append(message)
+        if full := [one for one in assignment if not missing[one.partition]]:
+            consumer.pause(full)
     messages.sort(key=lambda message: (message.timestamp()[1], message.partition() or 0, message.offset() or 0))
     chosen = messages[-limit:] if last else messages[:limit]
     return [

@@ -1,0 +1,41 @@
+"""What ``pipeline consume`` reads, from a real broker."""
+
+import time
+from itertools import count
+
+import pytest
+from confluent_kafka import Producer
+from confluent_kafka.admin import AdminClient, NewTopic
+from pipeline_local import topic_records
+from servers import Kafka
+
+PARTITIONS = 3
+RECORDS = 60
+NUMBERS = count()
+
+
+@pytest.fixture
+def topic(kafka: Kafka) -> str:
+    """A topic with record ``n`` stored at ``n`` ms, in turn over the partitions."""
+    name = f"looked-at-{next(NUMBERS)}"
+    admin = AdminClient({"bootstrap.servers": kafka.bootstrap_servers})
+    admin.create_topics([NewTopic(name, PARTITIONS)])[name].result(10)
+    producer = Producer({"bootstrap.servers": kafka.bootstrap_servers})
+    for number in range(RECORDS):
+        at = 1_700_000_000_000 + number
+        producer.produce(name, str(number), key="k", partition=number % PARTITIONS, timestamp=at)
+    assert producer.flush(10) == 0
+    return name
+
+
+@pytest.mark.parametrize(("last", "values"), [(False, range(7)), (True, range(RECORDS - 7, RECORDS))])
+def test_the_oldest_or_the_newest_of_all_partitions(kafka: Kafka, topic: str, last: bool, values: range) -> None:
+    found = topic_records.read(kafka.bootstrap_servers, topic, 7, last=last)
+    assert [record["value"] for record in found] == [str(number) for number in values]
+
+
+def test_fewer_than_asked_for_are_not_waited_for(kafka: Kafka, topic: str) -> None:
+    start = time.monotonic()
+    found = topic_records.read(kafka.bootstrap_servers, topic, 1000, last=False)
+    assert [record["value"] for record in found] == [str(number) for number in range(RECORDS)]
+    assert time.monotonic() - start < topic_records.TIMEOUT_S
