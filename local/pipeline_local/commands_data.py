@@ -108,8 +108,9 @@ def audit(installation: Installation, path: PathName | None, form: str) -> None:
     reached; 4: records are still on their way (analyse, then audit again).
     """
     try:
+        must_run(installation)
         found = audit_paths(installation, [path] if path else PATHS)
-    except StageUnreachableError as error:
+    except (InstallationError, StageUnreachableError) as error:
         click.echo(f"cannot audit: {error}", err=True)
         sys.exit(EXIT_UNREACHABLE)
     if form == "json":

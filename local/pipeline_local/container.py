@@ -77,7 +77,11 @@ def _address_variable(service: str) -> str:
 
 
 class LookGroup(CommandGroup):
-    """Says by what a command is done that is not ours."""
+    """``pipeline``'s commands that only look; of the others it says by what they are done."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """In the order of ``pipeline``."""
+        return [name for name in main.list_commands(ctx) if name not in ELSEWHERE]
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -101,10 +105,6 @@ def look(context: click.Context) -> None:
     """
     context.obj = ContainerInstallation.of(os.environ)
 
-
-for command in main.commands.values():
-    if command.name not in ELSEWHERE:
-        look.add_command(command)
 
 if __name__ == "__main__":
     look(prog_name="cli")

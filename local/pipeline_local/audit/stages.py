@@ -96,7 +96,9 @@ class KafkaStage:
                 return found
             finally:
                 consumer.close()
-        except (KafkaException, TimeoutError) as error:
+        except TimeoutError as error:
+            raise StageUnreachableError(f"Kafka at {self._servers} does not answer within {TIMEOUT_S:g} s") from error
+        except KafkaException as error:
             raise StageUnreachableError(f"Kafka at {self._servers} does not answer: {error}") from error
 
     def dead_letters(self, log: LogPartition) -> set[Coordinate]:
