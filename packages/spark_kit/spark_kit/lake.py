@@ -5,40 +5,27 @@ there are, and what they hold, is for those who use this.
 """
 
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final, Optional
 
 from delta.tables import DeltaTable
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as fn
 from pyspark.sql.types import StructType
 
+from spark_kit.commits import Commit, Written, in_utc
 from spark_kit.fence import local_folder
+
+if TYPE_CHECKING:
+    from spark_kit.on_disk import TableOnDisk
 
 PROPERTIES: Final[Mapping[str, str]] = {"delta.enableDeletionVectors": "false", "delta.checkpointPolicy": "classic"}
 _NOTE: Final = "spark.databricks.delta.commitInfo.userMetadata"
 _RETENTION_CHECK: Final = "spark.databricks.delta.retentionDurationCheck.enabled"
 _CHECKED_RETENTION_H: Final = 168.0
 _LOG_VACUUM: Final = "spark.databricks.delta.vacuum.logging.enabled"
-
-
-@dataclass(frozen=True)
-class Commit:
-    """One version of a table. Operation and metrics are Delta's own, as text; ``at`` is in UTC."""
-
-    version: int
-    at: datetime
-    operation: str
-    metrics: Mapping[str, str]
-    note: str | None
-
-    def metric(self, name: str) -> int:
-        """One counter; 0 where Delta did not count it."""
-        return int(self.metrics.get(name, "0"))
 
 
 @dataclass(frozen=True)
@@ -51,10 +38,15 @@ class Transaction:
 
 @dataclass(frozen=True)
 class DeltaLake:
-    """The tables below one URI. Names are paths, such as ``bronze/events``."""
+    """The tables below one URI. Names are paths, such as ``bronze/events``.
+
+    Where the lake is on a disk, delta-rs does what is small: Spark runs jobs for it, and an analysis asks and writes
+    some sixty times. In S3 and on Databricks all is Spark's (``use_delta_rs`` off).
+    """
 
     spark: SparkSession
     uri: str
+    use_delta_rs: bool = "DATABRICKS_RUNTIME_VERSION" not in os.environ
 
     def path(self, table: str) -> str:
         """The table's location, as Spark and Delta write it themselves."""
@@ -67,19 +59,25 @@ class DeltaLake:
 
     def exists(self, table: str) -> bool:
         """Whether the table was ever written."""
+        if on_disk := self._on_disk(table):
+            return on_disk.exists()
         return DeltaTable.isDeltaTable(self.spark, self.path(table))
 
     def create(
         self,
         table: str,
         schema: StructType | str,
-        partition_by: Iterable[str] = (),
+        partition_by: Sequence[str] = (),
         properties: Mapping[str, str] | None = None,
     ) -> None:
         """Make the table unless it is there; ``properties`` come on top of ``PROPERTIES``."""
         columns = self.spark.createDataFrame([], schema).schema
+        all_properties = {**PROPERTIES, **(properties or {})}
+        if on_disk := self._on_disk(table):
+            on_disk.create(columns, partition_by, all_properties)
+            return
         builder = DeltaTable.createIfNotExists(self.spark).location(self.path(table)).addColumns(columns)
-        for name, value in {**PROPERTIES, **(properties or {})}.items():
+        for name, value in all_properties.items():
             builder = builder.property(name, value)
         if partition_by:
             builder = builder.partitionedBy(*partition_by)
@@ -113,24 +111,30 @@ class DeltaLake:
             self.spark.conf.unset(_NOTE)
 
     def history(self, table: str, commits: int | None = None) -> Iterator[Commit]:
-        """The last ``commits``, newest first; all that Delta keeps in its log by default.
-
-        On a disk by delta-rs: Spark runs a job to read one file, and an analysis asks some thirty times.
-        """
-        folder = local_folder(self.uri)
-        if folder is None or "DATABRICKS_RUNTIME_VERSION" in os.environ:
-            return history_by_spark(self.delta(table), commits)
-        return history_by_delta_rs(folder / table, commits)
+        """The last ``commits``, newest first; all that Delta keeps in its log by default."""
+        if on_disk := self._on_disk(table):
+            yield from on_disk.history(commits)
+            return
+        columns = ("version", "operation", "operationMetrics", "userMetadata", fn.unix_millis("timestamp").alias("ms"))
+        for row in self.delta(table).history(commits).select(*columns).toLocalIterator():
+            metrics = dict(row["operationMetrics"] or {})
+            yield Commit(row["version"], in_utc(row["ms"]), row["operation"], metrics, row["userMetadata"])
 
     def notes(self, table: str) -> Iterator[str]:
         """The notes of the commits that the log still holds, newest first."""
         return (commit.note for commit in self.history(table) if commit.note is not None)
 
-    def overwrite(self, table: str, rows: DataFrame) -> None:
-        """One commit that replaces content and columns; older versions stay readable. One file."""
-        rows.coalesce(1).write.format("delta").mode("overwrite").option("overwriteSchema", "true").options(
-            **PROPERTIES
-        ).save(self.path(table))
+    def overwrite(self, table: str, rows: DataFrame) -> Written:
+        """One commit that replaces content and columns; older versions stay readable.
+
+        One file, if it is small. By delta-rs the rows pass through this process: for what a driver can hold.
+        """
+        if on_disk := self._on_disk(table):
+            return on_disk.overwrite(rows, PROPERTIES)
+        writer = rows.coalesce(1).write.format("delta").mode("overwrite").option("overwriteSchema", "true")
+        writer.options(**PROPERTIES).save(self.path(table))
+        commit = self.last_commit(table)
+        return Written(commit.version, commit.metric("numOutputRows"))
 
     def delta(self, table: str) -> DeltaTable:
         """For MERGE, DELETE and history."""
@@ -179,6 +183,14 @@ class DeltaLake:
         with self._configured(conf):
             self.delta(table).vacuum(retention_h)
 
+    def _on_disk(self, table: str) -> Optional["TableOnDisk"]:
+        folder = local_folder(self.uri) if self.use_delta_rs else None
+        if folder is None:
+            return None
+        from spark_kit.on_disk import TableOnDisk  # noqa: PLC0415  # its library is not on Databricks
+
+        return TableOnDisk(folder / table)
+
     @contextmanager
     def _configured(self, conf: Mapping[str, object]) -> Iterator[None]:
         for name, value in conf.items():
@@ -188,24 +200,3 @@ class DeltaLake:
         finally:
             for name in conf:
                 self.spark.conf.unset(name)
-
-
-def history_by_spark(table: DeltaTable, commits: int | None = None) -> Iterator[Commit]:
-    """The last commits of a table anywhere, newest first."""
-    columns = ("version", "operation", "operationMetrics", "userMetadata", fn.unix_millis("timestamp").alias("at_ms"))
-    for row in table.history(commits).select(*columns).toLocalIterator():
-        metrics = dict(row["operationMetrics"] or {})
-        yield Commit(row["version"], _at(row["at_ms"]), row["operation"], metrics, row["userMetadata"])
-
-
-def history_by_delta_rs(folder: Path, commits: int | None = None) -> Iterator[Commit]:
-    """The same of a table on a disk."""
-    from deltalake import DeltaTable as Table  # noqa: PLC0415  # not there on Databricks
-
-    for info in Table(folder).history(commits):
-        metrics = {name: str(value) for name, value in info.get("operationMetrics", {}).items()}
-        yield Commit(info["version"], _at(info["timestamp"]), info["operation"], metrics, info.get("userMetadata"))
-
-
-def _at(milliseconds: int) -> datetime:
-    return datetime.fromtimestamp(milliseconds / 1000, UTC)

@@ -18,6 +18,7 @@ from pipeline_transforms.answers import ANSWERS, COUNTS, Policies, Posts, posts_
 from pyspark.sql import DataFrame, Row, SparkSession
 from pyspark.sql import functions as fn
 from service_kit.clock import Clock, SystemClock
+from spark_kit.commits import Written
 
 from batch_analyser.lake import EVENTS, OBJECTS, QUARANTINE, RUNS, SCHEMAS, Lake, gold, silver
 from batch_analyser.policies import described
@@ -135,18 +136,17 @@ def _write(lake: Lake, read: dict[str, int], run_id: str) -> tuple[dict[str, int
     try:
         records = {"posts": data.posts.count(), "users": data.users.count()}
 
-        def write(name: str) -> tuple[str, int, int]:
+        def write(name: str) -> tuple[str, Written]:
             rows = {**ANSWERS, **COUNTS}[name](data, DEFAULT).withColumn("run_id", fn.lit(run_id))
-            lake.overwrite(gold(name), rows)
-            commit = lake.last_commit(gold(name))
-            return name, commit.version, commit.metric("numOutputRows")
+            return name, lake.overwrite(gold(name), rows)
 
         with ThreadPoolExecutor(_WRITERS, thread_name_prefix="gold") as pool:
-            done = list(pool.map(write, [*ANSWERS, *COUNTS]))
+            done = dict(pool.map(write, [*ANSWERS, *COUNTS]))
     finally:
         data.posts.unpersist()
         data.users.unpersist()
-    return {gold(name): version for name, version, _ in done}, records | {name: rows for name, _, rows in done}
+    versions = {gold(name): table.version for name, table in done.items()}
+    return versions, records | {name: table.rows for name, table in done.items()}
 
 
 def _append_run(

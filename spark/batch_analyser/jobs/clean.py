@@ -190,7 +190,7 @@ class _Clean:
         table = silver(kind)
         note = json.dumps({MARK: mark})
         before = self.lake.read(table)
-        if self.lake.never_written(table) or before.isEmpty():
+        if self.lake.never_written(table):
             self.lake.append(table, current_rows(good), note)
             done.inserted += self.lake.last_commit(table).metric("numOutputRows")
             return
