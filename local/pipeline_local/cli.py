@@ -130,7 +130,7 @@ def status(installation: Installation, form: str) -> None:
 
 @main.command()
 @click.argument("service", required=False)
-@click.option("--lines", default=20, show_default=True, help="How many of the last lines.")
+@click.option("--lines", type=click.IntRange(1), default=20, show_default=True, help="How many of the last lines.")
 @click.option("--follow", "-f", is_flag=True, help="Go on with new lines until Ctrl-C.")
 @click.pass_obj
 def logs(installation: Installation, service: str | None, lines: int, follow: bool) -> None:

@@ -121,7 +121,7 @@ def audit(installation: Installation, path: PathName | None, form: str) -> None:
 
 
 @click.command()
-@click.option("--limit", default=20, show_default=True, help="How many rows to show.")
+@click.option("--limit", type=click.IntRange(1), default=20, show_default=True, help="How many rows to show.")
 @click.option(
     "--replay",
     is_flag=True,

@@ -62,7 +62,13 @@ def env(installation: Installation, form: str) -> None:
 
 @click.command()
 @click.argument("kind", type=click.Choice([*KINDS, "dlq"]))
-@click.option("--limit", default=10, show_default=True, help="How many records, over all partitions.")
+@click.option(
+    "--limit",
+    type=click.IntRange(1, 100_000),
+    default=10,
+    show_default=True,
+    help="How many records, over all partitions.",
+)
 @click.option("--last", is_flag=True, help="The newest records instead of the oldest.")
 @click.pass_obj
 def consume(installation: Installation, kind: str, limit: int, last: bool) -> None:

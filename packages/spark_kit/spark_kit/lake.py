@@ -7,7 +7,7 @@ there are, and what they hold, is for those who use this.
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Optional
 
 from delta.tables import DeltaTable
@@ -46,7 +46,7 @@ class DeltaLake:
 
     spark: SparkSession
     uri: str
-    use_delta_rs: bool = "DATABRICKS_RUNTIME_VERSION" not in os.environ
+    use_delta_rs: bool = field(default_factory=lambda: "DATABRICKS_RUNTIME_VERSION" not in os.environ)
 
     def path(self, table: str) -> str:
         """The table's location, as Spark and Delta write it themselves."""
