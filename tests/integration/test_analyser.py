@@ -118,7 +118,7 @@ def test_spark_makes_and_overwrites_tables_alike(spark: SparkSession, tmp_path: 
         Lake(spark, (tmp_path / "delta-rs").as_uri()),
         Lake(spark, (tmp_path / "spark").as_uri(), use_delta_rs=False),
     ]
-    first = spark.sql("select 1 as a")
+    first = spark.range(0, 1000, 1, 4).selectExpr("999 - id as a").orderBy("a")
     second = spark.sql(
         "select 'x' as text, 2 as n, 3L as many, 1.5D as d, timestamp'2026-01-02 03:04:05.678901Z' as at"
         " union all select null, null, null, null, null"
@@ -127,7 +127,8 @@ def test_spark_makes_and_overwrites_tables_alike(spark: SparkSession, tmp_path: 
         assert not lake.exists(EVENTS)
         lake.create_all()
         assert lake.exists(EVENTS)
-        assert [lake.overwrite("gold/x", rows) for rows in (first, second)] == [Written(0, 1), Written(1, 2)]
+        assert [lake.overwrite("gold/x", rows) for rows in (first, second)] == [Written(0, 1000), Written(1, 2)]
+        assert [row["a"] for row in lake.read("gold/x", 0).collect()] == list(range(1000)), "in the order of the rows"
     one, other = lakes
     assert contents_of(one, "gold/x", 0) == contents_of(other, "gold/x", 0)
     what = ("partitionColumns", "numFiles", "properties", "minReaderVersion", "minWriterVersion")

@@ -41,8 +41,11 @@ class TableOnDisk:
         )
 
     def overwrite(self, rows: DataFrame, properties: Mapping[str, str]) -> Written:
-        """One commit that replaces content and columns; any column may be null, whatever the rows' schema says."""
-        content = rows.toArrow()
+        """One commit that replaces content and columns; any column may be null, whatever the rows' schema says.
+
+        Rows keep their order, as those of one chunk do: several are dealt out to threads.
+        """
+        content = rows.toArrow().combine_chunks()
         content = content.cast(pa.schema([field.with_nullable(True) for field in content.schema]))
         write_deltalake(self.folder, content, mode="overwrite", schema_mode="overwrite", configuration=dict(properties))
         return Written(DeltaTable(self.folder).version(), content.num_rows)
