@@ -16,7 +16,7 @@ from ingest_proxy.settings import ProxySettings
 from ingest_proxy.topics import KafkaTopics, Topic, Topics
 from pipeline_contracts.kafka_topics import topic_specs
 from pipeline_contracts.proxy import ProducedRecord
-from servers import Kafka, free_port
+from servers import Kafka, free_port, make_topics
 
 
 @dataclass
@@ -43,12 +43,6 @@ def in_memory(settings: ProxySettings) -> Cluster:
     return Cluster(pin, cluster, cluster, lambda: cluster.stored(pin), lambda: cluster.make_anew(pin))
 
 
-def create(servers: str, specs: list[NewTopic]) -> None:
-    admin = AdminClient({"bootstrap.servers": servers})  # dropped too early, it takes its futures with it
-    for future in admin.create_topics(specs).values():
-        future.result(30)
-
-
 def new_topics(settings: ProxySettings) -> list[NewTopic]:
     return [NewTopic(spec.name, spec.partitions, 1, config=spec.config) for spec in topic_specs(settings.names)]
 
@@ -70,7 +64,7 @@ def read_all(servers: str, topic: str, count: int) -> list[Record]:
 
 def on_kafka(settings: ProxySettings) -> Cluster:
     servers, pin = settings.bootstrap_servers, settings.names.topic("pin")
-    create(servers, new_topics(settings))
+    make_topics(servers, *new_topics(settings))
     sender = KafkaSender(settings)
     topics = KafkaTopics(servers, list(settings.names.topics), sender.renew)
 
@@ -84,7 +78,7 @@ def on_kafka(settings: ProxySettings) -> Cluster:
         deadline = time.monotonic() + 20
         while pin in topics.read_now().topics and time.monotonic() < deadline:
             time.sleep(0.05)
-        create(servers, [topic for topic in new_topics(settings) if topic.topic == pin])
+        make_topics(servers, *(topic for topic in new_topics(settings) if topic.topic == pin))
         while time.monotonic() < deadline:
             found = topics.read_now().topics.get(pin)
             if found is not None and found.log_id != old and all(part.leader >= 0 for part in found.partitions):
@@ -147,7 +141,7 @@ def test_a_key_decides_on_one_partition(cluster: Cluster) -> None:
 
 def test_a_record_too_large_fails_alone(cluster: Cluster) -> None:
     outcomes = cluster.send(Record(b"k", b"1"), Record(b"k", b"x" * 1_100_000), Record(b"k", b"y" * 1_000_000))
-    assert [outcome.error_code for outcome in outcomes] == [None, 1, None]
+    assert [outcome.error_code for outcome in outcomes] == [None, 1, None], outcomes
     assert "too large" in (outcomes[1].error or "")
     assert len(cluster.stored()) == 2
 

@@ -2,13 +2,12 @@
 
 import boto3
 from confluent_kafka import Consumer, Producer
-from confluent_kafka.admin import AdminClient, NewTopic
-from servers import Kafka, LocalStack, free_port
+from confluent_kafka.admin import NewTopic
+from servers import Kafka, LocalStack, free_port, make_topics
 
 
 def test_kafka_keeps_a_record(kafka: Kafka) -> None:
-    admin = AdminClient({"bootstrap.servers": kafka.bootstrap_servers})
-    admin.create_topics([NewTopic("servers", 1)])["servers"].result(10)
+    make_topics(kafka.bootstrap_servers, NewTopic("servers", 1))
     producer = Producer({"bootstrap.servers": kafka.bootstrap_servers})
     producer.produce("servers", b"value")
     assert producer.flush(10) == 0

@@ -5,9 +5,9 @@ from itertools import count
 
 import pytest
 from confluent_kafka import Producer
-from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka.admin import NewTopic
 from pipeline_local import topic_records
-from servers import Kafka
+from servers import Kafka, make_topics
 
 PARTITIONS = 3
 RECORDS = 60
@@ -18,8 +18,7 @@ NUMBERS = count()
 def topic(kafka: Kafka) -> str:
     """A topic with record ``n`` stored at ``n`` ms, in turn over the partitions."""
     name = f"looked-at-{next(NUMBERS)}"
-    admin = AdminClient({"bootstrap.servers": kafka.bootstrap_servers})
-    admin.create_topics([NewTopic(name, PARTITIONS)])[name].result(10)
+    make_topics(kafka.bootstrap_servers, NewTopic(name, PARTITIONS))
     producer = Producer({"bootstrap.servers": kafka.bootstrap_servers})
     for number in range(RECORDS):
         at = 1_700_000_000_000 + number

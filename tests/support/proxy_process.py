@@ -6,20 +6,18 @@ import sys
 import time
 
 import urllib3
-from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka.admin import NewTopic
 from pipeline_contracts.kafka_topics import topic_specs
 from pipeline_contracts.names import Names
-from servers import Kafka, free_port
+from servers import Kafka, free_port, make_topics
 
 READY_S = 30
 
 
 def create_topics(kafka: Kafka, names: Names) -> None:
     """The topics of one pipeline, as the mirror makes them."""
-    admin = AdminClient({"bootstrap.servers": kafka.bootstrap_servers})
-    topics = [NewTopic(spec.name, spec.partitions, config=spec.config) for spec in topic_specs(names)]
-    for future in admin.create_topics(topics).values():
-        future.result(30)
+    specs = topic_specs(names)
+    make_topics(kafka.bootstrap_servers, *(NewTopic(spec.name, spec.partitions, config=spec.config) for spec in specs))
 
 
 class Proxy:

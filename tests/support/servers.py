@@ -10,8 +10,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from confluent_kafka import KafkaException
-from confluent_kafka.admin import AdminClient
+from confluent_kafka import Consumer, KafkaException, TopicPartition
+from confluent_kafka.admin import AdminClient, NewTopic
 from pipeline_local import descendants, kafka, localstack
 from pipeline_local.command import Command
 from pipeline_local.layout import Layout
@@ -180,3 +180,31 @@ class LocalStack(Server):
                 return bool(answer.status == 200)
         except OSError:
             return False
+
+
+def make_topics(bootstrap_servers: str, *topics: NewTopic) -> None:
+    """Make topics, and wait until every leader knows of its partitions (20 s at most each).
+
+    Kafka says before that that they are made; a record that comes too early is refused, and clients do not try again.
+    """
+    admin = AdminClient({"bootstrap.servers": bootstrap_servers})  # dropped too early, it takes its futures with it
+    for future in admin.create_topics(list(topics)).values():
+        future.result(30)
+    consumer = Consumer({"bootstrap.servers": bootstrap_servers, "group.id": "make-topics"})
+    for topic in topics:
+        for partition in range(topic.num_partitions):
+            _await_leader(consumer, TopicPartition(topic.topic, partition))
+    consumer.close()
+
+
+def _await_leader(consumer: Consumer, partition: TopicPartition) -> None:
+    deadline = time.monotonic() + 20
+    while True:
+        try:
+            consumer.get_watermark_offsets(partition, timeout=2)
+        except KafkaException:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.05)
+        else:
+            return
