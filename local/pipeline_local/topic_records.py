@@ -6,6 +6,7 @@ from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
 
 TIMEOUT_S = 10.0
 MOST_AT_ONCE = 10_000
+"""Records that one call of the client may hand over; it takes a million at most."""
 
 
 class TopicUnreadableError(RuntimeError):

@@ -18,7 +18,11 @@ from spark_kit.commits import Commit, Written, in_utc
 
 @dataclass(frozen=True)
 class TableOnDisk:
-    """One table; does and answers what ``DeltaLake`` does by Spark."""
+    """One table; does and answers what ``DeltaLake`` does by Spark.
+
+    Raises:
+        DeltaError, OSError: from every method; the table is not there or cannot be read or written. No commit is half.
+    """
 
     folder: Path
 

@@ -54,7 +54,8 @@ def run(
     ``at`` is called before the row in ``runs`` is written; a test crashes there.
 
     Raises:
-        PySparkException: Spark failed; readers keep the last complete run.
+        PySparkException: Spark failed; readers keep the last complete run, as with the next.
+        DeltaError, OSError: gold could not be written to a disk.
     """
     start = time.monotonic()
     clock = clock or SystemClock()
