@@ -14,10 +14,10 @@ from typing import Any
 
 import pytest
 from batch_analyser.jobs import answers, audit, clean, ingest, upkeep
-from batch_analyser.lake import EVENTS, OBJECTS, QUARANTINE, RUNS, SCHEMAS, Lake, gold, silver
+from batch_analyser.lake import EVENTS, OBJECTS, QUARANTINE, RUNS, SCHEMAS, UPKEEP, Lake, gold, silver
 from batch_analyser.service.store import RunStore
 from batch_analyser.service.worker import Worker
-from batch_analyser.settings import AnalyserSettings
+from batch_analyser.settings import MIB, AnalyserSettings
 from pipeline_contracts import dead_letters
 from pipeline_contracts.names import KINDS
 from pipeline_local.layout import Layout
@@ -128,11 +128,15 @@ def test_spark_makes_and_overwrites_tables_alike(spark: SparkSession, tmp_path: 
         lake.create_all()
         assert lake.exists(EVENTS)
         assert [lake.overwrite("gold/x", rows) for rows in (first, second)] == [Written(0, 1000), Written(1, 2)]
+        lake.append_few(silver("geo"), lake.read(silver("geo")).toArrow(), "mark")
+        lake.append_few(silver("geo"), lake.read(silver("geo")).toArrow())  # neither a row nor a note: no commit
+        lake.append_few(UPKEEP, spark.sql("select 'x' as table, timestamp'2026-01-02 03:04:05Z' as at").toArrow())
+        assert (list(lake.notes(silver("geo"))), lake.version(silver("geo"))) == (["mark"], 1)
         assert [row["a"] for row in lake.read("gold/x", 0).collect()] == list(range(1000)), "in the order of the rows"
     one, other = lakes
     assert contents_of(one, "gold/x", 0) == contents_of(other, "gold/x", 0)
     what = ("partitionColumns", "numFiles", "properties", "minReaderVersion", "minWriterVersion")
-    for table in (EVENTS, silver("pin"), "gold/x"):
+    for table in (EVENTS, silver("pin"), UPKEEP, "gold/x"):
         assert contents_of(one, table) == contents_of(other, table)
         assert len({str(lake.delta(table).detail().select(*what).collect()) for lake in lakes}) == 1
 
@@ -140,6 +144,42 @@ def test_spark_makes_and_overwrites_tables_alike(spark: SparkSession, tmp_path: 
 def contents_of(lake: Lake, table: str, version: int | None = None) -> tuple[StructType, list[str]]:
     frame = lake.read(table, version)
     return frame.schema, sorted(map(str, frame.collect()))
+
+
+def test_many_records_end_as_few_do(
+    spark: SparkSession, raw: RawObjects, settings: AnalyserSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Few are written by this process, many by Spark: the same rows, counts and marks."""
+    at_once = settings.model_copy(update={"lake_uri": (tmp_path / "many").as_uri()})
+    lakes = [Lake(spark, one.lake_uri) for one in (settings, at_once)]
+    good = [post(ind)["pin"] for ind in range(9)]
+    inserted_updated = []
+    for first, rows in enumerate(
+        (
+            [*good, post(1)["geo"]],
+            [post(3, category="late")["pin"], post(90)["pin"], good[4], post(2)["user"]],
+            [good[4]],  # nothing but a repeat
+        )
+    ):
+        raw.put("pin", rows, 100 * first)
+        reports = []
+        for one, few_bytes in ((settings, 16 * MIB), (at_once, -1)):
+            ingest.run(spark, one)
+            monkeypatch.setattr(clean, "_FEW_BYTES", few_bytes)
+            (report,) = clean.run(spark, one).kinds.values()
+            reports.append(replace(report, seconds=0.0))
+        assert reports[0] == reports[1]
+        assert [clean.cleaned_batch(lake, "pin") for lake in lakes] == [first + 1] * 2
+        assert len({str(contents_of(lake, silver("pin"))) for lake in lakes}) == 1
+        held = [lake.read(QUARANTINE).drop("quarantined_at").orderBy("offset").collect() for lake in lakes]
+        assert held[0] == held[1]
+        assert [row["reason"] for row in held[0]] == ["wrong_kind"] * min(first + 1, 2)
+        inserted_updated.append((reports[0].inserted, reports[0].updated))
+    assert inserted_updated == [(9, 0), (1, 1), (0, 0)]
+    assert fates(spark, settings) == {
+        "in_objects": 15, "in_bronze": 15, "current": 10, "superseded": 1, "repeated": 2, "quarantined": 2,
+        "dead_lettered": 0, "in_flight": 0,
+    }  # fmt: skip
 
 
 def fates(spark: SparkSession, settings: AnalyserSettings, *, recount: bool = False) -> dict[str, int]:

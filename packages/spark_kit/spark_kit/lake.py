@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Optional
 
+import pyarrow as pa
 from delta.tables import DeltaTable
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as fn
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 PROPERTIES: Final[Mapping[str, str]] = {"delta.enableDeletionVectors": "false", "delta.checkpointPolicy": "classic"}
 _NOTE: Final = "spark.databricks.delta.commitInfo.userMetadata"
+_SKIP_EMPTY: Final = "spark.databricks.delta.skipRecordingEmptyCommits"
 _RETENTION_CHECK: Final = "spark.databricks.delta.retentionDurationCheck.enabled"
 _CHECKED_RETENTION_H: Final = 168.0
 _LOG_VACUUM: Final = "spark.databricks.delta.vacuum.logging.enabled"
@@ -93,13 +95,26 @@ class DeltaLake:
     def append(
         self, table: str, rows: DataFrame, note: str | None = None, transaction: Transaction | None = None
     ) -> None:
-        """One commit, with a note that ``notes`` finds again; none where the table has seen this transaction."""
+        """One commit, with a note that ``notes`` finds again; none where the table has seen this transaction.
+
+        With a note, rows may be none.
+        """
         writer = rows.write.format("delta").mode("append")
         if note is not None:
             writer = writer.option("userMetadata", note)
         if transaction is not None:
             writer = writer.options(txnAppId=transaction.application, txnVersion=transaction.version)
-        writer.save(self.path(table))
+        with self._configured({} if note is None else {_SKIP_EMPTY: "false"}):
+            writer.save(self.path(table))
+
+    def append_few(self, table: str, rows: pa.Table, note: str | None = None) -> None:
+        """One commit of one file with rows that this process holds; none where there is neither a row nor a note."""
+        if not rows.num_rows and note is None:
+            return
+        if on_disk := self._on_disk(table):
+            on_disk.append(rows, note)
+        else:
+            self.append(table, self.spark.createDataFrame(rows).coalesce(1), note)
 
     @contextmanager
     def noted(self, note: str) -> Iterator[None]:

@@ -7,13 +7,17 @@ place without a look at what another library has put there meanwhile. Not import
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 import pyarrow as pa
-from deltalake import DeltaTable, Schema, write_deltalake
+from deltalake import CommitProperties, DeltaTable, Schema, write_deltalake
 from pyspark.sql import DataFrame
 from pyspark.sql.types import StructType
 
 from spark_kit.commits import Commit, Written, in_utc
+
+_NOTE: Final = "userMetadata"
+"""Spark's name for it: https://docs.delta.io/delta-batch/#set-user-defined-commit-metadata"""
 
 
 @dataclass(frozen=True)
@@ -54,9 +58,14 @@ class TableOnDisk:
         write_deltalake(self.folder, content, mode="overwrite", schema_mode="overwrite", configuration=dict(properties))
         return Written(DeltaTable(self.folder).version(), content.num_rows)
 
+    def append(self, rows: pa.Table, note: str | None) -> None:
+        """One commit, and one file of all rows; no file where there is none."""
+        properties = CommitProperties(custom_metadata={} if note is None else {_NOTE: note})
+        write_deltalake(self.folder, rows.combine_chunks(), mode="append", commit_properties=properties)
+
     def history(self, commits: int | None = None) -> Iterator[Commit]:
         """The last commits, newest first."""
         for info in DeltaTable(self.folder).history(commits):
             metrics = {name: str(value) for name, value in info.get("operationMetrics", {}).items()}
             at = in_utc(info["timestamp"])
-            yield Commit(info["version"], at, info["operation"], metrics, info.get("userMetadata"))
+            yield Commit(info["version"], at, info["operation"], metrics, info.get(_NOTE))

@@ -154,4 +154,4 @@ def _append_run(
     lake: Lake, run_id: str, times: tuple[datetime, datetime], versions: dict[str, int], records: dict[str, int]
 ) -> None:
     row = (run_id, *times, described(DEFAULT), versions, records)
-    lake.append(RUNS, lake.spark.createDataFrame([row], SCHEMAS[RUNS]).coalesce(1))
+    lake.append_few(RUNS, lake.spark.createDataFrame([row], SCHEMAS[RUNS]).toArrow())

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from threading import Lock
 from typing import Final
 
+import pyarrow.compute as pc
 from pipeline_contracts.names import KINDS, Kind
 from pipeline_transforms.cleaning import clean, good_rows
 from pipeline_transforms.hashing import with_content_hash
@@ -26,7 +27,7 @@ from pyspark.sql import functions as fn
 from service_kit.clock import Clock, SystemClock
 
 from batch_analyser.lake import COORDINATE, EVENTS, OBJECTS, QUARANTINE, Lake, silver
-from batch_analyser.settings import AnalyserSettings
+from batch_analyser.settings import MIB, AnalyserSettings
 
 logger = logging.getLogger(__name__)
 
@@ -35,6 +36,9 @@ _COMPACT_EVERY: Final = 8
 """Files are counted after every so many ingest batches only, since counting takes as long as a small commit."""
 
 KEY: Final = "ind"
+_IS_UPDATE: Final = "is_update"
+_FEW_BYTES: Final = 16 * MIB
+"""Of a kind's new records: what is made of so many is written by this process, where Spark takes a second to begin."""
 
 
 @dataclass
@@ -128,14 +132,17 @@ class _Clean:
         )
         cleaned = _slim(clean(records, kind)).persist(StorageLevel.MEMORY_AND_DISK)
         try:
-            counts = {row["reason"]: row["count"] for row in cleaned.groupBy("reason").count().collect()}
-            done.records = sum(counts.values())
-            done.quarantined = {reason: count for reason, count in counts.items() if reason is not None}
+            counts = (
+                cleaned.groupBy("reason").agg(fn.count("*").alias("records"), fn.sum("bytes").alias("bytes")).collect()
+            )
+            done.records = sum(row["records"] for row in counts)
+            done.quarantined = {row["reason"]: row["records"] for row in counts if row["reason"] is not None}
+            few = sum(row["bytes"] for row in counts) <= _FEW_BYTES
             if done.quarantined:
                 with self.quarantine:
-                    self._quarantine(cleaned)
+                    self._quarantine(cleaned, few=few)
                 self.at(QUARANTINE)
-            self._upsert(kind, good_rows(cleaned, kind), newest, done)
+            self._upsert(kind, good_rows(cleaned, kind), newest, done, few=few)
             self.at(silver(kind))
         finally:
             cleaned.unpersist()
@@ -146,11 +153,11 @@ class _Clean:
         held = records.select(*COORDINATE, "recorded_at", "value")
         passed = clean(with_content_hash(held), kind).where("reason IS NULL").persist()
         try:
-            count = passed.count()
+            count, size = passed.agg(fn.count("*"), fn.sum(fn.octet_length("value"))).collect()[0]
             if not count:
                 return
             done.records += count
-            self._upsert(kind, good_rows(passed, kind), newest, done)
+            self._upsert(kind, good_rows(passed, kind), newest, done, few=size <= _FEW_BYTES)
             self.at(silver(kind))
             with self.quarantine:
                 self._release(passed)
@@ -167,7 +174,7 @@ class _Clean:
             .execute()
         )
 
-    def _quarantine(self, cleaned: DataFrame) -> None:
+    def _quarantine(self, cleaned: DataFrame, *, few: bool) -> None:
         text = fn.coalesce("value", fn.lit(""))
         rows = cleaned.where("reason IS NOT NULL").select(
             fn.lit("record").alias("source"),
@@ -182,55 +189,76 @@ class _Clean:
         first = self.lake.never_written(QUARANTINE)
         there = self.lake.read(QUARANTINE).where("source = 'record'").select(*COORDINATE)
         new = rows if first else rows.join(there, list(COORDINATE), how="left_anti").select(*rows.columns)
-        if first or not new.isEmpty():
+        if few:
+            self.lake.append_few(QUARANTINE, new.toArrow())
+        elif first or not new.isEmpty():
             self.lake.append(QUARANTINE, new.coalesce(1))
 
-    def _upsert(self, kind: Kind, good: DataFrame, mark: int, done: KindReport) -> None:
+    def _upsert(self, kind: Kind, good: DataFrame, mark: int, done: KindReport, *, few: bool) -> None:
         """One commit that brings silver to what all records together give, and carries the mark."""
         table = silver(kind)
         note = json.dumps({MARK: mark})
-        before = self.lake.read(table)
-        if self.lake.never_written(table):
-            self.lake.append(table, current_rows(good), note)
-            done.inserted += self.lake.last_commit(table).metric("numOutputRows")
-            return
-        changed = _changed(before, good).persist(StorageLevel.MEMORY_AND_DISK)
-        try:
-            updates, count = changed.agg(fn.count_if("is_update"), fn.count("*")).collect()[0]
-            rows = changed.drop("is_update")
+        first = self.lake.never_written(table)
+        changed = _inserts(good) if first else _changed(self.lake.read(table), good)
+        if few:
+            held = changed.toArrow()
+            rows = held.drop_columns([_IS_UPDATE])
+            updates, count = pc.sum(held[_IS_UPDATE]).as_py() or 0, held.num_rows
             if updates:
-                with self.lake.noted(note):
-                    (
-                        self.lake.delta(table)
-                        .alias("was")
-                        .merge(rows.alias("now"), f"was.{KEY} = now.{KEY}")
-                        .whenMatchedUpdateAll()
-                        .whenNotMatchedInsertAll()
-                        .execute()
-                    )
+                self._merge(table, self.lake.spark.createDataFrame(rows), note)
             else:
-                self.lake.append(table, rows, note)  # with nothing to insert this still moves the mark
-            done.updated += int(updates)
-            done.inserted += int(count - updates)
-        finally:
-            changed.unpersist()
+                self.lake.append_few(table, rows, note)  # with nothing to insert this still moves the mark
+        elif first:
+            self.lake.append(table, changed.drop(_IS_UPDATE), note)
+            updates, count = 0, self.lake.last_commit(table).metric("numOutputRows")
+        else:
+            changed.persist(StorageLevel.MEMORY_AND_DISK)
+            try:
+                updates, count = changed.agg(fn.count_if(_IS_UPDATE), fn.count("*")).collect()[0]
+                if updates:
+                    self._merge(table, changed.drop(_IS_UPDATE), note)
+                else:
+                    self.lake.append(table, changed.drop(_IS_UPDATE), note)
+            finally:
+                changed.unpersist()
+        done.updated += int(updates)
+        done.inserted += int(count - updates)
+
+    def _merge(self, table: str, rows: DataFrame, note: str) -> None:
+        with self.lake.noted(note):
+            (
+                self.lake.delta(table)
+                .alias("was")
+                .merge(rows.alias("now"), f"was.{KEY} = now.{KEY}")
+                .whenMatchedUpdateAll()
+                .whenNotMatchedInsertAll()
+                .execute()
+            )
 
 
 def _slim(cleaned: DataFrame) -> DataFrame:
-    """Keep the text of bad rows only: good ones need it no more."""
-    return cleaned.drop("unknown_fields", "key", "ingested_at", "ingest_batch").withColumn(
-        "value", fn.when(fn.col("reason").isNotNull(), fn.col("value"))
+    """Keep the text of bad rows only: good ones need no more than its size in ``bytes``."""
+    return cleaned.drop("unknown_fields", "key", "ingested_at", "ingest_batch").withColumns(
+        {
+            "value": fn.when(fn.col("reason").isNotNull(), fn.col("value")),
+            "bytes": fn.coalesce(fn.octet_length("value"), fn.lit(0)),
+        }
     )
 
 
+def _inserts(good: DataFrame) -> DataFrame:
+    """What ``_changed`` gives where silver has no row yet."""
+    return current_rows(good).withColumn(_IS_UPDATE, fn.lit(False))
+
+
 def _changed(before: DataFrame, good: DataFrame) -> DataFrame:
-    """The silver rows that new records make or change, and ``is_update``."""
+    """The silver rows that new records make or change, and whether each is an update."""
     touched = before.join(good.select(KEY).distinct(), on=KEY, how="left_semi").select(*before.columns)
     now = current_rows(touched.unionByName(good, allowMissingColumns=True))
     was = touched.select(fn.col(KEY).alias("was_key"), _identity().alias("was"))
     joined = now.join(was, fn.col(KEY) == fn.col("was_key"), how="left")
     return joined.where(~fn.col("was").eqNullSafe(_identity())).select(
-        *before.columns, fn.col("was_key").isNotNull().alias("is_update")
+        *before.columns, fn.col("was_key").isNotNull().alias(_IS_UPDATE)
     )
 
 

@@ -254,7 +254,7 @@ class _Ingest:
             fn.lit(now).alias("ingested_at"),
             "ranges",
         )
-        self.lake.append(OBJECTS, rows.coalesce(1))
+        self.lake.append_few(OBJECTS, rows.toArrow())
 
 
 def quarantine_rows(fetched: DataFrame, what: str, source: str, now: datetime) -> DataFrame:

@@ -19,7 +19,7 @@ from service_kit.clock import Clock, SystemClock
 
 from batch_analyser.jobs.answers import last_run
 from batch_analyser.jobs.clean import MARK, cleaned_batch
-from batch_analyser.lake import EVENTS, OBJECTS, QUARANTINE, RUNS, UPKEEP, Lake, gold, silver
+from batch_analyser.lake import EVENTS, OBJECTS, QUARANTINE, RUNS, SCHEMAS, UPKEEP, Lake, gold, silver
 from batch_analyser.settings import AnalyserSettings
 
 logger = logging.getLogger(__name__)
@@ -64,7 +64,7 @@ def run(
             report.vacuumed.append(table)
     if report.vacuumed:
         rows = [(table, now) for table in report.vacuumed]
-        lake.append(UPKEEP, spark.createDataFrame(rows, "table string, at timestamp").coalesce(1))
+        lake.append_few(UPKEEP, spark.createDataFrame(rows, SCHEMAS[UPKEEP]).toArrow())
     report.seconds = round(time.monotonic() - start, 3)
     logger.info("upkeep finished", extra={"compacted": len(report.compacted), "vacuumed": len(report.vacuumed)})
     return report
