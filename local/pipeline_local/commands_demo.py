@@ -27,6 +27,7 @@ from pipeline_local.topology import WITHOUT
 
 DEFAULT_EVENTS = 10_000
 STREAM_DEADLINE_S = 600.0
+SOURCE = "EMITTER_SOURCE"
 
 
 @dataclass
@@ -46,7 +47,10 @@ class Stopwatch:
 
 @click.command()
 @click.option(
-    "--source", help="A folder with pin.jsonl, geo.jsonl and user.jsonl, or a database URL. Default: made-up posts."
+    "--source",
+    envvar=SOURCE,
+    help="A folder with pin.jsonl, geo.jsonl and user.jsonl, or a database URL (with a password better given as"
+    f" {SOURCE}). Default: made-up posts.",
 )
 @click.option(
     "--events",
@@ -87,12 +91,15 @@ def demo(
     # With a rate, latencies are what somebody wants to see: those of a reader that is warm.
     os.environ.setdefault("STREAM_READER_SHORT_LIVED", "true" if rate is None else "false")
     os.environ.setdefault(WITHOUT, "airflow")
+    if source is not None:
+        # Not as an argument, which every user of this machine could read.
+        os.environ[SOURCE] = source
     if own.layout.home.exists():
         own.reset()
     watch = Stopwatch()
     started = time.monotonic()
     try:
-        document = _run(own, _emitter_arguments(source, events, seed, rate), watch)
+        document = _run(own, emitter_arguments(source, events, seed, rate), watch)
     except BaseException:
         if not keep:
             own.down()
@@ -179,13 +186,11 @@ def _percentiles(measured: dict[str, Any]) -> dict[str, float | None]:
     return {"p50": measured["p50_ms"], "p95": measured["p95_ms"]}
 
 
-def _emitter_arguments(source: str | None, events: int | None, seed: int, rate: float | None) -> list[str]:
+def emitter_arguments(source: str | None, events: int | None, seed: int, rate: float | None) -> list[str]:
+    """What the emitter is asked to do; the source itself goes to it by its variable."""
     arguments = ["--path", "both", "--format", "json", "--seed", str(seed)]
     if rate is not None:
         arguments += ["--rate", str(rate)]
-    if source is not None:
-        is_folder = "://" not in source
-        arguments += ["--source", str(Path(source).resolve()) if is_folder else source]
     if events is not None or source is None:
         arguments += ["--events", str(events or DEFAULT_EVENTS)]
     return arguments

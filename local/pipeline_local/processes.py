@@ -47,7 +47,10 @@ def command(layout: Layout, service: Service) -> Command:
         return replace(made, env=inherited | made.env)
     prefix = service.name.replace("-", "_").upper()
     own = {f"{prefix}_HOST": LOOPBACK, f"{prefix}_PORT": str(service.port)} if service.port else {}
-    env = {**inherited, "TZ": "UTC", "PYTHONUNBUFFERED": "1", **service.environment, **own, **_paths(layout, service)}
+    # A job is a command of whoever types it: it takes the shell's settings, too, below those of the installation.
+    asked = {name: value for name, value in os.environ.items() if service.is_job and name.startswith(f"{prefix}_")}
+    installed = {**service.environment, **own, **_paths(layout, service)}
+    env = {**inherited, "TZ": "UTC", "PYTHONUNBUFFERED": "1", **asked, **installed}
     return Command([sys.executable, "-m", MODULES[service.name]], env, folder)
 
 
