@@ -63,7 +63,9 @@ class Lake:
         return Run(row["run_id"], finished_at, dict(row["policies"]), dict(row["versions"]))
 
     def notes(self, table: str) -> Iterator[str]:
-        """What writers noted in their commits of one table, the newest first."""
+        """What writers noted in their commits of one table, the newest first; nothing where it is not there."""
+        if not DeltaTable.is_deltatable(str(self._root / table)):
+            return
         for commit in DeltaTable(self._root / table).history():
             if note := commit.get("userMetadata"):
                 yield note

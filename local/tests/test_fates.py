@@ -2,18 +2,20 @@
 
 import json
 import shutil
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pytest
-from deltalake import CommitProperties, write_deltalake
+from deltalake import CommitProperties, DeltaTable, write_deltalake
 from pipeline_contracts.names import Names
 from pipeline_local.audit.fates import Acknowledged, Stages, audit
 from pipeline_local.audit.report import Audit
 from pipeline_local.audit.stages import Coordinate, CoveredRange, LogPartition
 from pipeline_local.lake import Lake
+from pyarrow.dataset import Dataset
 
 TOPIC = "pinterest.geo"
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -166,3 +168,63 @@ def test_a_log_that_was_made_anew_keeps_its_old_rows(tmp_path: Path, empty: bool
     found = Audit(audit(Names(), Lake(tmp_path), stages))
     old = next(one for one in found.rows if one.log_id == "L")
     assert (old.in_log, old.current, found.exit_code) == (1, 1, 0)
+
+
+LOOKS = 3 + 1 + 3 + 2  # marks, quarantine, silver, the ledger of objects and events
+
+
+class Moving(Lake):
+    """A lake in which something is done before the nth look at a table."""
+
+    def __init__(self, root: Path, looks: int, do: Callable[[], None]) -> None:
+        super().__init__(root)
+        self.looks, self._do = looks, do
+
+    def dataset(self, table: str, version: int | None = None) -> Dataset | None:
+        self._look()
+        return super().dataset(table, version)
+
+    def notes(self, table: str) -> Iterator[str]:
+        self._look()
+        return super().notes(table)
+
+    def _look(self) -> None:
+        if not self.looks:
+            self._do()
+        self.looks -= 1
+
+
+def ingested_and_cleaned(folder: Path) -> None:
+    bronze(folder, {1: "2", 2: "bad"}, batch=2)
+    ledger(folder, "new", "e")
+    quarantine(folder, "record", 2)
+    shutil.rmtree(folder / "silver")
+    silver(folder, (1, 0, "1", []), (2, 1, "2", []), cleaned_through=2)
+
+
+def replayed(folder: Path) -> None:
+    """A mended cleaner moves the record from quarantine to silver."""
+    shutil.rmtree(folder / "silver")
+    silver(folder, (1, 0, "1", []), (2, 1, "2", []), cleaned_through=2)
+    DeltaTable(folder / "quarantine/batch").delete()
+
+
+@pytest.mark.parametrize("looks", range(LOOKS))
+@pytest.mark.parametrize("meanwhile", [ingested_and_cleaned, replayed])
+def test_nothing_is_missing_while_an_analysis_commits(
+    tmp_path: Path, meanwhile: Callable[[Path], None], looks: int
+) -> None:
+    bronze(tmp_path, {0: "1"})
+    ledger(tmp_path, "old", "e")
+    quarantine(tmp_path, "dead_letter", 3)
+    silver(tmp_path, (1, 0, "1", []))
+    if meanwhile is replayed:
+        bronze(tmp_path, {1: "2"}, batch=2)
+        ledger(tmp_path, "new", "e")
+        quarantine(tmp_path, "record", 1)
+    lake = Moving(tmp_path, looks, lambda: meanwhile(tmp_path))
+    logs = [LogPartition(TOPIC, "L", 0, 0, 2 if meanwhile is replayed else 4)]
+    covered = [CoveredRange(TOPIC, "L", 0, 0, 1, 1, "old", "e"), CoveredRange(TOPIC, "L", 0, 1, 4, 3, "new", "e")]
+    (found, *_) = audit(Names(), lake, Stages(logs, covered, set(), Acknowledged.empty_table()))
+    assert (found.missing, found.doubled) == ([], [])
+    assert lake.looks == looks - LOOKS, "an audit looks so often"

@@ -14,7 +14,8 @@ def audit_paths(installation: Installation, paths: Sequence[PathName] = PATHS) -
     """Account for every record of the paths.
 
     The ledger is read first, then how far the logs go: a record acknowledged meanwhile is not asked for, and what
-    a log takes after that is not counted. The lake is read last.
+    a log takes after that is not counted. Dead letters are read after the objects that pass over them. The lake is
+    read last.
 
     Raises:
         StageUnreachableError: Kafka, the bucket, a stream or the ledger cannot be read.
@@ -29,9 +30,10 @@ def _batch(installation: Installation) -> list[AuditRow]:
     names = installation.names
     acknowledged = read_ledger(installation.layout.ledger, "batch")
     kafka = kafka_stage(installation)
-    *logs, dead_letter_log = kafka.watermarks([*names.topics, names.dead_letter_topic])
-    dead = kafka.dead_letters(dead_letter_log)
+    logs = kafka.watermarks(list(names.topics))
     covered = object_stage(installation).covered(list(names.topics))
+    (dead_letter_log,) = kafka.watermarks([names.dead_letter_topic])
+    dead = kafka.dead_letters(dead_letter_log)
     lake = Lake(installation.layout.lake)
     return fates.audit(names, lake, fates.Stages(logs, covered, dead, acknowledged))
 

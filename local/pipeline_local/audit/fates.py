@@ -132,16 +132,12 @@ def _insert(connection: duckdb.DuckDBPyConnection, table: str, rows: list[tuple[
 
 
 def _load_lake(connection: duckdb.DuckDBPyConnection, names: Names, lake: Lake) -> None:
-    events = lake.dataset("bronze/events")
-    if events is not None:
-        connection.register("events", events)
-        connection.execute(
-            'insert into bronze select topic, log_id, "partition", "offset", content_hash, ingest_batch from events'
-        )
-    ledger = lake.dataset("bronze/objects")
-    if ledger is not None:
-        connection.register("ledger", ledger)
-        connection.execute("insert into objects_read select distinct object_key, etag from ledger")
+    """Read what is committed later first: nothing is missed that an analysis does meanwhile.
+
+    Marks come before the rows that they cover; quarantine, which a replay leaves last, before silver; bronze after all.
+    """
+    for topic, kind in names.topics.items():
+        connection.execute("insert into cleaned values (?, ?)", [topic, _cleaned_through(lake, f"silver/{kind}")])
     quarantine = lake.dataset("quarantine/batch")
     if quarantine is not None:
         connection.register("quarantine", quarantine)
@@ -161,7 +157,16 @@ def _load_lake(connection: duckdb.DuckDBPyConnection, names: Names, lake: Lake) 
             {"topic": topic},
         )
         connection.unregister("silver")
-        connection.execute("insert into cleaned values (?, ?)", [topic, _cleaned_through(lake, f"silver/{kind}")])
+    ledger = lake.dataset("bronze/objects")
+    if ledger is not None:
+        connection.register("ledger", ledger)
+        connection.execute("insert into objects_read select distinct object_key, etag from ledger")
+    events = lake.dataset("bronze/events")
+    if events is not None:
+        connection.register("events", events)
+        connection.execute(
+            'insert into bronze select topic, log_id, "partition", "offset", content_hash, ingest_batch from events'
+        )
 
 
 def _cleaned_through(lake: Lake, table: str) -> int:

@@ -13,6 +13,7 @@ from confluent_kafka import TopicCollection as Topics
 from confluent_kafka.admin import AdminClient
 from pipeline_contracts import dead_letters as headers
 from pipeline_contracts import objects
+from pipeline_contracts.objects import MAX_OFFSET, MAX_PARTITION, integer
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -102,7 +103,10 @@ class KafkaStage:
             raise StageUnreachableError(f"Kafka at {self._servers} does not answer: {error}") from error
 
     def dead_letters(self, log: LogPartition) -> set[Coordinate]:
-        """Origins of the dead letters in one partition of the dead-letter topic, up to its high watermark."""
+        """Origins of the dead letters in one partition of the dead-letter topic, up to its high watermark.
+
+        A letter whose headers do not tell its origin (none of our sink wrote it) keeps its own place, as in the lake.
+        """
         origins: set[Coordinate] = set()
         if log.low >= log.high:
             return origins
@@ -119,8 +123,10 @@ class KafkaStage:
                 for message in messages:
                     if message.error():
                         raise KafkaException(message.error())
-                    position = (message.offset() or 0) + 1
-                    origins.add(_origin(dict(message.headers() or {})))
+                    offset = message.offset() or 0
+                    position = offset + 1
+                    own = Coordinate(log.topic, log.log_id, log.partition, offset)
+                    origins.add(_origin(dict(message.headers() or {})) or own)
         except KafkaException as error:
             raise StageUnreachableError(f"Kafka at {self._servers} does not answer: {error}") from error
         finally:
@@ -128,14 +134,17 @@ class KafkaStage:
         return origins
 
 
-def _origin(found: dict[str, str | bytes | None]) -> Coordinate:
-    values = {name: value.decode() if isinstance(value, bytes) else value or "" for name, value in found.items()}
-    return Coordinate(
-        values[headers.TOPIC],
-        values.get(headers.LOG_ID) or f"topic:{values[headers.TOPIC]}",
-        int(values[headers.PARTITION]),
-        int(values[headers.OFFSET]),
-    )
+def _origin(found: dict[str, str | bytes | None]) -> Coordinate | None:
+    values = {
+        name: value.decode(errors="replace") if isinstance(value, bytes) else value or ""
+        for name, value in found.items()
+    }
+    topic = values.get(headers.TOPIC, "")
+    partition = integer(values.get(headers.PARTITION, ""), MAX_PARTITION)
+    offset = integer(values.get(headers.OFFSET, ""), MAX_OFFSET)
+    if not topic or partition is None or offset is None:
+        return None
+    return Coordinate(topic, values.get(headers.LOG_ID) or f"topic:{topic}", partition, offset)
 
 
 class ObjectStage:

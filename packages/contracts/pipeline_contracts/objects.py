@@ -6,11 +6,14 @@ meet old names.
 """
 
 import re
-from typing import Final
+from typing import Annotated, Final
 
 import msgspec
 
 OFFSET_DIGITS = 20
+MAX_OFFSET: Final = 2**62
+"""Beyond what any log holds, with room to count on in 64 bits; a larger number is no offset."""
+MAX_PARTITION: Final = 2**31 - 1
 ROOT = "topics"
 
 # User metadata of an object, as S3 spells it (lower case).
@@ -25,6 +28,7 @@ WRITER_ID: Final = "writer-id"
 # tools show it; the metadata hold it as it is.
 _LOG_ID_IN_NAMES: Final = str.maketrans("+/", "-_")
 
+_DIGITS = re.compile("[0-9]+")
 _NAME = re.compile(
     rf"{ROOT}/(?P<topic>[^/]+)/(?:log=(?P<log_id>[^/]+)/)?partition=(?P<partition>\d+)/"
     r"(?P=topic)\+(?P=partition)\+(?P<offset>\d+)\.(?:json|jsonl)(?:\.gz)?"
@@ -52,7 +56,7 @@ class ObjectName(msgspec.Struct, frozen=True):
 class Line(msgspec.Struct, frozen=True):
     """One line of an object. ``value`` and ``key`` are raw JSON; ``timestamp`` is UTC with milliseconds."""
 
-    offset: int
+    offset: Annotated[int, msgspec.Meta(ge=0, le=MAX_OFFSET)]
     value: msgspec.Raw
     key: msgspec.Raw = msgspec.Raw(b"null")
     timestamp: str | None = None
@@ -74,9 +78,12 @@ def parse_object_key(key: str) -> ObjectName | None:
     match = _NAME.fullmatch(key)
     if match is None:
         return None
-    return ObjectName(
-        topic=match["topic"],
-        partition=int(match["partition"]),
-        start_offset=int(match["offset"]),
-        log_id=match["log_id"],
-    )
+    partition, offset = integer(match["partition"], MAX_PARTITION), integer(match["offset"], MAX_OFFSET)
+    if partition is None or offset is None:
+        return None
+    return ObjectName(topic=match["topic"], partition=partition, start_offset=offset, log_id=match["log_id"])
+
+
+def integer(text: str, most: int) -> int | None:
+    """A number from 0 to ``most``, of ASCII digits; None for any other text, however long."""
+    return int(text) if len(text) <= OFFSET_DIGITS and _DIGITS.fullmatch(text) and int(text) <= most else None

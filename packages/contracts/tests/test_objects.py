@@ -1,5 +1,5 @@
 import pytest
-from pipeline_contracts.objects import ObjectName, parse_object_key
+from pipeline_contracts.objects import MAX_OFFSET, ObjectName, integer, parse_object_key
 
 
 @pytest.mark.parametrize("log_id", [None, "b2kAAAAAQACAAA"])
@@ -35,7 +35,22 @@ def test_other_installations_keys(key: str) -> None:
 
 @pytest.mark.parametrize(
     "key",
-    ["topics/a.pin/partition=1/b.pin+1+3.jsonl", "topics/a.pin/partition=1/a.pin+2+3.jsonl", "notes.txt"],
+    [
+        "topics/a.pin/partition=1/b.pin+1+3.jsonl",
+        "topics/a.pin/partition=1/a.pin+2+3.jsonl",
+        "notes.txt",
+        "topics/a.pin/partition=99999999999/a.pin+99999999999+3.jsonl",
+        "topics/a.pin/partition=1/a.pin+1+99999999999999999999.jsonl",
+    ],
 )
 def test_other_keys_are_not_ours(key: str) -> None:
     assert parse_object_key(key) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [("0", 0), ("007", 7), (str(MAX_OFFSET), MAX_OFFSET), (str(MAX_OFFSET + 1), None), ("9" * 5000, None),
+     ("-1", None), (" 1", None), ("٣", None), ("", None), ("x", None)],
+)  # fmt: skip
+def test_a_number_that_is_none(text: str, number: int | None) -> None:
+    assert integer(text, MAX_OFFSET) == number
