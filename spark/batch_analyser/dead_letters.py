@@ -7,10 +7,11 @@ own. The same record can be dead-lettered twice, so that the origin's coordinate
 import base64
 import binascii
 from collections.abc import Iterator
-from typing import Any, Final, NamedTuple
+from typing import Annotated, Any, Final, NamedTuple
 
 import msgspec
 from pipeline_contracts import dead_letters as headers
+from pipeline_contracts.objects import MAX_OFFSET, MAX_PARTITION, integer
 
 from batch_analyser.lines import REJECT_BYTES, Reject, lines
 
@@ -38,7 +39,7 @@ class _Header(msgspec.Struct):
 
 
 class _Letter(msgspec.Struct):
-    offset: int
+    offset: Annotated[int, msgspec.Meta(ge=0, le=MAX_OFFSET)]
     value: str | None = None
     timestamp: str | None = None
     headers: list[_Header] = []  # msgspec copies it
@@ -62,7 +63,8 @@ def _decode(number: int, line: bytes) -> DeadLetter | Reject:
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return Reject(number, None, line[:REJECT_BYTES], "the line is no dead letter")
     told = {header.key: header.value for header in letter.headers if isinstance(header.value, str | int)}
-    partition, offset = _number(told.get(headers.PARTITION)), _number(told.get(headers.OFFSET))
+    partition = integer(str(told.get(headers.PARTITION, "")), MAX_PARTITION)
+    offset = integer(str(told.get(headers.OFFSET, "")), MAX_OFFSET)
     origin = told.get(headers.TOPIC)
     known = isinstance(origin, str) and partition is not None and offset is not None
     log_id = told.get(headers.LOG_ID)
@@ -87,10 +89,3 @@ def _bytes(value: str | None) -> bytes:
         return base64.b64decode(value, validate=True)
     except (binascii.Error, ValueError):
         return value.encode()
-
-
-def _number(value: object) -> int | None:
-    try:
-        return int(value) if isinstance(value, str | int) else None
-    except ValueError:
-        return None

@@ -208,8 +208,9 @@ def _object_row(
 ) -> dict[str, Any]:
     """The ledger's row. Its range is what our sink wrote into the metadata, else what was read."""
     start = 0 if name is None else name.start_offset
-    first = _integer(fetched.metadata.get(metadata.FIRST_OFFSET), min(offsets, default=start))
-    beyond = _integer(fetched.metadata.get(metadata.NEXT_OFFSET), max(offsets, default=first - 1) + 1)
+    told = {name: metadata.integer(text, metadata.MAX_OFFSET) for name, text in fetched.metadata.items()}
+    first = _or(told.get(metadata.FIRST_OFFSET), min(offsets, default=start))
+    beyond = _or(told.get(metadata.NEXT_OFFSET), max(offsets, default=first - 1) + 1)
     shown = "; ".join(problems[:3]) + (f"; and {len(problems) - 3} more" if len(problems) > 3 else "")
     return {
         "what": OBJECT,
@@ -253,8 +254,8 @@ def _raw(raw: bytes) -> dict[str, str | None]:
         return {"value": None, "raw_base64": encoded}
 
 
-def _integer(text: str | None, default: int) -> int:
-    return int(text) if text is not None and text.isdecimal() else default
+def _or(number: int | None, default: int) -> int:
+    return default if number is None else number
 
 
 def _batch(rows: list[dict[str, Any]]) -> pa.RecordBatch:

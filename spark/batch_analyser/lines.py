@@ -13,7 +13,7 @@ from typing import Any, Literal, NamedTuple
 
 import msgspec
 from pipeline_contracts.content import content_hash
-from pipeline_contracts.objects import Line
+from pipeline_contracts.objects import MAX_OFFSET, Line
 
 GZIP_MAGIC = b"\x1f\x8b"
 BOM = b"\xef\xbb\xbf"
@@ -98,9 +98,9 @@ def parse_timestamp(text: str | None) -> datetime | None:
         return None
     try:
         moment = datetime.fromisoformat(text)
-    except ValueError:
+        return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    except (ValueError, OverflowError):  # no date; in UTC before the year 1 or after 9999
         return None
-    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
 
 
 def _rows(body: bytes) -> Iterator[_Row | Reject | None]:
@@ -145,7 +145,7 @@ def _lenient(line: bytes) -> _Row | Reject:
         return _lone_surrogates(line)
     if "value" in members and members.keys() <= _ENVELOPE_FIELDS:
         return _Row(
-            offset=_integer(members.get("offset")),
+            offset=_offset(_any.decode(members.get("offset", b"null"))),
             timestamp=_timestamp(members.get("timestamp")),
             key=bytes(members.get("key", b"null")),
             value=bytes(members["value"]),
@@ -167,7 +167,7 @@ def _lone_surrogates(line: bytes) -> _Row | Reject:
         return reject
     offset, timestamp = parsed.get("offset"), parsed.get("timestamp")
     return _Row(
-        offset=offset if type(offset) is int else None,
+        offset=_offset(offset),
         timestamp=timestamp if isinstance(timestamp, str) else None,
         key=key,
         value=value,
@@ -251,9 +251,8 @@ def _key_text(raw: bytes) -> str | None:
     return raw.decode()
 
 
-def _integer(raw: msgspec.Raw | None) -> int | None:
-    value = None if raw is None else _any.decode(raw)
-    return value if type(value) is int else None
+def _offset(value: object) -> int | None:
+    return value if isinstance(value, int) and type(value) is int and 0 <= value <= MAX_OFFSET else None
 
 
 def _timestamp(raw: msgspec.Raw | None) -> str | None:

@@ -1,6 +1,7 @@
 import base64
 import json
 
+import pytest
 from batch_analyser.dead_letters import DeadLetter, decode_dead_letters
 from batch_analyser.lines import Reject
 
@@ -51,4 +52,17 @@ def test_the_connectors_letters_have_no_log_id() -> None:
 
 def test_a_line_that_is_no_letter_is_rejected() -> None:
     (found,) = decode_dead_letters(b'{"value":[]}\n')
+    assert isinstance(found, Reject)
+
+
+@pytest.mark.parametrize("changed", [{"offset": "9" * 20}, {"offset": "-1"}, {"offset": "x"}, {"partition": "9" * 11}])
+def test_a_letter_whose_origin_cannot_be_keeps_its_own_coordinate(changed: dict[str, str]) -> None:
+    headers = ORIGIN | {f"__connect.errors.{name}": value for name, value in changed.items()}
+    (found,) = decode_dead_letters(letter(b"x", headers, 9))
+    assert isinstance(found, DeadLetter)
+    assert (found.topic, found.log_id, found.partition, found.offset) == (None, None, 0, 9)
+
+
+def test_a_letter_of_an_offset_that_no_log_holds_is_rejected() -> None:
+    (found,) = decode_dead_letters(letter(b"x", ORIGIN, 10**19))
     assert isinstance(found, Reject)

@@ -70,3 +70,14 @@ def test_batches_have_the_schema_and_all_rows() -> None:
 def test_ranges_are_runs_of_offsets() -> None:
     assert to_ranges([]) == []
     assert to_ranges([5, 3, 4, 9]) == [{"first": 3, "next": 6}, {"first": 9, "next": 10}]
+
+
+@pytest.mark.parametrize("key", [KEY, "topics/t.pin/partition=99999999999/t.pin+99999999999+5.jsonl",
+                                 "topics/t.pin/partition=2/t.pin+2+99999999999999999999.jsonl"])  # fmt: skip
+@pytest.mark.parametrize("offset", [5, 10**19])
+def test_numbers_and_moments_out_of_range_stop_nothing(key: str, offset: int) -> None:
+    """Whatever they are, the rest of the object and all other objects are taken."""
+    line = b'{"offset":%d,"value":{"ind":1},"timestamp":"0001-01-01T00:00:00+10:00"}' % offset
+    metadata = {"first-offset": "9" * 20, "next-offset": "9" * 5000}
+    (batch,) = to_batches(iter([fetched(line, key, metadata)]), SOURCE)
+    assert [row["what"] for row in batch.to_pylist()] == ["record", "object"]

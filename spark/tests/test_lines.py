@@ -3,8 +3,9 @@ import json
 import zlib
 
 import pytest
-from batch_analyser.lines import REJECT_BYTES, Record, Reject, decode
+from batch_analyser.lines import REJECT_BYTES, Record, Reject, decode, parse_timestamp
 from pipeline_contracts.content import content_hash
+from pipeline_contracts.objects import MAX_OFFSET
 
 ROW = {"ind": 7, "country": "Åland Islands", "note": "a 😀 b"}
 
@@ -153,3 +154,14 @@ def test_a_cut_line_counts_only_where_it_is_surely_whole(cut: bytes, taken: int)
     assert len([item for item in items if isinstance(item, Record)]) == taken
     (reject,) = [item for item in items if isinstance(item, Reject)]
     assert reject.raw == (b"" if taken == 2 else cut)
+
+
+@pytest.mark.parametrize("offset", [-1, MAX_OFFSET + 1, 10**19, 10**400])
+def test_an_offset_that_no_log_holds_is_none(offset: int) -> None:
+    (record,) = records(b'{"offset":%d,"value":{"ind":1}}' % offset, 7)
+    assert record.offset == 7
+
+
+@pytest.mark.parametrize("text", ["0001-01-01T00:00:00+10:00", "9999-12-31T23:59:59-10:00", "yesterday"])
+def test_a_moment_that_no_calendar_of_ours_holds_is_none(text: str) -> None:
+    assert parse_timestamp(text) is None
