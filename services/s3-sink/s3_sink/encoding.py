@@ -23,6 +23,10 @@ _MESSAGE_CHARS = 1_000
 _skip_json = msgspec.json.Decoder(msgspec.Raw).decode
 _encode = msgspec.json.Encoder().encode
 # Outside of its strings, where none can stand raw, a JSON text may hold line breaks: they mean what a space means.
+# A line nests its value once more, and its readers do so again: what only just passes here must pass there, too.
+_DEEPER, _SHALLOWER = b"[" * 64, b"]" * 64
+_DEEP_BYTES: Final = 4_096
+"""A shorter value cannot be nested so deeply that a parser gives up (some 10,000 levels)."""
 _NO_LINE_BREAKS: Final = bytes.maketrans(b"\n\r", b"  ")
 
 
@@ -83,7 +87,7 @@ def _checked(value: bytes) -> bytes:
     try:
         # Two checks that see every byte and build nothing: the grammar, then the encoding (the first one does not
         # look into strings).
-        _skip_json(value)
+        _skip_json(value if len(value) < _DEEP_BYTES else b"%b%b%b" % (_DEEPER, value, _SHALLOWER))
         str(value, "utf-8")
     except msgspec.MsgspecError as error:
         raise PoisonError(

@@ -103,6 +103,22 @@ def test_a_poison_key() -> None:
     assert caught.value.stage == "KEY_CONVERTER"
 
 
+@pytest.mark.parametrize("opening", [b"[", b'{"a":'])
+def test_a_value_that_only_just_can_be_read_is_poison_before_a_reader_fails(opening: bytes) -> None:
+    """A line and its readers nest a value some levels more."""
+    closing = b"]" if opening == b"[" else b"}"
+    lines = 0
+    for depth in range(9_800, 10_010):
+        value = opening * depth + b"1" + closing * depth
+        try:
+            line = encode_line(record(value), "json")
+        except PoisonError:
+            continue
+        msgspec.json.decode(b"[[[[%b]]]]" % line)
+        lines += 1
+    assert 0 < lines < 200
+
+
 @given(st.binary(max_size=20), st.none() | st.binary(max_size=5))
 def test_every_record_is_a_readable_line_or_poison(value: bytes, key: bytes | None) -> None:
     try:
