@@ -6,12 +6,15 @@ from typing import Any
 
 import pytest
 from batch_analyser.jobs.catalogue import ALL_TASKS, TASKS
+from batch_analyser.service import readiness
 from batch_analyser.service.api import create_app
 from batch_analyser.service.store import RunStore
 from batch_analyser.service.worker import CRASHED, STOPPED, QueueFullError, Worker
 from flask.testing import FlaskClient
 from pipeline_contracts.names import Names
+from py4j.protocol import Py4JError
 from pydantic import SecretStr
+from pyspark.errors import PySparkException
 from service_kit.clock import ManualClock
 
 DEADLINE_S = 5.0
@@ -312,3 +315,19 @@ def test_a_failed_warm_up_does_not_stop_the_worker(store: RunStore, tasks: FakeT
     worker.start(first=fail)
     awaited(store, worker.submit("x-batch", {"ingest": {}}, {}, None).run_id)
     assert worker.stop(DEADLINE_S)
+
+
+def test_a_cancelled_heartbeat_is_not_the_last(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run's jobs are cancelled with whatever else Spark does: Py4J has an error of its own for that."""
+    monkeypatch.setattr(readiness, "session_alive", lambda: True)
+    stop, beats = threading.Event(), iter([Py4JError("cancelled"), PySparkException("cancelled"), None])
+
+    def query() -> None:
+        error = next(beats)
+        if error is not None:
+            raise error
+        stop.set()
+
+    check = readiness.SessionCheck(query, lambda: False)
+    check.beat_until(stop, every_s=0.01)
+    assert check() == "Spark answers"

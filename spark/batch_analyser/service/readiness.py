@@ -7,6 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from botocore.exceptions import BotoCoreError, ClientError
+from py4j.protocol import Py4JError
 from pyspark.errors import PySparkException
 from service_kit.ops import Check, NotReadyError
 from spark_kit.fence import local_folder
@@ -36,7 +37,8 @@ class SessionCheck:
     def beat_until(self, stop: threading.Event, every_s: float) -> None:
         """Beat at intervals; ends with ``stop``, or when the JVM is gone."""
         while session_alive() and not stop.is_set():
-            with suppress(PySparkException):  # cancelled with a run's jobs; a Spark that never answers is not ready
+            # Cancelled with a run's jobs: Py4J's own error. A Spark that never answers is not ready.
+            with suppress(PySparkException, Py4JError):
                 self.beat()
             stop.wait(every_s)
 
