@@ -218,13 +218,16 @@ def test_dag_requirements_and_wheel_lie_in_the_bucket(bench: Bench) -> None:
     bucket, dag = f"{bench.id}-artifacts", (ROOT / "dags" / "batch.py").read_bytes()
     assert bench.clients.s3.get_object(Bucket=bucket, Key="mwaa/dags/batch.py")["Body"].read() == dag
     keys = {item["Key"] for item in bench.clients.s3.list_objects_v2(Bucket=bucket)["Contents"]}
-    (wheel,) = keys - {"mwaa/dags/batch.py", "mwaa/requirements.txt"}
+    (wheel,) = keys - {"mwaa/dags/batch.py", "mwaa/requirements.txt", "mwaa/startup.sh"}
     assert wheel.startswith("wheels/pinterest_data_pipeline-")
     assert all(f"s3://{bucket}/{key}: uploaded" in told for key in keys)
     version = bench.clients.s3.head_object(Bucket=bucket, Key="mwaa/requirements.txt")["VersionId"]
     stack = bench.clients.cloudformation.describe_stacks(StackName=f"{bench.id}-mwaa")["Stacks"][0]
     given = {one["ParameterKey"]: one["ParameterValue"] for one in stack["Parameters"]}
     assert given["RequirementsVersion"] == version
+    startup = bench.clients.s3.get_object(Bucket=bucket, Key="mwaa/startup.sh")
+    assert f"export PIPELINE_ID={bench.id}\n" in startup["Body"].read().decode()
+    assert given["StartupVersion"] == startup["VersionId"]
     again = bench.apply(*stacks)
     assert "uploaded" not in again
     assert f"{bench.id}-mwaa: no changes" in again

@@ -31,6 +31,7 @@ def wanted(size: Size = "dev", **overrides: dict[str, str]) -> Wanted:
         size=size,
         images={"proxy": IMAGE, "emitter": IMAGE, "stream-reader": IMAGE},
         plugin_sha256="0" * 64,
+        startup_version="1",
         overrides=overrides,  # type: ignore[arg-type]  # names of stacks, checked by build
     )
 

@@ -130,7 +130,11 @@ def _alarms(wanted: Wanted, _earlier: Earlier) -> dict[str, str]:
 
 
 def _mwaa(wanted: Wanted, _earlier: Earlier) -> dict[str, str]:
-    return {"Size": wanted.size, "RequirementsVersion": wanted.requirements_version}
+    return {
+        "Size": wanted.size,
+        "StartupVersion": wanted.startup_version,
+        "RequirementsVersion": wanted.requirements_version,
+    }
 
 
 _OF: dict[StackKind, Callable[[Wanted, Earlier], dict[str, str]]] = {

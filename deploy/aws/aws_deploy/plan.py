@@ -72,7 +72,7 @@ def status_in_progress(status: str | None) -> bool:
 
 
 def _known(calls: StackCalls, name: str, wanted: Wanted) -> Wanted:
-    """Images, plugin and Airflow's requirements as the stack has them now, where nobody has given others."""
+    """Images, plugin and Airflow's files as the stack has them now, where nobody has given others."""
     there = calls.find(name)
     now = {p["ParameterKey"]: p.get("ParameterValue", "") for p in there.get("Parameters", [])} if there else {}
     image = now.get("Image", _IMAGE)
@@ -81,4 +81,5 @@ def _known(calls: StackCalls, name: str, wanted: Wanted) -> Wanted:
         images={"proxy": image, "emitter": image, "stream-reader": image, **wanted.images},
         plugin_sha256=wanted.plugin_sha256 or now.get("PluginSha256", "0" * 64),
         requirements_version=now.get("RequirementsVersion", ""),
+        startup_version=now.get("StartupVersion", "later"),
     )

@@ -17,6 +17,10 @@ from aws_deploy.wanted import Outputs, StackKind, Wanted
 
 _GONE = {"404", "NoSuchBucket", "NotFound", "NoSuchTagSet", "ResourceNotFoundException", "RepositoryNotFoundException"}
 _DIGEST = "sha256"
+_STARTUP_SCRIPT = """#!/bin/sh
+export PIPELINE_ID={}
+"""
+"""What MWAA's processes run before Airflow: the DAG's names follow from it."""
 _IMAGE_OF: Mapping[StackKind, str] = {"proxy": "proxy", "emitter": "emitter", "popularity": "stream-reader"}
 
 
@@ -74,11 +78,13 @@ class Account:
     """Is told what is built, pushed and uploaded, a line each."""
 
     def before(self, kind: StackKind, wanted: Wanted) -> Wanted:
-        """Upload plugin, DAG and wheel; look up an image's digest, and build and push the image if it is missing."""
+        """Upload plugin, Airflow's files, wheel; look up an image's digest, and build and push a missing one."""
         if kind == "connect":
             return replace(wanted, plugin_sha256=self._upload_plugin(wanted))
         if kind == "mwaa":
-            return replace(wanted, requirements_version=self._upload_airflow(wanted))
+            script = _STARTUP_SCRIPT.format(wanted.names.pipeline_id).encode()
+            startup = self._upload(wanted, "mwaa/startup.sh", script)
+            return replace(wanted, startup_version=startup, requirements_version=self._upload_airflow(wanted))
         if kind == "databricks":
             self._upload_wheel(wanted)
         service = _IMAGE_OF.get(kind)

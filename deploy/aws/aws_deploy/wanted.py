@@ -72,5 +72,7 @@ class Wanted:
     plugin_sha256: str = ""
     requirements_version: str = ""
     """Version of Airflow's requirements in the artifacts bucket."""
+    startup_version: str = ""
+    """Version of Airflow's startup script in the artifacts bucket."""
     overrides: Mapping[StackKind, Mapping[str, str]] = field(default_factory=dict)
     """Parameters that a person has set, by stack."""

@@ -1,4 +1,5 @@
 import base64
+import hashlib
 import json
 import os
 from dataclasses import replace
@@ -9,12 +10,16 @@ import pytest
 from aws_deploy.checkout import Checkout, own_checkout
 from aws_deploy.doctor import examine
 from aws_deploy.errors import MissingImageError, PackagingError
+from aws_deploy.resolve import resolve
+from aws_deploy.stacks import build
 from aws_deploy.surroundings import Account
-from rendered import wanted
+from pipeline_contracts.names import Names
+from rendered import EARLIER, document, wanted
 from stubbed_aws import StubbedAws
 
 WANTED = replace(wanted(), images={}, plugin_sha256="")
 REPOSITORY = "1.dkr.ecr.x/pinterest/proxy"
+STARTUP = b"#!/bin/sh\nexport PIPELINE_ID=acme-pins\n"
 DIGEST = f"sha256:{'a' * 64}"
 
 # Notes how it was called, and answers as Docker does.
@@ -120,10 +125,30 @@ def test_a_folder_without_a_dag_is_no_checkout(tmp_path: Path) -> None:
         Checkout(tmp_path).airflow_files()
 
 
-def test_an_installed_command_leaves_the_bucket_as_it_is(aws: StubbedAws) -> None:
+def test_an_installed_command_leaves_dag_and_wheel_as_they_are(aws: StubbedAws) -> None:
+    script = STARTUP.replace(b"acme-pins", b"pinterest")
+    same = {"sha256": hashlib.sha256(script).hexdigest()}
+    aws.stub("s3").add_response("head_object", {"VersionId": "v3", "Metadata": same})
     aws.stub("s3").add_response("head_object", {"VersionId": "v7", "Metadata": {}})
     told: list[str] = []
     account = Account(aws.clients, tell=told.append)
-    assert account.before("mwaa", WANTED).requirements_version == "v7"
+    ready = account.before("mwaa", WANTED)
+    assert (ready.startup_version, ready.requirements_version) == ("v3", "v7")
     assert account.before("databricks", WANTED) == WANTED
     assert [line.partition(":")[0] for line in told] == ["DAG and requirements", "wheel"]
+    aws.nothing_left()
+
+
+def test_airflow_is_told_which_pipeline_it_serves(aws: StubbedAws) -> None:
+    asked = replace(WANTED, names=Names("acme-pins"))
+    place = {"Bucket": "acme-pins-artifacts", "Key": "mwaa/startup.sh"}
+    sent = {**place, "Body": STARTUP, "Metadata": {"sha256": hashlib.sha256(STARTUP).hexdigest()}}
+    s3 = aws.stub("s3")
+    s3.add_client_error("head_object", "404", expected_params=place)
+    s3.add_response("put_object", {"VersionId": "v1"}, sent)
+    s3.add_response("head_object", {"VersionId": "v7", "Metadata": {}})
+    ready = Account(aws.clients).before("mwaa", asked)
+    parameters = build("mwaa", ready, EARLIER).parameters
+    environment = resolve(document("mwaa"), parameters)["Environment"]["Properties"]
+    assert environment["StartupScriptS3Path"] == "mwaa/startup.sh"
+    assert environment["StartupScriptS3ObjectVersion"] == "v1"
