@@ -3,9 +3,11 @@
 import json
 import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from aws_deploy.stacks import ALL, NEEDS, Size, StackKind
 from aws_policies import RULES, Deployment, Documents, Rule
 from cfnlint.api import lint  # type: ignore[import-untyped]
@@ -14,6 +16,7 @@ from pipeline_contracts.kafka_topics import topic_specs
 from pipeline_contracts.names import Names
 from rendered import documents
 
+ROOT = Path(__file__).parents[3]
 BROKEN = [(rule, name, break_) for rule in RULES for name, break_ in rule.breaks.items()]
 
 
@@ -74,6 +77,16 @@ def test_stacks_import_from_earlier_ones_and_as_declared() -> None:
 def test_no_two_stacks_export_one_name() -> None:
     names = [name for document in documents().values() for name in exports(document)]
     assert len(names) == len(set(names))
+
+
+def test_the_lake_is_in_one_place() -> None:
+    """Whoever writes the tables and whoever follows them have one address, and the bundle's default is it."""
+    found = documents()
+    [container] = found["popularity"]["Resources"]["Task"]["Properties"]["ContainerDefinitions"]
+    followed = next(item["Value"] for item in container["Environment"] if item["Name"] == "LAKE_URI")
+    assert found["databricks"]["Outputs"]["LakeUri"]["Value"] == followed
+    bundle = yaml.safe_load((ROOT / "spark" / "databricks.yml").read_text(encoding="utf-8"))
+    assert bundle["variables"]["lake_uri"]["default"] == followed["Fn::Sub"].replace("${PipelineId}", "pinterest")
 
 
 def test_topics_are_those_of_the_contracts() -> None:
