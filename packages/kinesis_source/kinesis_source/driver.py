@@ -188,7 +188,7 @@ class Driver:
 
     def _reconcile(self, start: Offset, observed: Mapping[str, Observed]) -> Offset:
         in_hand = {name for name, seen in observed.items() if seen.ended or seen.chunks}
-        known, gone = reconcile(start, self._listed, in_hand)
+        known, gone = reconcile(start, self._listed, in_hand, self._now_ms())
         for shard_id in gone:
             shard = start.shards[shard_id]
             if shard.tip_ms is not None and self._now_ms() - shard.tip_ms < self._identified.retention_ms:

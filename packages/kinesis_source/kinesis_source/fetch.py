@@ -134,6 +134,8 @@ class ShardFetcher:
         self._expects_last, self._not_before_ms = False, None
         if self._last is not None:
             return self._open_at_last(self._last)
+        if self.tip_ms is not None:  # it had no record then; what came since may be gone
+            self._trimmed(None)
         if self._start is None or self._start.kind == "TRIM" or self._start.at_ms is None:
             return self._stream.from_oldest(self.shard_id)
         if self._fresh:
@@ -184,21 +186,24 @@ class ShardFetcher:
         return records
 
     def _trimmed(self, next_sequence_number: str | None) -> None:
-        """The last record that was read has expired. Were there others behind it that expired unread?"""
+        """The last record that was read has expired, or there was none. Did others behind it expire unread?"""
+        now_ms = self._now_ms()
         seen_ms = max(self.tip_ms or 0, self._last_arrival_ms)
-        if self._now_ms() - seen_ms < self._settings.retention_ms:
+        if now_ms - seen_ms < self._settings.retention_ms:
             return
-        lost = f"records after {self._last} and before {next_sequence_number or 'now'} may have expired unread"
+        after, before = self._last or "its beginning", next_sequence_number or "now"
+        lost = f"records after {after} and before {before} may have expired unread"
         if self._settings.fail_on_data_loss:
             raise DataLossError(shard_id=self.shard_id, lost=lost)
         logger.warning(
             "records may have expired unread",
-            extra={"shard": self.shard_id, "after": self._last, "before": next_sequence_number},
+            extra={"shard": self.shard_id, "after": after, "before": before},
         )
+        self.tip_ms = now_ms  # this is said once
 
     def _position_is_old(self, now_ms: int) -> bool:
         """Whether the iterator's place may have expired: Kinesis would go on at its oldest record without a word."""
-        if self._last is None or self._expects_last:
+        if self._expects_last or (self._last is None and self.tip_ms is None):
             return False
         return now_ms - max(self.tip_ms or 0, self._last_arrival_ms) >= self._settings.retention_ms
 

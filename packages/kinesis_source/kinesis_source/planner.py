@@ -51,11 +51,12 @@ def starting_shards(shards: Sequence[Shard], start: Start, *, from_now: bool) ->
     }
 
 
-def reconcile(start: Offset, listed: Sequence[Shard], in_hand: Set[str]) -> tuple[Offset, Sequence[str]]:
+def reconcile(start: Offset, listed: Sequence[Shard], in_hand: Set[str], now_ms: int) -> tuple[Offset, Sequence[str]]:
     """The offset with new shards (from their oldest record on) and without those that are gone and done with.
 
     A listed shard that the offset does not hold is new, unless a shard of the offset comes from it: then it was
-    dropped before, and the listing showed it again.
+    dropped before, and the listing showed it again. All of its records are younger than the moment when a shard that
+    it comes from was last seen read to its end; where that is not known, it counts as seen now.
 
     Returns the shards, too, that are gone although they were not read to their end; ``in_hand`` are those of which
     something fetched is still waiting. An empty listing says nothing: a stream has at least one shard.
@@ -70,9 +71,11 @@ def reconcile(start: Offset, listed: Sequence[Shard], in_hand: Set[str]) -> tupl
             shards[shard_id] = shard
         elif not shard.closed:
             gone_unread.append(shard_id)
-    for shard_id in by_id:
+    for shard_id, shard in by_id.items():
         if shard_id not in start.shards and shard_id not in old:
-            shards[shard_id] = ShardOffset(Start("TRIM"))
+            seen_ms = [start.shards[parent].tip_ms for parent in shard.parents if parent in start.shards]
+            tip_ms = max((ms for ms in seen_ms if ms is not None), default=now_ms)
+            shards[shard_id] = ShardOffset(Start("TRIM"), tip_ms=tip_ms)
     return replace(start, shards=shards), gone_unread
 
 

@@ -17,6 +17,7 @@ from service_kit.clock import ManualClock
 
 Make = Callable[..., Any]
 HALF = str(1 << 126)
+HALVES = (HALF, str(3 << 126))
 AWAY = EndpointConnectionError(endpoint_url="http://nowhere")
 THROTTLED = error("GetRecords", "ProvisionedThroughputExceededException")
 
@@ -447,6 +448,47 @@ def test_a_shard_whose_records_all_expired_unread(query: Make, put: Make, clock:
     reading.plan()
     with pytest.raises(DataLossError, match="and before now may have expired unread"):
         reading.fetch()
+
+
+def split_all(reading: Any, put: Make, kinesis: FakeKinesis) -> None:
+    """Read the shards to their ends; their children hold nothing yet."""
+    put(4)
+    reading.drain()
+    for number in (0, 1):
+        kinesis.split_shard(StreamName="s", ShardToSplit=f"shardId-{number:012}", NewStartingHashKey=HALVES[number])
+    reading.clock.sleep(60)
+    reading.drain()
+    shards = json.loads(reading.log[-1])["shards"].values()
+    assert len([entry for entry in shards if entry.get("pos") == "TRIM" and not entry.get("closed")]) == 4
+
+
+def test_records_that_expired_in_a_shard_that_had_none_are_named(
+    query: Make, put: Make, kinesis: FakeKinesis, clock: ManualClock
+) -> None:
+    reading = query()
+    split_all(reading, put, kinesis)
+    put(3)
+    clock.sleep(3600 * 25)
+    put(1)
+    reading.restart()
+    reading.plan()
+    with pytest.raises(DataLossError, match="records after its beginning and before now may have expired unread"):
+        reading.fetch()
+
+
+def test_records_that_expired_in_a_shard_that_had_none_may_be_passed_over(
+    query: Make, put: Make, kinesis: FakeKinesis, clock: ManualClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    reading = query(failOnDataLoss="false")
+    split_all(reading, put, kinesis)
+    put(3)
+    clock.sleep(3600 * 25)
+    expected = put(9)
+    reading.restart()
+    reading.drain()
+    assert set(expected) <= set(reading.data)
+    said = [vars(record)["shard"] for record in caplog.records if "expired unread" in record.message]
+    assert len(set(said)) == len(said) == 4, "once for each shard"
 
 
 def test_an_idle_shard_is_no_loss(query: Make, put: Make, clock: ManualClock) -> None:

@@ -53,23 +53,29 @@ def test_closed_shards_have_nothing_from_now_on() -> None:
 
 def test_new_shards_are_read_from_their_oldest_record_and_gone_ones_are_dropped() -> None:
     start = offset(a=ShardOffset(last="1", closed=True), b=ShardOffset(last="2"), c=ShardOffset(last="3"))
-    known, gone = reconcile(start, [listed("b"), listed("d", "b")], in_hand={"c"})
-    assert known.shards == {"b": start.shards["b"], "c": start.shards["c"], "d": ShardOffset(TRIM)}
+    known, gone = reconcile(start, [listed("b"), listed("d", "b")], in_hand={"c"}, now_ms=7)
+    assert known.shards == {"b": start.shards["b"], "c": start.shards["c"], "d": ShardOffset(TRIM, tip_ms=7)}
     assert gone == []
-    known, gone = reconcile(start, [listed("a"), listed("b")], in_hand=set())
+    known, gone = reconcile(start, [listed("a"), listed("b")], in_hand=set(), now_ms=7)
     assert gone == ["c"]
 
 
 def test_a_listed_ancestor_of_a_known_shard_is_not_new() -> None:
     start = offset(d=ShardOffset(last="1"))
     shards = [listed("a", closed=True), listed("b", "a", closed=True), listed("d", "b"), listed("e", "b")]
-    known, _ = reconcile(start, shards, in_hand=set())
+    known, _ = reconcile(start, shards, in_hand=set(), now_ms=7)
     assert known.shards.keys() == {"d", "e"}
+
+
+def test_a_child_is_younger_than_the_last_look_at_its_parents_end() -> None:
+    start = offset(a=ShardOffset(last="1", tip_ms=3), b=ShardOffset(last="2", tip_ms=5), c=ShardOffset(last="3"))
+    known, _ = reconcile(start, [listed("d", "a", "b"), listed("e", "c")], in_hand={"a", "b", "c"}, now_ms=7)
+    assert (known.shards["d"].tip_ms, known.shards["e"].tip_ms) == (5, 7)
 
 
 def test_an_empty_listing_says_nothing() -> None:
     start = offset(a=ShardOffset(last="1"))
-    assert reconcile(start, [], in_hand=set()) == (start, ())
+    assert reconcile(start, [], in_hand=set(), now_ms=7) == (start, ())
 
 
 def test_children_wait_for_every_known_parent() -> None:
