@@ -71,9 +71,9 @@ def reconcile(start: Offset, listed: Sequence[Shard], in_hand: Set[str], now_ms:
             shards[shard_id] = shard
         elif not shard.closed:
             gone_unread.append(shard_id)
-    for shard_id, shard in by_id.items():
+    for shard_id, new in by_id.items():
         if shard_id not in start.shards and shard_id not in old:
-            seen_ms = [start.shards[parent].tip_ms for parent in shard.parents if parent in start.shards]
+            seen_ms = [start.shards[parent].tip_ms for parent in new.parents if parent in start.shards]
             tip_ms = max((ms for ms in seen_ms if ms is not None), default=now_ms)
             shards[shard_id] = ShardOffset(Start("TRIM"), tip_ms=tip_ms)
     return replace(start, shards=shards), gone_unread
@@ -84,7 +84,7 @@ def _ancestors(known: Set[str], by_id: Mapping[str, Shard]) -> set[str]:
     waiting = list(known)
     while waiting:
         shard = by_id.get(waiting.pop())
-        for parent in shard.parents if shard is not None else ():
+        for parent in new.parents if shard is not None else ():
             if parent not in found:
                 found.add(parent)
                 waiting.append(parent)
