@@ -26,7 +26,7 @@ from pyspark.sql import SparkSession
 from pyspark.sql.types import StructType
 from raw_objects import CountingProxy, RawObjects, post
 from servers import LocalStack
-from service_kit.clock import SystemClock
+from service_kit.clock import ManualClock, SystemClock
 from spark_kit.commits import Written
 from spark_kit.session import build_session, stop_session
 
@@ -225,7 +225,10 @@ def test_a_second_run_reads_no_object_and_makes_no_version(
     assert changed == {3, 90}
     assert (now["geo"], now["user"]) == (was["geo"], was["user"])
     assert versions(lake)[silver("geo")] == before[silver("geo")]
-    assert answers.run(spark, settings).run_id != first.run_id
+    set_back = ManualClock()
+    late = answers.run(spark, settings, clock=set_back)
+    assert late.run_id != first.run_id
+    assert answers.run(spark, settings, clock=set_back).nothing_new, "the last run is the last, whatever the clock says"
     found = answers.stored(spark, settings)
     assert found is not None
     categories = {row["category"] for row in lake.read(gold("most_popular_category_by_country_counts")).collect()}

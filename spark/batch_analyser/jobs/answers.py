@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from pipeline_contracts.names import KINDS
@@ -70,7 +70,7 @@ def run(
     written, records = _write(lake, read, run_id)
     versions = read | written | {table: lake.version(table) for table in (EVENTS, OBJECTS, QUARANTINE)}
     at(RUNS)
-    _append_run(lake, run_id, (started_at, clock.now()), versions, records)
+    _append_run(lake, run_id, (started_at, _after(last, clock.now())), versions, records)
     logger.info("answers stored", extra={"run_id": run_id})
     return AnswersReport(
         run_id=run_id,
@@ -105,6 +105,13 @@ def last_run(lake: Lake) -> Row | None:
     """The newest complete run."""
     rows = lake.read(RUNS).orderBy(fn.col("finished_at").desc(), fn.col("run_id").desc()).limit(1).collect()
     return rows[0] if rows else None
+
+
+def _after(last: Row | None, now: datetime) -> datetime:
+    """Now, or right after the last run where the clock was set back: readers take the row that finished last."""
+    if last is None:
+        return now
+    return max(now, last["finished_at"].astimezone(UTC) + timedelta(microseconds=1))
 
 
 def _is_as_read(lake: Lake, last: Row, table: str, version: int) -> bool:
