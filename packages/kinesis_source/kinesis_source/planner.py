@@ -84,7 +84,7 @@ def _ancestors(known: Set[str], by_id: Mapping[str, Shard]) -> set[str]:
     waiting = list(known)
     while waiting:
         shard = by_id.get(waiting.pop())
-        for parent in new.parents if shard is not None else ():
+        for parent in shard.parents if shard is not None else ():
             if parent not in found:
                 found.add(parent)
                 waiting.append(parent)

@@ -111,7 +111,8 @@ def _after(last: Row | None, now: datetime) -> datetime:
     """Now, or right after the last run where the clock was set back: readers take the row that finished last."""
     if last is None:
         return now
-    return max(now, last["finished_at"].astimezone(UTC) + timedelta(microseconds=1))
+    before: datetime = last["finished_at"].astimezone(UTC)
+    return max(now, before + timedelta(microseconds=1))
 
 
 def _is_as_read(lake: Lake, last: Row, table: str, version: int) -> bool:
