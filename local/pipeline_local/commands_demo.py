@@ -117,14 +117,11 @@ def demo(
     sys.exit(0 if document["audit"]["ok"] else 1)
 
 
-def _run(installation: Installation, emitter_arguments: list[str], watch: Stopwatch) -> dict[str, Any]:
+def _run(installation: Installation, arguments: list[str], watch: Stopwatch) -> dict[str, Any]:
     with watch.stage("start"):
         installation.up(lambda line: click.echo(line, err=True))
     with watch.stage("send"):
-        done = commands_events.run_emitter(installation, emitter_arguments, stdout=subprocess.PIPE)
-        if done.returncode not in {0, 1}:
-            raise InstallationError(f"the emitter failed with exit code {done.returncode}; its lines above say why")
-        summary = json.loads(done.stdout)
+        sent = send_all(installation, arguments)
     with watch.stage("archive"):
         await_archived(installation, commands_data.ARCHIVE_DEADLINE_S)
     with watch.stage("analyse"):
@@ -155,12 +152,30 @@ def _run(installation: Installation, emitter_arguments: list[str], watch: Stopwa
     tables.print_latencies(console, {"table": stream["latency_ms"], "popularity": stream["popularity_latency_ms"]})
     tables.print_audit(console, found)
     return {
-        "events": {"sent": summary["sent"]},
+        "events": {"sent": sent},
         "audit": found.as_document(),
         "answers": answers.tables,
         "stream": stream,
         "seconds": {},
     }
+
+
+def send_all(installation: Installation, arguments: list[str]) -> dict[str, int]:
+    """Run the emitter to its end; returns how many events of each kind it sent.
+
+    Raises:
+        InstallationError: it did not send all of them.
+    """
+    with commands_events.start_emitter(installation, arguments, stdout=subprocess.PIPE) as emitter:
+        try:
+            summary, _ = emitter.communicate()
+        except (KeyboardInterrupt, SystemExit):
+            commands_events.end_emitter(emitter)
+            raise
+    if emitter.returncode not in {0, 1}:
+        raise InstallationError(f"the emitter failed with exit code {emitter.returncode}; its lines above say why")
+    sent: dict[str, int] = json.loads(summary)["sent"]
+    return sent
 
 
 def _stream(

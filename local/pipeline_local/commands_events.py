@@ -3,7 +3,6 @@
 import json
 import subprocess
 import sys
-from typing import Any
 
 import click
 from pipeline_contracts.names import KINDS, Kind
@@ -12,12 +11,29 @@ from pipeline_local import processes, topic_records
 from pipeline_local.installation import Installation, InstallationError
 from pipeline_local.options import format_option, must_run
 
+STOP_DEADLINE_S = 20.0
+"""More than the emitter gives its requests in flight (15 s)."""
+NOT_FINISHED = 3
 
-def run_emitter(installation: Installation, arguments: list[str], **options: Any) -> subprocess.CompletedProcess[str]:
-    """Run the emitter as a child with this installation's gateway, key and ledger; blocks until it ends."""
+
+def start_emitter(installation: Installation, arguments: list[str], stdout: int | None = None) -> subprocess.Popen[str]:
+    """Start the emitter as a child with this installation's gateway, key and ledger; ``stdout`` as ``Popen`` has it.
+
+    Whoever waits for it calls ``end_emitter`` when something ends the waiting.
+    """
     installation.layout.ledger.parent.mkdir(parents=True, exist_ok=True)
     command = processes.command(installation.layout, installation.service("emitter"))
-    return subprocess.run([*command.argv, *arguments], env=command.env, check=False, text=True, **options)
+    return subprocess.Popen([*command.argv, *arguments], env=command.env, text=True, stdout=stdout)
+
+
+def end_emitter(emitter: subprocess.Popen[str]) -> None:
+    """Ask the emitter to end in order and block until it has; it is killed after 20 s."""
+    emitter.terminate()
+    try:
+        emitter.wait(STOP_DEADLINE_S)
+    except subprocess.TimeoutExpired:
+        emitter.kill()
+        emitter.wait()
 
 
 @click.command(
@@ -30,7 +46,13 @@ def send(installation: Installation, arguments: tuple[str, ...]) -> None:
     """Post events through the gateway: the emitter, with this installation's address, key and ledger."""
     if "--help" not in arguments and "-h" not in arguments:
         must_run(installation)
-    sys.exit(run_emitter(installation, list(arguments)).returncode)
+    emitter = start_emitter(installation, list(arguments))
+    try:
+        emitter.wait()
+    except (KeyboardInterrupt, SystemExit):
+        end_emitter(emitter)
+    # Below zero: a signal ended it before it could say anything.
+    sys.exit(emitter.returncode if emitter.returncode >= 0 else NOT_FINISHED)
 
 
 @click.command()
