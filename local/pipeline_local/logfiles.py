@@ -13,17 +13,25 @@ def rotate(file: Path, max_bytes: int = MAX_BYTES) -> None:
 
     The child keeps its open file and appends, so the copy is truncated in place; a line written in between
     may be lost.
+
+    Raises:
+        OSError: it could not be copied or moved, as on a full disk; the log and the older ones hold what they held.
     """
     try:
         if file.stat().st_size <= max_bytes:
             return
     except FileNotFoundError:
         return
-    for number in range(KEPT - 1, 0, -1):
-        older = file.with_name(f"{file.name}.{number}")
-        if older.exists():
-            older.replace(file.with_name(f"{file.name}.{number + 1}"))
-    shutil.copyfile(file, file.with_name(f"{file.name}.1"))
+    draft = file.with_name(f"{file.name}.draft")
+    try:
+        shutil.copyfile(file, draft)
+        for number in range(KEPT - 1, 0, -1):
+            older = file.with_name(f"{file.name}.{number}")
+            if older.exists():
+                older.replace(file.with_name(f"{file.name}.{number + 1}"))
+        draft.replace(file.with_name(f"{file.name}.1"))
+    finally:
+        draft.unlink(missing_ok=True)
     with file.open("r+b") as stream:
         stream.truncate(0)
 

@@ -3,7 +3,7 @@
 ``python -m pipeline_local.supervisor`` is what ``pipeline up`` leaves behind. It holds the installation's lock,
 writes ``status.json`` at every change, and ends on SIGTERM or SIGINT. A child that dies is started again after a
 growing wait; one that dies more than ``MAX_RESTARTS`` times within ``RESTART_WINDOW_S`` ends everything, with its
-last lines as the reason.
+last lines as the reason. So does an error of the supervisor's own: no child runs on unwatched.
 """
 
 import fcntl
@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
 
+import psutil
 from service_kit.logs import configure_logging
 from service_kit.shutdown import Shutdown
 
@@ -36,6 +37,8 @@ START_DEADLINE_S = 180.0
 STOP_DEADLINE_S = 25.0
 POLL_S = 0.2
 PROBE_EVERY_S = 2.0
+ROTATE_AGAIN_S = 60.0
+"""After a log could not be rotated."""
 
 logger = logging.getLogger(__name__)
 
@@ -90,32 +93,40 @@ class Supervisor:
         self._limits = limits
         self._status = Status(ProcessId.of(os.getpid()))
         self._children: dict[str, _Child] = {}
+        self._next_rotation = 0.0
         for service in topology.long_running:
             status = ServiceStatus(port=service.port)
             self._status.services[service.name] = status
             self._children[service.name] = _Child(service, status, probe(service))
 
     def run(self) -> int:
-        """Run until asked to stop (returns 0) or a service cannot be kept running (returns 1)."""
-        self._layout.logs.mkdir(parents=True, exist_ok=True)
-        self._write()
+        """Run until asked to stop (returns 0) or something cannot be kept running (returns 1)."""
         try:
-            while not self._shutdown.requested:
-                for child in self._children.values():
-                    self._look_after(child)
-                rotate(self._layout.logs / "supervisor.log")
-                self._write_if_all_ready()
-                self._shutdown.wait(POLL_S)
+            self._keep_running()
         except GaveUpError as error:
             self._status.reason = str(error)
-        self._stop_all()
+        except Exception as error:
+            logger.exception("supervisor failed")
+            self._status.reason = f"the supervisor failed: {error!r}; see `pipeline logs supervisor`"
+        finally:
+            self._stop_all()
         self._status.state = "failed" if self._status.reason else "stopped"
-        self._write()
+        self._try_to_write()
         return 1 if self._status.reason else 0
+
+    def _keep_running(self) -> None:
+        self._layout.logs.mkdir(parents=True, exist_ok=True)
+        self._write()
+        while not self._shutdown.requested:
+            for child in self._children.values():
+                self._look_after(child)
+            self._rotate(self._layout.logs / "supervisor.log")
+            self._write_if_all_ready()
+            self._shutdown.wait(POLL_S)
 
     def _look_after(self, child: _Child) -> None:
         now = time.monotonic()
-        rotate(self._log_file(child))
+        self._rotate(self._log_file(child))
         if child.process is None:
             waiting = [name for name in child.service.waits_for if self._children[name].status.state != "ready"]
             never_started = child.status.state == "waiting"
@@ -176,7 +187,7 @@ class Supervisor:
 
     def _stop_all(self) -> None:
         self._status.state = "stopping"
-        self._write()
+        self._try_to_write()
         running = [child for child in reversed(self._children.values()) if child.process is not None]
         # Who reads goes before who serves: in the reverse order of starting, each level awaited.
         while running:
@@ -188,13 +199,31 @@ class Supervisor:
             deadline = asked + self._limits.stop
             for child in leaves:
                 _wait(child.process, deadline)
-                descendants.kill(self._owner(child))
-                child.status.state = "stopped"
-                child.status.process = None
-                self._write()
-                seconds = round(time.monotonic() - asked, 2)
-                logger.info("service stopped", extra={"stopped": child.service.name, "seconds": seconds})
+                self._end(child, asked)
             running = [child for child in running if child not in leaves]
+
+    def _end(self, child: _Child, asked: float) -> None:
+        name = child.service.name
+        try:
+            descendants.kill(self._owner(child))
+        except (OSError, psutil.Error):
+            child.status.state = "failed"
+            logger.exception("service cannot be stopped", extra={"stopped": name})
+        else:
+            child.status.state = "stopped"
+            child.status.process = None
+            logger.info("service stopped", extra={"stopped": name, "seconds": round(time.monotonic() - asked, 2)})
+        self._try_to_write()
+
+    def _rotate(self, file: Path) -> None:
+        now = time.monotonic()
+        if now < self._next_rotation:
+            return
+        try:
+            rotate(file)
+        except OSError as error:
+            self._next_rotation = now + ROTATE_AGAIN_S
+            logger.warning("log is not rotated", extra={"file": file.name, "error": str(error)})
 
     def _write_if_all_ready(self) -> None:
         if self._status.state == "starting" and all(child.status.state == "ready" for child in self._children.values()):
@@ -203,6 +232,13 @@ class Supervisor:
 
     def _write(self) -> None:
         self._status.write(self._layout.status_file)
+
+    def _try_to_write(self) -> None:
+        """On the way out: a full disk keeps nothing from being stopped."""
+        try:
+            self._write()
+        except OSError:
+            logger.exception("status is not written")
 
     def _owner(self, child: _Child) -> str:
         return f"{self._layout.home}/{child.service.name}:"

@@ -1,5 +1,6 @@
 from pathlib import Path
 
+import pytest
 from pipeline_local.logfiles import rotate, tail
 
 
@@ -22,6 +23,17 @@ def test_a_large_log_is_moved_and_its_writer_goes_on(tmp_path: Path) -> None:
     assert (tmp_path / "a.log.1").read_text() == "third\n"
     assert (tmp_path / "a.log.2").read_text() == "second\n"
     assert len(list(tmp_path.iterdir())) == 3
+
+
+def test_a_log_that_cannot_be_copied_costs_no_older_one(tmp_path: Path) -> None:
+    file = tmp_path / "a.log"
+    for name, text in {"a.log": "newest\n", "a.log.1": "newer\n", "a.log.2": "old\n"}.items():
+        (tmp_path / name).write_text(text)
+    (tmp_path / "a.log.draft").mkdir()
+    with pytest.raises(OSError, match="draft"):
+        rotate(file, max_bytes=3)
+    assert (file.read_text(), (tmp_path / "a.log.1").read_text()) == ("newest\n", "newer\n")
+    assert (tmp_path / "a.log.2").read_text() == "old\n"
 
 
 def test_tail(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
+import pytest
 from pipeline_local import descendants
 from pipeline_local.command import Command
 from pipeline_local.layout import Layout
@@ -25,6 +26,7 @@ STUBBORN = (
     "import signal, subprocess, sys, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); "
     "subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)'], start_new_session=True); time.sleep(60)"
 )
+CHATTY = "import time; print('x' * 11_000_000, flush=True); time.sleep(60)"
 QUICK = Limits(max_restarts=2, first_wait=0.05, start=5, stop=0.3)
 
 
@@ -43,15 +45,21 @@ class Running:
             self.layout,
             self.shutdown,
             command=lambda _, service: Command([sys.executable, "-c", programs[service.name]], dict(os.environ)),
-            probe=lambda service: lambda: self.ready[service.name],
+            probe=lambda service: lambda: self._is_ready(service.name),
             limits=limits,
         )
+        self.probe_error: Exception | None = None
         self.code: int | None = None
         self.thread = threading.Thread(target=self._run)
         self.thread.start()
 
     def _run(self) -> None:
         self.code = self._supervisor.run()
+
+    def _is_ready(self, name: str) -> bool:
+        if self.probe_error is not None:
+            raise self.probe_error
+        return self.ready[name]
 
     @property
     def status(self) -> Status:
@@ -141,3 +149,53 @@ def test_what_a_killed_service_leaves_behind_is_ended_before_it_starts_again(tmp
         until(lambda: stack.status.services["localstack"].restarts == 1)
         until(lambda: len(descendants.of(f"{tmp_path}/localstack:")) == 2)
         assert not old & {process.pid for process in descendants.of(f"{tmp_path}/localstack:")}
+
+
+def test_an_error_of_the_supervisors_own_ends_everything_and_is_the_reason(tmp_path: Path) -> None:
+    with running(tmp_path, {"kafka": SLEEP, "proxy": SLEEP}) as stack:
+        until(lambda: stack.status.state == "ready")
+        stack.probe_error = OSError(28, "No space left on device")
+        stack.thread.join(10)
+        assert stack.code == 1
+        assert stack.status.state == "failed"
+        assert "No space left on device" in (stack.status.reason or "")
+
+
+def test_everything_ends_where_the_status_cannot_be_written(tmp_path: Path) -> None:
+    with running(tmp_path, {"kafka": SLEEP, "proxy": SLEEP}) as stack:
+        until(lambda: stack.status.state == "ready")
+        stack.layout.status_file.unlink()
+        (stack.layout.status_file / "in the way").mkdir(parents=True)
+        stack.shutdown.request()
+        stack.thread.join(10)
+    assert stack.code == 0
+
+
+def test_a_process_that_cannot_be_ended_spares_no_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    kill = descendants.kill
+
+    def only_others(owner: str) -> int:
+        if owner.endswith("/proxy:"):
+            raise TimeoutError("these processes do not end: [7]")
+        return kill(owner)
+
+    monkeypatch.setattr(descendants, "kill", only_others)
+    with running(tmp_path, {"kafka": SLEEP, "proxy": SLEEP}, proxy=("kafka",)) as stack:
+        until(lambda: stack.status.state == "ready")
+    assert {name: service.state for name, service in stack.status.services.items()} == {
+        "kafka": "stopped",
+        "proxy": "failed",
+    }
+
+
+def test_a_log_that_cannot_be_rotated_is_no_reason_to_end(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    logs = tmp_path / "logs"
+    (logs / "proxy.log.2" / "in the way").mkdir(parents=True)
+    (logs / "proxy.log.1").write_text("older\n")
+    with running(tmp_path, {"proxy": CHATTY}) as stack:
+        until(lambda: "log is not rotated" in caplog.messages)
+        until(lambda: stack.status.state == "ready")
+        time.sleep(1)
+        assert stack.status.state == "ready"
+    assert caplog.messages.count("log is not rotated") == 1
+    assert (logs / "proxy.log.1").read_text() == "older\n"
