@@ -299,6 +299,20 @@ def test_data_is_deleted_only_when_asked_and_ours(bench: Bench) -> None:
     assert bench.id not in json.dumps([bucket["Name"] for bucket in bench.clients.s3.list_buckets()["Buckets"]])
 
 
+def test_data_that_an_earlier_run_left_is_found_without_its_stack(bench: Bench) -> None:
+    bench.apply("--stack", "data")
+    assert bench.run("destroy", "--yes", bench.id).exit_code == 0
+    listed = bench.run("destroy", "--yes", bench.id)
+    assert f"{bench.id}-data: retained AWS::S3::Bucket {bench.id}-raw (paid by size)" in listed.output
+    gone = bench.run("destroy", "--yes", bench.id, "--delete-data")
+    assert gone.exit_code == 0, gone.output
+    assert f"bucket {bench.id}-raw: deleted with 0 versions of objects" in gone.output
+    assert bench.id not in json.dumps([bucket["Name"] for bucket in bench.clients.s3.list_buckets()["Buckets"]])
+    again = bench.run("destroy", "--yes", bench.id, "--delete-data")
+    assert again.exit_code == 0
+    assert again.output.startswith(f"looked for Bucket {bench.id}-raw, Bucket {bench.id}-raw-access-logs, ")
+
+
 def test_a_bucket_of_somebody_else_is_left_alone(bench: Bench) -> None:
     bench.clients.s3.create_bucket(Bucket=f"{bench.id}-raw")
     failed = bench.run("apply", *IMAGES)

@@ -9,9 +9,10 @@ from pydantic import SecretStr
 
 from aws_deploy.apply import apply_stacks, read_outputs
 from aws_deploy.connection import airflow_connection, store_connection
-from aws_deploy.destroy import delete_retained, destroy_stacks
+from aws_deploy.destroy import Retained, delete_leftovers, destroy_stacks
 from aws_deploy.doctor import examine
 from aws_deploy.explain import readable_errors
+from aws_deploy.leftovers import find, places
 from aws_deploy.mirror.__main__ import main as run_mirror
 from aws_deploy.options import Target, form_option, stacks_option, target_options, wanted_options
 from aws_deploy.plan import plan_stacks
@@ -112,12 +113,22 @@ def destroy(
         project = target.names.pipeline_id
         if (confirmed or click.prompt(f"Type the pipeline id to destroy it ({project})")) != project:
             raise click.ClickException("That is not its id; nothing was deleted")
-        retained = destroy_stacks(target.deployer(Printer(out)), target.names, stacks or ALL, unprotect=unprotect)
-        for item in retained:
+        kinds = stacks or ALL
+        retained = destroy_stacks(target.deployer(Printer(out)), target.names, kinds, unprotect=unprotect)
+        # What an earlier run has left is known to no stack any more.
+        looked = places(target.names, kinds, target.clients.target)
+        left = find(target.clients, looked)
+        ours = [
+            Retained(stack_name(target.names, item.place.stack), item.place.kind, item.physical_id)
+            for item in left
+            if item.ours(project)
+        ]
+        for item in dict.fromkeys([*retained, *ours]):
             out.print(f"{item.stack}: retained {item.kind} {item.physical_id} ({item.note})")
         if delete_data:
-            for line in delete_retained(target.clients, retained, project):
+            for line in delete_leftovers(target.clients, left, project):
                 out.print(line)
+        out.print(f"looked for {', '.join(map(str, looked))}")
 
 
 @main.command()

@@ -11,6 +11,7 @@ from pipeline_contracts.names import Names
 from aws_deploy.calls import StackCalls
 from aws_deploy.clients import Clients
 from aws_deploy.errors import ForeignResourceError, ProtectedStackError, SettingError
+from aws_deploy.leftovers import Leftover
 from aws_deploy.render import template_path
 from aws_deploy.stacks import ALL, NEEDS, StackKind, stack_name
 
@@ -86,37 +87,31 @@ def _retained(calls: StackCalls, kind: StackKind, name: str) -> Iterator[Retaine
                 yield Retained(name, resource["ResourceType"], resource["PhysicalResourceId"])
 
 
-def delete_retained(clients: Clients, retained: Collection[Retained], project: str) -> Iterator[str]:
-    """Delete what ``destroy`` left, with all data in it: buckets, streams, brokers, the secret; one line each.
+def delete_leftovers(clients: Clients, leftovers: Collection[Leftover], project: str) -> Iterator[str]:
+    """Delete them with all data in them, as far as they are ours: buckets, streams, brokers, the secret; a line each.
 
     Key, images and ledger stay: they cost little, and without the key nothing old can be read.
 
     Raises:
-        ForeignResourceError: one lacks our tag; it was not touched, those before it are gone.
+        ForeignResourceError: some of this account lack our tag; they were not touched, all others are gone.
     """
-    for item in retained:
-        match item.kind:
+    for item in leftovers:
+        name = item.place.name
+        match item.place.kind if item.ours(project) else None:
             case "AWS::S3::Bucket":
-                tags = clients.s3.get_bucket_tagging(Bucket=item.physical_id)["TagSet"]
-                _check_tag(item, {tag["Key"]: tag["Value"] for tag in tags}, project)
-                yield f"bucket {item.physical_id}: deleted with {_empty(clients, item.physical_id)} versions of objects"
+                yield f"bucket {name}: deleted with {_empty(clients, name)} versions of objects"
             case "AWS::Kinesis::Stream":
-                found = clients.kinesis.list_tags_for_stream(StreamName=item.physical_id)["Tags"]
-                _check_tag(item, {tag["Key"]: tag["Value"] for tag in found}, project)
-                clients.kinesis.delete_stream(StreamName=item.physical_id, EnforceConsumerDeletion=True)
-                yield f"stream {item.physical_id}: deleted"
+                clients.kinesis.delete_stream(StreamName=name, EnforceConsumerDeletion=True)
+                yield f"stream {name}: deleted"
             case "AWS::MSK::Cluster":
-                kafka = clients.other("kafka")
-                info = kafka.describe_cluster(ClusterArn=item.physical_id)["ClusterInfo"]
-                _check_tag(item, info.get("Tags", {}), project)
-                kafka.delete_cluster(ClusterArn=item.physical_id)
-                yield f"brokers {item.physical_id}: being deleted"
+                clients.other("kafka").delete_cluster(ClusterArn=item.physical_id)
+                yield f"brokers {name}: being deleted"
             case "AWS::SecretsManager::Secret":
-                secrets = clients.other("secretsmanager")
-                given = secrets.describe_secret(SecretId=item.physical_id).get("Tags", [])
-                _check_tag(item, {tag["Key"]: tag["Value"] for tag in given}, project)
-                secrets.delete_secret(SecretId=item.physical_id, ForceDeleteWithoutRecovery=True)
-                yield f"secret {item.physical_id}: deleted"
+                clients.other("secretsmanager").delete_secret(SecretId=name, ForceDeleteWithoutRecovery=True)
+                yield f"secret {name}: deleted"
+    untagged = [str(item.place) for item in leftovers if item.tags is not None and not item.ours(project)]
+    if untagged:
+        raise ForeignResourceError(f"Without our tag project={project}, and so not touched: {', '.join(untagged)}")
 
 
 def _empty(clients: Clients, bucket: str) -> int:
@@ -133,8 +128,3 @@ def _empty(clients: Clients, bucket: str) -> int:
         count += len(keys)
     clients.s3.delete_bucket(Bucket=bucket)
     return count
-
-
-def _check_tag(item: Retained, tags: Mapping[str, str], project: str) -> None:
-    if tags.get("project") != project:
-        raise ForeignResourceError(f"{item.kind} {item.physical_id} has no tag project={project}; it was not touched")

@@ -5,7 +5,7 @@ import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 from botocore.exceptions import ClientError
 from pydantic import SecretStr
@@ -13,14 +13,21 @@ from pydantic import SecretStr
 from aws_deploy.checkout import Checkout, Registry
 from aws_deploy.clients import Clients
 from aws_deploy.errors import ForeignResourceError, MissingImageError, SettingError
+from aws_deploy.leftovers import BROKERS, SECRET, Leftover, look, places, unless_gone
 from aws_deploy.wanted import Outputs, StackKind, Wanted
 
-_GONE = {"404", "NoSuchBucket", "NotFound", "NoSuchTagSet", "ResourceNotFoundException", "RepositoryNotFoundException"}
 _DIGEST = "sha256"
 _STARTUP_SCRIPT = """#!/bin/sh
 export PIPELINE_ID={}
 """
 """What MWAA's processes run before Airflow: the DAG's names follow from it."""
+# CloudFormation finds these two by ARN only, not by their name.
+_CANNOT_BE_TAKEN_OVER = {
+    BROKERS: "Once all is in S3, delete it with `aws kafka delete-cluster --cluster-arn {0.physical_id}` and apply "
+    "again",
+    SECRET: "Delete it with `aws secretsmanager delete-secret --force-delete-without-recovery --secret-id "
+    "{0.place.name}`, apply again, and store the connection again",
+}
 _IMAGE_OF: Mapping[StackKind, str] = {"proxy": "proxy", "emitter": "emitter", "popularity": "stream-reader"}
 
 
@@ -99,25 +106,14 @@ class Account:
             ForeignResourceError: see the base.
             SettingError: it is ours, and CloudFormation cannot take it over; says how to delete it.
         """
-        project = wanted.names.pipeline_id
-        if kind == "data":
-            buckets = [wanted.names.bucket, f"{wanted.names.bucket}-access-logs"]
-            buckets += [f"{project}-lake", f"{project}-artifacts"]
-            ours = [self._our_bucket(name, project) for name in buckets]  # all are looked at
-            return any(ours)
-        if kind == "streams":
-            ours = [self._our_stream(name, project) for name in wanted.names.streams]
-            return any(ours)
-        # LocalStack, where it stands in for AWS, has none of these services' calls.
-        if self.clients.target == "aws":
-            if kind == "images":
-                ours = [self._our_repository(f"{project}/{name}", project) for name in _IMAGE_OF.values()]
-                return any(ours)
-            if kind == "kafka":
-                self._refuse_old_brokers(project)
-            if kind == "mwaa":
-                self._refuse_old_secret(f"{project}/airflow/connections/databricks_default", project)
-        return False
+        found = False
+        for place in places(wanted.names, [kind], self.clients.target):
+            if there := look(self.clients, place):
+                _check_ours(there, wanted.names.pipeline_id)
+                if advice := _CANNOT_BE_TAKEN_OVER.get(place.kind):
+                    raise SettingError(f"{place} of an earlier deployment is still there. {advice.format(there)}")
+                found = True
+        return found
 
     def after(self, kind: StackKind, outputs: Outputs) -> Outputs:
         """Brokers' addresses: no CloudFormation attribute holds them."""
@@ -203,7 +199,7 @@ class Account:
         try:
             found = self.clients.s3.head_object(Bucket=f"{wanted.names.pipeline_id}-artifacts", Key=key)
         except ClientError as error:
-            _unless_gone(error)
+            unless_gone(error)
             return None
         return found["VersionId"] if digest in {None, found["Metadata"].get(_DIGEST)} else None
 
@@ -230,75 +226,17 @@ class Account:
         try:
             self.clients.s3.head_object(Bucket=bucket, Key=key)
         except ClientError as error:
-            return _unless_gone(error)
+            return unless_gone(error)
         return True
 
-    def _our_bucket(self, name: str, project: str) -> bool:
-        try:
-            self.clients.s3.head_bucket(Bucket=name)
-        except ClientError as error:
-            if error.response["Error"]["Code"] in {"403", "AccessDenied", "301"}:
-                raise ForeignResourceError(
-                    f"Bucket {name} belongs to somebody else (bucket names are global). Choose another PIPELINE_ID"
-                ) from error
-            return _unless_gone(error)
-        try:
-            tags = self.clients.s3.get_bucket_tagging(Bucket=name)["TagSet"]
-        except ClientError as error:
-            _unless_gone(error)
-            tags = []
-        return _ours(f"Bucket {name}", {tag["Key"]: tag["Value"] for tag in tags}, project)
 
-    def _our_stream(self, name: str, project: str) -> bool:
-        try:
-            tags: Any = self.clients.kinesis.list_tags_for_stream(StreamName=name)["Tags"]
-        except ClientError as error:
-            return _unless_gone(error)
-        return _ours(f"Stream {name}", {tag["Key"]: tag["Value"] for tag in tags}, project)
-
-    def _our_repository(self, name: str, project: str) -> bool:
-        ecr = self.clients.other("ecr")
-        try:
-            arn = ecr.describe_repositories(repositoryNames=[name])["repositories"][0]["repositoryArn"]
-        except ClientError as error:
-            return _unless_gone(error)
-        tags = ecr.list_tags_for_resource(resourceArn=arn)["tags"]
-        return _ours(f"Repository {name}", {tag["Key"]: tag["Value"] for tag in tags}, project)
-
-    def _refuse_old_brokers(self, name: str) -> None:
-        """Brokers are found by ARN only, so that CloudFormation cannot take them over by their name."""
-        for cluster in self.clients.other("kafka").list_clusters(ClusterNameFilter=name)["ClusterInfoList"]:
-            if cluster["ClusterName"] == name and cluster.get("State") != "DELETING":
-                _ours(f"MSK cluster {name}", cluster.get("Tags", {}), name)
-                raise SettingError(
-                    f"MSK cluster {name} of an earlier deployment is still there. Once all is in S3, delete it with "
-                    f"`aws kafka delete-cluster --cluster-arn {cluster['ClusterArn']}` and apply again"
-                )
-
-    def _refuse_old_secret(self, name: str, project: str) -> None:
-        try:
-            found = self.clients.other("secretsmanager").describe_secret(SecretId=name)
-        except ClientError as error:
-            _unless_gone(error)
-            return
-        _ours(f"Secret {name}", {tag["Key"]: tag["Value"] for tag in found.get("Tags", [])}, project)
-        raise SettingError(
-            f"Secret {name} of an earlier deployment is still there. Delete it with `aws secretsmanager delete-secret "
-            f"--force-delete-without-recovery --secret-id {name}`, apply again, and store the connection again"
-        )
-
-
-def _ours(what: str, tags: Mapping[str, str], project: str) -> bool:
-    if tags.get("project") != project:
+def _check_ours(there: Leftover, project: str) -> None:
+    if there.tags is None:
         raise ForeignResourceError(
-            f"{what} exists and has no tag project={project}: it is not this pipeline's. Choose another "
+            f"{there.place} belongs to somebody else (bucket names are global). Choose another PIPELINE_ID"
+        )
+    if not there.ours(project):
+        raise ForeignResourceError(
+            f"{there.place} exists and has no tag project={project}: it is not this pipeline's. Choose another "
             "PIPELINE_ID, or tag it if it is yours: it is taken over then"
         )
-    return True
-
-
-def _unless_gone(error: ClientError) -> bool:
-    """False where the error says that something is not there; any other error goes on."""
-    if error.response.get("Error", {}).get("Code") in _GONE:
-        return False
-    raise error

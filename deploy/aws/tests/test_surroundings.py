@@ -142,9 +142,9 @@ def test_a_secret_that_is_still_there_is_named_with_the_way_to_delete_it(aws: St
     secrets = aws.stub("secretsmanager")
     secrets.add_client_error("describe_secret", "ResourceNotFoundException")
     assert not Account(aws.clients).has_leftovers("mwaa", WANTED)
-    secrets.add_response("describe_secret", {"Tags": OURS["TagSet"]})
+    secrets.add_response("describe_secret", {"ARN": "arn-of-the-secret-of-airflow", "Tags": OURS["TagSet"]})
     with pytest.raises(SettingError, match="delete-secret --force-delete-without-recovery"):
         Account(aws.clients).has_leftovers("mwaa", WANTED)
-    secrets.add_response("describe_secret", {})
+    secrets.add_response("describe_secret", {"ARN": "arn-of-the-secret-of-airflow"})
     with pytest.raises(ForeignResourceError):
         Account(aws.clients).has_leftovers("mwaa", WANTED)
