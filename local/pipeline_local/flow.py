@@ -1,12 +1,14 @@
 """Waits until what was sent has arrived: in objects, in the stream tables, in the popularity of profiles."""
 
 import time
+from collections import defaultdict
+from collections.abc import Iterable
 
 from pipeline_contracts.names import Names
 from service_kit.clock import Clock, SystemClock
 
 from pipeline_local.audit.ledger import read_ledger
-from pipeline_local.audit.stages import KafkaStage, ObjectStage, StageUnreachableError
+from pipeline_local.audit.stages import CoveredRange, KafkaStage, LogPartition, ObjectStage, StageUnreachableError
 from pipeline_local.audit.stream_fates import not_stored
 from pipeline_local.audit.stream_stage import KinesisStage
 from pipeline_local.installation import Installation, InstallationError
@@ -44,7 +46,7 @@ def kinesis_stage(installation: Installation) -> KinesisStage:
 
 
 def await_archived(installation: Installation, deadline_s: float) -> None:
-    """Block until objects cover every record that the topics hold now.
+    """Block until objects cover every record that the topics hold now. What expired in Kafka before is not waited for.
 
     A stage that does not answer for a moment is asked again: the runner may be restarting it.
 
@@ -62,17 +64,31 @@ def await_archived(installation: Installation, deadline_s: float) -> None:
         except StageUnreachableError as error:
             trouble = f"; {error}"
         else:
-            total = sum(log.high for log in logs)
-            ids = {log.log_id for log in logs}
-            done = sum(one.next - one.first for one in covered if one.log_id in ids)
-            if done >= total:
+            left = offsets_left(logs, covered)
+            if left == 0:
                 return
-            trouble = f"; objects cover {done} of {total} offsets"
+            total = sum(log.high - log.low for log in logs)
+            trouble = f"; objects cover {total - left} of {total} offsets"
         time.sleep(POLL_S)
     raise InstallationError(
         f"records were not archived within {deadline_s:.0f} s{trouble}; "
         "see `pipeline status` and `pipeline logs s3-sink`"
     )
+
+
+def offsets_left(logs: Iterable[LogPartition], covered: Iterable[CoveredRange]) -> int:
+    """How many of the offsets that the logs hold, from low to high watermark, no object covers."""
+    ranges = defaultdict(list)
+    for one in covered:
+        ranges[one.log_id, one.partition].append((one.first, one.next))
+    left = 0
+    for log in logs:
+        position = log.low
+        for first, after in sorted(ranges[log.log_id, log.partition]):
+            left += max(0, min(first, log.high) - position)
+            position = max(position, after)
+        left += max(0, log.high - position)
+    return left
 
 
 def await_streamed(installation: Installation, deadline_s: float, clock: Clock | None = None) -> None:

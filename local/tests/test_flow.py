@@ -4,7 +4,8 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 from deltalake import write_deltalake
-from pipeline_local.flow import await_streamed
+from pipeline_local.audit.stages import CoveredRange, LogPartition
+from pipeline_local.flow import await_streamed, offsets_left
 from pipeline_local.installation import Installation, InstallationError
 from pipeline_local.layout import Layout
 from service_kit.clock import ManualClock
@@ -51,3 +52,36 @@ def test_posts_must_be_counted_for_their_profiles(installation: Installation) ->
         await_streamed(installation, 7, ManualClock())
     profiles(installation, A=1, B=1)
     await_streamed(installation, 7, ManualClock())
+
+
+def log(low: int, high: int, partition: int = 0) -> LogPartition:
+    return LogPartition("pinterest.pin", "L", partition, low, high)
+
+
+def covers(first: int, after: int, partition: int = 0, log_id: str = "L") -> CoveredRange:
+    return CoveredRange("pinterest.pin", log_id, partition, first, after, after - first, "key", "etag")
+
+
+def test_offsets_that_no_object_covers_are_left() -> None:
+    assert offsets_left([log(0, 10)], []) == 10
+    assert offsets_left([log(0, 10)], [covers(0, 4), covers(6, 9)]) == 3
+    assert offsets_left([log(0, 10)], [covers(6, 10), covers(0, 6)]) == 0
+
+
+def test_what_expired_before_it_was_archived_is_not_waited_for() -> None:
+    assert offsets_left([log(5, 10)], [covers(0, 3), covers(5, 10)]) == 0
+    assert offsets_left([log(5, 10)], [covers(0, 3), covers(3, 7)]) == 3
+
+
+def test_a_partition_is_covered_by_its_own_objects_alone() -> None:
+    logs = [log(0, 10), log(0, 10, partition=1)]
+    assert offsets_left(logs, [covers(0, 20)]) == 10
+    assert offsets_left(logs, [covers(0, 10), covers(0, 10, partition=1, log_id="older")]) == 10
+
+
+def test_an_offset_that_two_objects_cover_counts_once() -> None:
+    assert offsets_left([log(0, 10)], [covers(0, 6), covers(2, 6)]) == 4
+
+
+def test_objects_may_be_ahead_of_the_watermark() -> None:
+    assert offsets_left([log(0, 10)], [covers(0, 10), covers(10, 15)]) == 0
