@@ -79,13 +79,14 @@ def demo(
 ) -> None:
     """Start everything on an empty state, send posts down both paths, show answers and account for all, stop.
 
-    It has a state folder of its own, which it empties first; what `pipeline up` keeps is not touched. The report
-    holds the same as the screen: events sent, audit, answers, stream (tables, popular profiles, latencies), seconds
-    of each stage.
+    It has a state folder of its own, `demo` beside the other, which it empties first; what `pipeline up` keeps is not
+    touched. The report holds the same as the screen: events sent, audit, answers, stream (tables, popular profiles,
+    latencies), seconds of each stage.
     """
     if installation.runs:
         raise InstallationError("the pipeline is running; `pipeline down` first (its state stays), then the demo")
     own = Installation(replace(installation.layout, home=installation.layout.home.parent / "demo"))
+    empty(own)
     os.environ["PIPELINE_HOME"] = str(own.layout.home)
     os.environ.setdefault("ANALYSER_SHORT_LIVED", "true")
     # With a rate, latencies are what somebody wants to see: those of a reader that is warm.
@@ -94,8 +95,6 @@ def demo(
     if source is not None:
         # Not as an argument, which every user of this machine could read.
         os.environ[SOURCE] = source
-    if own.layout.home.exists():
-        own.reset()
     watch = Stopwatch()
     started = time.monotonic()
     try:
@@ -115,6 +114,24 @@ def demo(
     stages = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in watch.seconds.items())
     click.echo(f"{stages}\nreport: {report}")
     sys.exit(0 if document["audit"]["ok"] else 1)
+
+
+def empty(own: Installation) -> None:
+    """Stop what runs in the demo's folder, delete all that is in it, and mark the folder as a demo's.
+
+    Raises:
+        InstallationError: it holds something and has no such mark.
+    """
+    home = own.layout.home
+    if home.exists():
+        if any(home.iterdir()) and not own.layout.demo_mark.exists():
+            raise InstallationError(
+                f"the demo would empty {home}, which no demo made: set PIPELINE_HOME to a folder elsewhere, "
+                f"or delete it by `PIPELINE_HOME={home} pipeline reset`"
+            )
+        own.reset()
+    home.mkdir(parents=True)
+    own.layout.demo_mark.touch()
 
 
 def _run(installation: Installation, arguments: list[str], watch: Stopwatch) -> dict[str, Any]:

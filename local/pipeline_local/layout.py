@@ -72,6 +72,11 @@ class Layout:
         return self.home / "status.json"
 
     @property
+    def demo_mark(self) -> Path:
+        """An empty file, in the folder of a demo: the next demo may delete all of it."""
+        return self.home / "DEMO"
+
+    @property
     def logs(self) -> Path:
         """One log file per service."""
         return self.home / "logs"
