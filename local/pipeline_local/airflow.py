@@ -40,8 +40,10 @@ def environment(inherited: Mapping[str, str], home: Path) -> dict[str, str]:
     home.mkdir(parents=True, exist_ok=True)
     file = home / "secrets.json"
     if not file.exists():
-        file.touch(mode=0o600)
-        file.write_text(json.dumps({name: secrets.token_urlsafe(48) for name in _SECRETS}), encoding="utf-8")
+        draft = _draft(file)
+        draft.touch(mode=0o600)
+        draft.write_text(json.dumps({name: secrets.token_urlsafe(48) for name in _SECRETS}), encoding="utf-8")
+        draft.replace(file)
     # Airflow's processes give themselves titles; without SPT_NOENV these would stand where the kernel shows a process'
     # environment, and with it the mark by which the runner finds and ends them.
     own = {"AIRFLOW_HOME": str(home), "SPT_NOENV": "1"}
@@ -54,12 +56,19 @@ def prepare_database(venv: Path, home: Path, env: Mapping[str, str]) -> None:
     Raises:
         subprocess.CalledProcessError: Airflow could not change it; its words are on stderr.
     """
-    version, installed = home / "database-version", _installed(venv)
-    if not (home / DATABASE).exists():
-        shutil.copyfile(venv / DATABASE, home / DATABASE)
+    database, version, installed = home / DATABASE, home / "database-version", _installed(venv)
+    if not database.exists():
+        draft = _draft(database)
+        shutil.copyfile(venv / DATABASE, draft)
+        draft.replace(database)
     elif not version.exists() or version.read_text(encoding="utf-8") != installed:
         subprocess.run(command(venv, "db", "migrate"), env=env, check=True)
     version.write_text(installed, encoding="utf-8")
+
+
+def _draft(file: Path) -> Path:
+    """Where a file is written first: a kill in between leaves no half of it under its name."""
+    return file.with_name(f"{file.name}.draft")
 
 
 def _installed(venv: Path) -> str:
