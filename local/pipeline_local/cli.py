@@ -13,6 +13,7 @@ from rich.console import Console
 from pipeline_local import tables
 from pipeline_local.installation import Installation, InstallationError
 from pipeline_local.layout import Layout
+from pipeline_local.options import tell
 from pipeline_local.toolchain import SetupError
 from pipeline_local.topology import TopologyError
 
@@ -90,7 +91,7 @@ def up(installation: Installation) -> None:
         tables.print_status(Console(), installation)
         return
     started = time.monotonic()
-    installation.up(lambda line: click.echo(line, err=True))
+    installation.up(tell)
     click.echo(f"ready after {time.monotonic() - started:.1f} s; `pipeline env` says where, `pipeline down` stops it")
 
 
@@ -98,7 +99,7 @@ def up(installation: Installation) -> None:
 @click.pass_obj
 def down(installation: Installation) -> None:
     """Stop every service in order. State stays; `pipeline up` goes on from it."""
-    click.echo("stopped" if installation.down() else "nothing was running")
+    click.echo("stopped" if installation.down(tell) else "nothing was running")
 
 
 @main.command()
@@ -111,7 +112,7 @@ def reset(installation: Installation, yes: bool) -> None:
         return
     if not yes:
         click.confirm(f"Delete {installation.layout.home}?", abort=True)
-    installation.reset()
+    installation.reset(tell)
     click.echo("deleted")
 
 

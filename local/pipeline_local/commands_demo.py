@@ -22,6 +22,7 @@ from pipeline_local.audit.report import Audit
 from pipeline_local.flow import await_archived, await_streamed
 from pipeline_local.installation import Installation, InstallationError
 from pipeline_local.lake import Lake
+from pipeline_local.options import tell
 from pipeline_local.reader_client import ReaderError
 from pipeline_local.topology import WITHOUT
 
@@ -101,13 +102,13 @@ def demo(
         document = _run(own, emitter_arguments(source, events, seed, rate), watch)
     except BaseException:
         if not keep:
-            own.down()
+            own.down(tell)
         raise
     if keep:
         click.echo(f"still running; to look around: export PIPELINE_HOME={own.layout.home}", err=True)
     else:
         with watch.stage("stop"):
-            own.down()
+            own.down(tell)
     watch.seconds["total"] = round(time.monotonic() - started, 2)
     document["seconds"] = watch.seconds
     report.write_text(json.dumps(document, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
@@ -129,14 +130,14 @@ def empty(own: Installation) -> None:
                 f"the demo would empty {home}, which no demo made: set PIPELINE_HOME to a folder elsewhere, "
                 f"or delete it by `PIPELINE_HOME={home} pipeline reset`"
             )
-        own.reset()
+        own.reset(tell)
     home.mkdir(parents=True)
     own.layout.demo_mark.touch()
 
 
 def _run(installation: Installation, arguments: list[str], watch: Stopwatch) -> dict[str, Any]:
     with watch.stage("start"):
-        installation.up(lambda line: click.echo(line, err=True))
+        installation.up(tell)
     with watch.stage("send"):
         sent = send_all(installation, arguments)
     with watch.stage("archive"):

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -106,29 +107,34 @@ class Installation:
             self._end(supervisor)
             raise
 
-    def down(self) -> bool:
-        """Stop everything and block until no process is left (90 s at most); False when nothing ran.
+    def down(self, progress: Progress) -> bool:
+        """Stop everything and block until no process is left; False when nothing ran.
+
+        A supervisor that does not end within 90 s is killed, with all that it started.
 
         Raises:
-            InstallationError: the supervisor does not end.
+            TimeoutError: a process is still there 10 s after it was killed.
         """
         status = read_status(self.layout.status_file)
         ran = status is not None and status.supervisor.running
         if status is not None and ran:
-            os.kill(status.supervisor.pid, signal.SIGTERM)
+            supervisor = status.supervisor
+            os.kill(supervisor.pid, signal.SIGTERM)
             deadline = time.monotonic() + DOWN_DEADLINE_S
-            while status.supervisor.running:
-                if time.monotonic() > deadline:
-                    raise InstallationError(
-                        f"the supervisor (process {status.supervisor.pid}) did not end within {DOWN_DEADLINE_S:.0f} s; "
-                        f"its log: {self._supervisor_log}"
-                    )
+            while supervisor.running and time.monotonic() < deadline:
                 time.sleep(POLL_S)
+            if supervisor.running:
+                progress(
+                    f"the supervisor (process {supervisor.pid}) did not end within {DOWN_DEADLINE_S:.0f} s and is "
+                    f"killed, with all that it started; its log: {self._supervisor_log}"
+                )
+                with suppress(ProcessLookupError):
+                    os.kill(supervisor.pid, signal.SIGKILL)
         return descendants.kill(f"{self.layout.home}/") > 0 or ran
 
-    def reset(self) -> None:
+    def reset(self, progress: Progress) -> None:
         """Stop everything and delete all state. What was downloaded stays."""
-        self.down()
+        self.down(progress)
         shutil.rmtree(self.layout.home, ignore_errors=False)
 
     def log_tail(self, name: str, lines: int) -> str:

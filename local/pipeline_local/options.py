@@ -17,3 +17,8 @@ def must_run(installation: Installation) -> None:
     """
     if not installation.runs:
         raise InstallationError("nothing is running; start it with `pipeline up`")
+
+
+def tell(line: str) -> None:
+    """Say what goes on, on stderr: stdout is for what was asked."""
+    click.echo(line, err=True)
