@@ -16,8 +16,8 @@ from pipeline_local.topology import LOOPBACK, Service
 
 PROBE_TIMEOUT_S = 5
 
-# Inherited by every child: where programs, and certificates are found on this machine.
-_INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "SSL_CERT_FILE")
+INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "SSL_CERT_FILE")
+"""What every child gets of the shell: where programs and certificates are found on this machine."""
 
 MODULES = {
     "mirror": "aws_deploy.mirror",
@@ -36,7 +36,7 @@ def command(layout: Layout, service: Service) -> Command:
     Raises:
         KeyError: a service that has no command here (``tests/policy`` keeps both lists equal).
     """
-    inherited = {name: os.environ[name] for name in _INHERITED if name in os.environ}
+    inherited = {name: os.environ[name] for name in INHERITED if name in os.environ}
     folder = layout.home / service.name
     folder.mkdir(parents=True, exist_ok=True)
     if service.name == "kafka":

@@ -17,6 +17,8 @@ from ingest_proxy.settings import ProxySettings
 from pipeline_contracts import objects
 from pipeline_local.audit.report import AuditRow
 from pipeline_local.cli import main
+from pipeline_local.commands_data import ANALYSIS
+from pipeline_local.processes import INHERITED
 from pipeline_local.topology import read_topology, read_variables
 from pipeline_transforms.answers import ANSWERS, COUNTS
 from pipeline_transforms.cleaning import REASONS
@@ -185,6 +187,26 @@ def test_fields_of_the_audit() -> None:
     named = {name for row in rows(DOCS / "guarantees.md", "field") for name in re.findall(r"\w+", row["field"])}
     fates = {row["fate"] for row in rows(DOCS / "guarantees.md", "fate")}
     assert named | fates == set(AuditRow.__dataclass_fields__)
+
+
+def test_what_services_get_of_the_shell() -> None:
+    named = re.search(r"of the shell only `([A-Z_ ]+)`", (ROOT / "local" / "README.md").read_text())
+    assert named is not None
+    assert tuple(named[1].split()) == INHERITED
+
+
+def test_the_tasks_of_an_analysis() -> None:
+    told = {row["command"]: row["what it does"] for row in rows(ROOT / "local" / "README.md", "command")}
+    assert told["pipeline analyse"].endswith(f"then {', '.join(ANALYSIS)}")
+
+
+def test_how_long_before_its_answer_the_proxy_gives_up_a_delivery() -> None:
+    told = re.search(r"must end (\d+) s before `PROXY_ANSWER_TIMEOUT_S`", (DOCS / "guarantees.md").read_text())
+    assert told is not None
+    latest_ms = 20_000 - 1000 * int(told[1])
+    assert ProxySettings(answer_timeout_s=20, delivery_timeout_ms=latest_ms)
+    with pytest.raises(ValueError, match="PROXY_DELIVERY_TIMEOUT_MS"):
+        ProxySettings(answer_timeout_s=20, delivery_timeout_ms=latest_ms + 1)
 
 
 def test_decisions_are_numbered_and_have_their_three_parts() -> None:
