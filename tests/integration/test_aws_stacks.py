@@ -212,6 +212,18 @@ def test_a_change_that_failed_is_named_and_the_next_apply_makes_it(bench: Bench)
     assert set(bench.states().values()) == {"CREATE_COMPLETE"}
 
 
+def test_connectors_that_cannot_be_replaced_are_made_anew_with_their_stack(bench: Bench) -> None:
+    stacks = [f"--stack={kind}" for kind in ("data", "network", "kafka", "connect")]
+    bench.apply(*stacks)
+    slower = ["--set", "connect.FlushIntervalMs=120000"]
+    planned = bench.run("plan", "--format", "json", *IMAGES, *slower)
+    assert json.loads(planned.stdout)["made_anew"] == [f"{bench.id}-connect"]
+    told = bench.apply(*stacks, *slower)
+    assert f"{bench.id}-connect: deleted and made anew" in told
+    assert (bench.states()["connect"], bench.states()["kafka"]) == ("CREATE_COMPLETE", "CREATE_COMPLETE")
+    assert f"{bench.id}-connect: no changes" in bench.apply(*stacks, *slower)
+
+
 def test_dag_requirements_and_wheel_lie_in_the_bucket(bench: Bench) -> None:
     stacks = ["--stack", "data", "--stack", "network", "--stack", "mwaa", "--stack", "databricks"]
     told = bench.apply(*stacks)

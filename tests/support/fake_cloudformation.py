@@ -32,7 +32,10 @@ class FakeStack:
 
 
 class FakeCloudFormation:
-    """Fills ``calls`` with what was asked for. ``fail_next`` makes the next execution fail at that resource."""
+    """Fills ``calls`` with what was asked for. ``fail_next`` makes the next execution fail at that resource.
+
+    An update replaces the resources in ``replaced``, and fails where it does: they have fixed names.
+    """
 
     def __init__(self) -> None:
         self.stacks: dict[str, FakeStack] = {}
@@ -40,6 +43,7 @@ class FakeCloudFormation:
         self.fail_next: tuple[str, str] | None = None
         self.stuck = False
         self.unknown: set[str] = set()
+        self.replaced: set[str] = set()
         self._sets: dict[str, dict[str, Any]] = {}
 
     def describe_stacks(self, StackName: str) -> dict[str, Any]:
@@ -85,7 +89,14 @@ class FakeCloudFormation:
             "Status": "FAILED" if same else "CREATE_COMPLETE",
             "StatusReason": "The submitted information didn't contain changes." if same else "",
             "Changes": [
-                {"ResourceChange": {"Action": "Add", "LogicalResourceId": name, "ResourceType": item["Type"]}}
+                {
+                    "ResourceChange": {
+                        "Action": "Add" if ChangeSetType == "CREATE" else "Modify",
+                        "LogicalResourceId": name,
+                        "ResourceType": item["Type"],
+                        "Replacement": str(ChangeSetType == "UPDATE" and name in self.replaced),
+                    }
+                }
                 for name, item in json.loads(TemplateBody)["Resources"].items()
             ],
             "body": TemplateBody,
@@ -108,6 +119,8 @@ class FakeCloudFormation:
         names = json.loads(stack.body)["Resources"]
         for name in names:
             self._event(stack, name, f"{verb}_IN_PROGRESS", "")
+        if verb == "UPDATE" and (twins := self.replaced & set(names)):
+            self.fail_next = self.fail_next or (min(twins), "already exists")
         if self.fail_next is None:
             stack.coming = [f"{verb}_COMPLETE"]
             for name in names:

@@ -6,6 +6,7 @@ resource is looked at afterwards, because a type that it does not know "succeeds
 """
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +19,15 @@ __all__ = ["Change", "Deployer", "Progress", "Watcher"]
 
 _DEAD = {"CREATE_FAILED", "ROLLBACK_COMPLETE", "ROLLBACK_FAILED", "DELETE_FAILED", "UPDATE_FAILED"}
 _HOLD_DATA = ("AWS::S3::Bucket", "AWS::Kinesis::Stream", "AWS::KMS::Key", "AWS::MSK::Cluster", "AWS::MSK::Topic")
+
+
+def must_be_made_anew(changes: Sequence[Change]) -> bool:
+    """Whether CloudFormation cannot make these changes: they replace a connector, or what it cannot change.
+
+    A connector has a fixed name, since its consumer group follows from it, and CloudFormation makes the new one before
+    it deletes the old one. The stack holds no data: what was read is known to Kafka, and the new connector goes on.
+    """
+    return any(change.kind.startswith("AWS::KafkaConnect::") and change.replacement == "True" for change in changes)
 
 
 @dataclass(frozen=True)
@@ -56,23 +66,26 @@ class Deployer(StackCalls):
             self._stop_if_blocked(stack.name, before)
         kind: SetType = "CREATE" if before in {None, "REVIEW_IN_PROGRESS"} else "UPDATE"
         made = self._shown(stack, kind)
-        if made is not None and kind == "UPDATE" and replaceable:
+        if made and kind == "UPDATE" and replaceable:
             self.watcher.rebuilding(stack.name)
             self.delete(stack.name)
-            kind = "CREATE"
-            made = self._shown(stack, kind)
-        if made is not None:
-            self.execute(stack, made, kind)
+            kind, made = "CREATE", self._shown(stack, "CREATE")
+        elif made and kind == "UPDATE" and must_be_made_anew(made[1]):
+            self.watcher.making_anew(stack.name)
+            self.delete(stack.name, tell=True)
+            kind, made = "CREATE", self._shown(stack, "CREATE")
+        if made:
+            self.execute(stack, made[0], kind)
         if replaceable or self.stand_in:
             self._check_resources(stack.name)
         if stack.protected and not replaceable:
             self._protect(stack)
         return self.outputs(stack.name)
 
-    def _shown(self, stack: Stack, kind: SetType) -> str | None:
+    def _shown(self, stack: Stack, kind: SetType) -> tuple[str, list[Change]] | None:
         made = self.change_set(stack, kind)
         self.watcher.changes(stack.name, made[1] if made else [])
-        return made[0] if made else None
+        return made
 
     def _stop_if_blocked(self, name: str, status: str) -> None:
         if status in _DEAD or status == "UPDATE_ROLLBACK_FAILED":

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 from aws_deploy.calls import StackCalls
 from aws_deploy.costs import Idle, idle_costs
+from aws_deploy.deployer import must_be_made_anew
 from aws_deploy.resolve import resolve
 from aws_deploy.stacks import ALL, NEEDS, Outputs, StackKind, Wanted, build, stack_name
 from aws_deploy.surroundings import Surroundings
@@ -30,6 +31,8 @@ class Planned:
     """None where there is no such stack yet."""
     changes: Sequence[Change]
     idle: Sequence[Idle]
+    made_anew: bool = False
+    """The whole stack is deleted and made anew."""
 
 
 def plan_stacks(
@@ -52,15 +55,17 @@ def plan_stacks(
         if kind in kinds:
             stack = build(kind, _known(calls, name, wanted), {**_LATER, **outputs})
             made = resolve(json.loads(stack.body), stack.parameters)
+            anew = False
             if there and not status_in_progress(status) and NEEDS[kind] <= set(outputs):
                 asked = calls.change_set(stack, "UPDATE")
                 changes = asked[1] if asked else []
+                anew = must_be_made_anew(changes)
                 if asked:
                     calls.client.delete_change_set(StackName=name, ChangeSetName=asked[0])
             else:
                 surroundings.has_leftovers(kind, wanted)
                 changes = [Change("Add", resource, item["Type"]) for resource, item in made.items()]
-            found.append(Planned(kind, name, status if there else None, changes, idle_costs(made)))
+            found.append(Planned(kind, name, status if there else None, changes, idle_costs(made), anew))
         if there:
             outputs[kind] = surroundings.after(kind, calls.outputs(name))
     return found

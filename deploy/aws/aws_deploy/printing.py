@@ -20,6 +20,9 @@ def console() -> Console:
     return Console(highlight=False, soft_wrap=True)
 
 
+_STACK_ANEW = "deleted and made anew, since two connectors cannot share a name; their offsets stay in Kafka"
+
+
 class Printer(Watcher):
     """Tells a person at a terminal what happens, one line each."""
 
@@ -40,6 +43,10 @@ class Printer(Watcher):
     def restarting(self, stack: str) -> None:
         """One line."""
         self._console.print(f"{stack}: its first creation failed and was undone; it is made anew")
+
+    def making_anew(self, stack: str) -> None:
+        """One line."""
+        self._console.print(f"{stack}: {_STACK_ANEW}")
 
     def progress(self, stack: str, event: Progress) -> None:
         """One line per event."""
@@ -89,6 +96,7 @@ def show_plan(planned: Sequence[Planned], form: Form) -> None:
     if form == "json":
         document = {
             "changes": [dict(zip(change_columns, row, strict=True)) for row in changes],
+            "made_anew": [stack.name for stack in planned if stack.made_anew],
             "unchanged": [stack.name for stack in planned if not stack.changes],
             "idle": [dict(zip(cost_columns, row, strict=True)) for row in costs],
             "idle_usd_per_hour": round(total, 3),
@@ -96,6 +104,9 @@ def show_plan(planned: Sequence[Planned], form: Form) -> None:
         click.echo(json.dumps(document, indent=2))
         return
     show_rows(change_columns, changes, form)
+    for stack in planned:
+        if stack.made_anew:
+            console().print(f"{stack.name}: {_STACK_ANEW}")
     unchanged = [stack.name for stack in planned if not stack.changes]
     if unchanged:
         console().print(f"no changes: {', '.join(unchanged)}")

@@ -116,11 +116,11 @@ class Account:
         return found
 
     def after(self, kind: StackKind, outputs: Outputs) -> Outputs:
-        """Brokers' addresses: no CloudFormation attribute holds them."""
+        """Brokers' addresses, in a fixed order: no CloudFormation attribute holds them, and MSK gives them in any."""
         if kind != "kafka" or "ClusterArn" not in outputs:
             return outputs
         found = self.clients.other("kafka").get_bootstrap_brokers(ClusterArn=outputs["ClusterArn"])
-        return {**outputs, "BootstrapServers": found["BootstrapBrokerStringSaslIam"]}
+        return {**outputs, "BootstrapServers": ",".join(sorted(found["BootstrapBrokerStringSaslIam"].split(",")))}
 
     def image(self, service: str, wanted: Wanted) -> str:
         """The service's image by its digest.

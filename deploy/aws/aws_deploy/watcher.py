@@ -35,5 +35,8 @@ class Watcher:
     def restarting(self, stack: str) -> None:
         """A stack whose first creation failed is about to be deleted and made anew; it holds nothing."""
 
+    def making_anew(self, stack: str) -> None:
+        """The stack is about to be deleted and made anew, since its connectors can be replaced in no other way."""
+
     def progress(self, stack: str, event: Progress) -> None:
         """A resource has moved on."""

@@ -12,10 +12,11 @@ from aws_deploy.errors import (
     StackFailedError,
     UnsupportedResourceError,
 )
-from aws_deploy.stacks import Stack
+from aws_deploy.stacks import ALL, NEEDS, Stack
 from fake_cloudformation import FakeStack
 from fake_stacks import FakeStacks
 from mypy_boto3_cloudformation import CloudFormationClient
+from rendered import document
 from service_kit.clock import ManualClock
 
 TAGS = [{"Key": "project", "Value": "p"}]
@@ -37,6 +38,9 @@ class Recorder(Watcher):
 
     def rebuilding(self, stack: str) -> None:
         self.told.append("rebuilding")
+
+    def making_anew(self, stack: str) -> None:
+        self.told.append("making anew")
 
     def progress(self, stack: str, event: Progress) -> None:
         self.told.append(f"{event.resource} {event.status}")
@@ -93,6 +97,34 @@ def test_a_change_makes_the_stack_anew_on_localstack(local: Bench) -> None:
     local.deployer.apply(replace(STACK, body=body("AWS::SNS::Topic")))
     assert local.cloud.calls == ["CREATE p-data", "UPDATE p-data", "DELETE p-data", "CREATE p-data"]
     assert "rebuilding" in local.watcher.told
+
+
+@pytest.mark.parametrize(
+    "kind",
+    ["AWS::KafkaConnect::Connector", "AWS::KafkaConnect::CustomPlugin", "AWS::KafkaConnect::WorkerConfiguration"],
+)
+def test_a_connector_that_would_be_replaced_goes_with_its_stack_and_comes_again(aws: Bench, kind: str) -> None:
+    aws.deployer.apply(replace(STACK, body=body(kind)))
+    aws.cloud.replaced = {"Made"}
+    aws.watcher.told.clear()
+    aws.deployer.apply(replace(STACK, body=body(kind), parameters={"PipelineId": "p", "Other": "1"}))
+    assert aws.cloud.calls == ["CREATE p-data", "UPDATE p-data", "DELETE p-data", "CREATE p-data"]
+    assert aws.watcher.told[:3] == ["Modify Made", "making anew", "Add Made"]
+
+
+def test_nothing_else_is_deleted_to_be_replaced(aws: Bench) -> None:
+    aws.deployer.apply(STACK)
+    aws.cloud.replaced = {"Made"}
+    with pytest.raises(StackFailedError, match="already exists"):
+        aws.deployer.apply(replace(STACK, parameters={"PipelineId": "p", "Other": "1"}))
+    assert aws.cloud.calls == ["CREATE p-data", "UPDATE p-data"]
+
+
+def test_no_stack_reads_from_one_that_may_be_made_anew() -> None:
+    """CloudFormation deletes no stack whose exports are in use."""
+    assert not any("connect" in needed for needed in NEEDS.values())
+    types = {kind: {item["Type"] for item in document(kind)["Resources"].values()} for kind in ALL}
+    assert [kind for kind in ALL if any(name.startswith("AWS::KafkaConnect::") for name in types[kind])] == ["connect"]
 
 
 def test_a_rebuild_happens_without_a_change_and_on_localstack_only(local: Bench, aws: Bench) -> None:
