@@ -43,6 +43,11 @@ def keys(deployment: Deployment) -> list[str]:
         for key in deployment.of("AWS::KMS::Key")
         if key.properties.get("EnableKeyRotation") is not True
     ]
+    found += [
+        f"{key} has no tag, by which roles know it"
+        for key in deployment.of("AWS::KMS::Key")
+        if key.properties.get("Tags") != [{"Key": "project", "Value": "pinterest"}]
+    ]
     found += [f"{r} has no key" for r in deployment.of(*_KEY_OF) if not _at(r.properties, _KEY_OF[r.kind])]
     for bucket in deployment.of("AWS::S3::Bucket"):
         [rule] = bucket.properties["BucketEncryption"]["ServerSideEncryptionConfiguration"]
@@ -63,6 +68,10 @@ def _no_log_key(documents: Documents) -> None:
 
 def _no_rotation(documents: Documents) -> None:
     properties(documents, "data", "Key")["EnableKeyRotation"] = False
+
+
+def _untagged_key(documents: Documents) -> None:
+    properties(documents, "data", "Key").pop("Tags", None)
 
 
 def _plain_bucket(documents: Documents) -> None:
@@ -195,6 +204,7 @@ RULES = [
             "a stream without a key": _no_stream_key,
             "a log without a key": _no_log_key,
             "a key that stays": _no_rotation,
+            "a key without a tag": _untagged_key,
             "a bucket under S3's key": _plain_bucket,
         },
     ),

@@ -34,6 +34,8 @@ def roles(deployment: Deployment) -> list[str]:
         found += [f"{role} may {action}" for action in actions if "*" in action]
         if "*" in resources:
             found += [f"{role} may {action} on everything" for action in actions if action not in _EVERYWHERE]
+        if any(action.startswith("kms:") for action in actions) and not _is_our_key(statement):
+            found.append(f"{role} may use keys of others, or not the one that an earlier deployment left")
         for service, mark in (("kinesis", "stream/streaming-pinterest-"), ("kafka-cluster", "/pinterest/")):
             mine = [action for action in actions if action.startswith(f"{service}:") and action not in _EVERYWHERE]
             wide = [text for text in map(json.dumps, resources) if "arn:" in text and mark not in text]
@@ -57,6 +59,15 @@ def _is_our_topic(resource: Any) -> bool:
     )
 
 
+def _is_our_key(statement: dict[str, Any]) -> bool:
+    """By tag: a key outlives its stack, and so does what is under it."""
+    keys = "arn:aws:kms:us-east-1:000000000000:key/*"
+    return (statement["Resource"], statement.get("Condition")) == (
+        keys,
+        {"StringEquals": {"aws:ResourceTag/project": "pinterest"}},
+    )
+
+
 def _streams_are_managed_apart(deployment: Deployment) -> list[str]:
     managing = {"kinesis:CreateStream", "kinesis:DeleteStream"}
     return [
@@ -75,6 +86,15 @@ def _all_keys(documents: Documents) -> None:
     properties(documents, "databricks", "StreamsRole")["Policies"][0]["PolicyDocument"]["Statement"][1]["Resource"] = (
         "*"
     )
+
+
+def _keys_of_others(documents: Documents) -> None:
+    del properties(documents, "connect", "Role")["Policies"][1]["PolicyDocument"]["Statement"][2]["Condition"]
+
+
+def _newest_key(documents: Documents) -> None:
+    statement = properties(documents, "popularity", "TaskRole")["Policies"][0]["PolicyDocument"]["Statement"][2]
+    statement["Resource"] = {"Fn::ImportValue": "pinterest-key-arn"}
 
 
 def _all_topics(documents: Documents) -> None:
@@ -142,6 +162,8 @@ RULES = [
         {
             "all of S3": _all_of_s3,
             "all keys": _all_keys,
+            "keys of others": _keys_of_others,
+            "the newest key alone": _newest_key,
             "all topics": _all_topics,
             "a trust without a source": _confused_deputy,
             "one role for records and streams": _one_role,
