@@ -90,6 +90,24 @@ def test_the_lake_is_in_one_place() -> None:
     assert bundle["variables"]["lake_uri"]["default"] == followed["Fn::Sub"].replace("${PipelineId}", "pinterest")
 
 
+def test_a_task_can_write_where_it_mounts_an_empty_volume() -> None:
+    """On Fargate such a volume is root's alone, unless the image has a VOLUME there: then it is as that is."""
+    services = yaml.safe_load((ROOT / "compose.yaml").read_text(encoding="utf-8"))["services"]
+    looked = 0
+    for task in Deployment(documents()).of("AWS::ECS::TaskDefinition"):
+        empty = {volume["Name"] for volume in task.properties.get("Volumes", []) if set(volume) == {"Name"}}
+        [container] = task.properties["ContainerDefinitions"]
+        build = services[{"popularity": "stream-reader"}.get(task.stack, task.stack)]["build"]
+        dockerfile = (ROOT / build["dockerfile"]).read_text(encoding="utf-8")
+        last_stage = dockerfile.rpartition("\nFROM ")[2]
+        assert f" AS {build['target']}\n" in last_stage if "target" in build else " AS " not in last_stage
+        for mount in container.get("MountPoints", []):
+            if mount["SourceVolume"] in empty:
+                assert f'\nVOLUME ["{mount["ContainerPath"]}"]\n' in last_stage, task
+                looked += 1
+    assert looked == 2
+
+
 def test_topics_are_those_of_the_contracts() -> None:
     deployment = Deployment(documents(), "dev")
     made = {topic.properties["TopicName"]: topic.properties for topic in deployment.of("AWS::MSK::Topic")}
