@@ -135,6 +135,8 @@ class _Clean:
             counts = (
                 cleaned.groupBy("reason").agg(fn.count("*").alias("records"), fn.sum("bytes").alias("bytes")).collect()
             )
+            if not counts:
+                return  # the mark of a kind without records may stay: an empty commit would look like news
             done.records = sum(row["records"] for row in counts)
             done.quarantined = {row["reason"]: row["records"] for row in counts if row["reason"] is not None}
             few = sum(row["bytes"] for row in counts) <= _FEW_BYTES
