@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Final
 
 from pyspark import SparkConf, SparkContext
 from pyspark.java_gateway import launch_gateway
@@ -20,6 +21,9 @@ logging.getLogger("py4j").setLevel(logging.WARNING)  # it tells every callback f
 
 _running: list[Jvm] = []
 """The JVM of this process, at most one: Spark keeps its gateway in a global, too."""
+
+
+_ALIKE: Final = ("spark.sql.session.timeZone", "spark.sql.ansi.enabled", "spark.sql.shuffle.partitions")
 
 
 @dataclass(frozen=True)
@@ -81,6 +85,17 @@ def stop_session(spark: SparkSession, deadline_s: float = STOP_DEADLINE_S) -> No
     if session_alive():
         spark.stop()
     _stop_jvm(deadline_s)
+
+
+def own_session(spark: SparkSession) -> SparkSession:
+    """Another session of the same JVM, for settings of its own; it reads times and numbers alike.
+
+    Spark gives a new session the settings that its context was made with, and none that were set later.
+    """
+    session = spark.newSession()
+    for name in _ALIKE:
+        session.conf.set(name, str(spark.conf.get(name)))
+    return session
 
 
 def session_alive() -> bool:

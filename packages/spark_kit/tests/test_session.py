@@ -11,7 +11,15 @@ import psutil
 import pytest
 from spark_kit import session as session_module
 from spark_kit.jvm import JvmConfig, JvmError, archive_path, class_path, start_jvm
-from spark_kit.session import SessionConfig, build_session, jvm_pid, session_alive, session_conf, stop_session
+from spark_kit.session import (
+    SessionConfig,
+    build_session,
+    jvm_pid,
+    own_session,
+    session_alive,
+    session_conf,
+    stop_session,
+)
 
 pytestmark = pytest.mark.spark
 JARS = Path(__file__).parents[3] / ".pipeline" / "tools" / "jars" / "spark"
@@ -40,6 +48,8 @@ def test_session_and_a_second_one_after_it() -> None:
         listening = [c.laddr.ip for c in psutil.Process(pid).net_connections() if c.status == psutil.CONN_LISTEN]
         assert listening
         assert all(ip.removeprefix("::ffff:").startswith("127.") or ip == "::1" for ip in listening), listening
+        spark.conf.set("spark.sql.session.timeZone", "America/New_York")
+        assert own_session(spark).conf.get("spark.sql.session.timeZone") == "America/New_York"
         stop_session(spark)
         assert not session_alive()
         assert not psutil.pid_exists(pid)

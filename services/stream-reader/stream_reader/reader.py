@@ -15,6 +15,7 @@ from pyspark.sql import SparkSession
 from service_kit.ops import Check
 from service_kit.retries import RetryPolicy
 from spark_kit.fence import local_folder
+from spark_kit.session import own_session
 
 from stream_reader.api import Operations, create_app
 from stream_reader.arrivals import Arrivals
@@ -126,7 +127,7 @@ def build_reader(
         retries=retries,
     )
     # A session of its own: what it sets does not reach the queries.
-    upkeep_lake = StreamLake(_own_session(spark), settings.lake_uri)
+    upkeep_lake = StreamLake(own_session(spark), settings.lake_uri)
     upkeep = Upkeep(upkeep_lake, _upkept(settings, tables), settings.upkeep_interval_s, metrics, clock)
     folders = {"state": settings.state_dir}
     if (folder := local_folder(settings.lake_uri)) is not None:
@@ -138,13 +139,6 @@ def build_reader(
         popularity,
         upkeep,
     )
-
-
-def _own_session(spark: SparkSession) -> SparkSession:
-    session = spark.newSession()
-    for name in ("spark.sql.session.timeZone", "spark.sql.ansi.enabled", "spark.sql.shuffle.partitions"):
-        session.conf.set(name, str(spark.conf.get(name)))
-    return session
 
 
 def _upkept(settings: Settings, tables: DeltaTables) -> list[Upkept]:

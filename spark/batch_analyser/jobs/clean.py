@@ -25,6 +25,7 @@ from pyspark import StorageLevel
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as fn
 from service_kit.clock import Clock, SystemClock
+from spark_kit.session import own_session
 
 from batch_analyser.lake import COORDINATE, EVENTS, OBJECTS, QUARANTINE, Lake, silver
 from batch_analyser.settings import MIB, AnalyserSettings
@@ -86,7 +87,7 @@ def run(
 
     def clean_kind(kind: Kind) -> KindReport:
         # A session of its own: the note of a commit is a setting of the session.
-        job = _Clean(Lake(spark.newSession(), settings.lake_uri), settings, clock, at, quarantine)
+        job = _Clean(Lake(own_session(spark), settings.lake_uri), settings, clock, at, quarantine)
         start = time.monotonic()
         done = KindReport()
         if marks[kind] < newest:
