@@ -27,6 +27,7 @@ ANSWERS: Final = {
     "median_followers_by_join_year_and_age_group": "8. Median follower count by joining year and age group",
 }
 """The nine tables of the eight questions, in order, with their titles."""
+NONE_YET: Final = "there are no answers yet: send events, then `pipeline analyse`"
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,7 @@ def stored(lake: Lake) -> Answers:
     """
     run = lake.last_run()
     if run is None:
-        raise InstallationError("there are no answers yet: send events, then `pipeline analyse`")
+        raise InstallationError(NONE_YET)
     found = {}
     for name in ANSWERS:
         rows = lake.rows(f"gold/{name}", run.versions[f"gold/{name}"])
@@ -62,15 +63,15 @@ def computed(lake: Lake, analyser: AnalyserClient, job: str, policies: Mapping[s
     """The nine tables by other policies, from the rows of silver as they are; nothing is stored.
 
     Raises:
-        InstallationError: the analyser cannot be reached or failed.
+        InstallationError: nothing was analysed yet; the analyser cannot be reached or failed.
     """
+    if lake.last_run() is None:
+        raise InstallationError(NONE_YET)
     try:
-        report = analyser.run(job, policies, only=["answers"])["answers"]
+        report = analyser.run(job, {**policies, "store": "false"}, only=["answers"])["answers"]
     except AnalyserError as error:
         raise InstallationError(str(error)) from error
-    if "answers" not in report:  # those were the default's own values
-        return stored(lake)
-    return Answers({name: report["answers"][name] for name in ANSWERS}, report["policies"] | policies, None)
+    return Answers({name: report["answers"][name] for name in ANSWERS}, report["policies"], None)
 
 
 def show(answers: Answers, form: str) -> None:

@@ -3,14 +3,20 @@
 # MAGIC # The stream path: Kinesis to Delta
 # MAGIC One query per stream: decode, clean by the same rules as the batch path, append to `stream/<id>_<kind>_table`;
 # MAGIC rows that cannot be cleaned go to `quarantine/stream`. With `once`, what is there is taken and the queries end.
+# MAGIC The tables are those of the stream reader (`services/stream-reader`), and hold each record once.
 
 # COMMAND ----------
+
+from concurrent.futures import Future
 
 from pipeline_contracts.names import KINDS, Names
 from pipeline_transforms.cleaning import clean
 from pipeline_transforms.hashing import with_content_hash
-from pipeline_transforms.schemas import CLEANED, COORDINATE
+from pipeline_transforms.schemas import CLEANED, columns
 from pyspark.sql import functions as fn
+from pyspark.sql.types import StringType, StructType, TimestampType
+from spark_kit.lake import DeltaLake, Transaction
+from stream_reader.streams import KinesisStreams
 
 dbutils.widgets.text("pipeline_id", "pinterest")
 dbutils.widgets.text("lake_uri", "s3://pinterest-lake/lake")
@@ -19,8 +25,42 @@ dbutils.widgets.dropdown("once", "true", ["true", "false"])
 
 spark.conf.set("spark.sql.session.timeZone", "UTC")
 names = Names(dbutils.widgets.get("pipeline_id"))
-lake = dbutils.widgets.get("lake_uri").rstrip("/")
+region = dbutils.widgets.get("region")
+lake = DeltaLake(spark, dbutils.widgets.get("lake_uri"))
 once = dbutils.widgets.get("once") == "true"
+streams = KinesisStreams(None, region)
+
+# COMMAND ----------
+
+# MAGIC %md ## The tables, made before the first row
+
+# COMMAND ----------
+
+text, time = StringType(), TimestampType()
+QUARANTINE = "quarantine/stream"
+STORED = columns(log_id=text, partition=text, offset=text, recorded_at=time, content_hash=text)
+ROWS = {kind: StructType([*CLEANED[kind].fields, *STORED.fields, *columns(value=text).fields]) for kind in KINDS}
+REJECTED = columns(
+    source=text,
+    log_id=text,
+    stream=text,
+    partition=text,
+    offset=text,
+    recorded_at=time,
+    reason=text,
+    value=text,
+    raw_base64=text,
+    quarantined_at=time,
+)
+
+
+def table(kind):
+    return f"stream/{names.stream_table(kind)}"
+
+
+for kind in KINDS:
+    lake.create(table(kind), ROWS[kind])
+lake.create(QUARANTINE, REJECTED)
 
 # COMMAND ----------
 
@@ -30,51 +70,76 @@ once = dbutils.widgets.get("once") == "true"
 # COMMAND ----------
 
 
-def records(kind):
-    stream = names.stream(kind)
+def records(kind, log_id):
     rows = (
         spark.readStream.format("kinesis")
-        .option("streamName", stream)
-        .option("region", dbutils.widgets.get("region"))
+        .option("streamName", names.stream(kind))
+        .option("region", region)
         .option("initialPosition", "trim_horizon")
         .load()
     )
     return with_content_hash(
         rows.select(
-            fn.lit(stream).alias("log_id"),
+            fn.lit(log_id).alias("log_id"),
+            fn.lit(names.stream(kind)).alias("stream"),
             fn.col("shardId").alias("partition"),
             fn.col("sequenceNumber").alias("offset"),
             fn.col("approximateArrivalTimestamp").alias("recorded_at"),
-            fn.col("data").cast("string").alias("value"),
+            fn.try_validate_utf8(fn.col("data").cast("string")).alias("value"),
+            "data",
         )
     )
 
 
 # COMMAND ----------
 
-# MAGIC %md ## Clean and write
+# MAGIC %md
+# MAGIC ## Clean and write
+# MAGIC A batch that is done again changes nothing: its appends carry the query's id, which is its checkpoint's own, and the
+# MAGIC batch's number. A new checkpoint begins at the oldest record: what the tables hold of the stream is left out.
 
 
 # COMMAND ----------
 
-
-quarantine = f"{lake}/quarantine/stream"
-spark.sql(  # once, before three queries would each make it
-    f"CREATE TABLE IF NOT EXISTS delta.`{quarantine}` (log_id string, partition string, offset string,"
-    " recorded_at timestamp, content_hash string, value string, reason string) USING delta"
-)
+order = fn.struct(fn.length("offset"), "offset")  # a sequence number is a number of up to 56 digits
 
 
-def writer(kind):
-    """Both appends carry the batch's number, so that a batch that is done again changes nothing."""
+def held(kind, log_id):
+    """Where the records are that the tables hold of this stream."""
+    places = [
+        lake.read(name).where(fn.col("log_id") == log_id).select("partition", "offset")
+        for name in (table(kind), QUARANTINE)
+    ]
+    return places[0].unionAll(places[1])
+
+
+def last_held(kind, log_id):
+    """The highest sequence number of each shard."""
+    return dict(held(kind, log_id).groupBy("partition").agg(fn.max(order)).collect())
+
+
+def writer(kind, log_id, query_id):
+    known = last_held(kind, log_id)
 
     def write(rows, number):
+        if streams.describe(names.stream(kind)).log_id != log_id:
+            raise RuntimeError(f"stream {names.stream(kind)} was made anew; start this notebook again")
         cleaned = clean(rows, kind).persist()
-        once_more = {"txnAppId": f"notebook-{names.stream(kind)}", "txnVersion": number}
-        good = cleaned.where("reason IS NULL").select(*CLEANED[kind].names, *COORDINATE.names)
-        good.write.format("delta").options(**once_more).mode("append").save(f"{lake}/stream/{names.stream_table(kind)}")
-        bad = cleaned.where("reason IS NOT NULL").select(*COORDINATE.names, "value", "reason")
-        bad.write.format("delta").options(**once_more).mode("append").save(quarantine)
+        first = dict(cleaned.groupBy("partition").agg(fn.min(order)).collect())
+        new = cleaned
+        if any(shard in known and lowest <= known[shard] for shard, lowest in first.items()):
+            new = cleaned.join(held(kind, log_id), ["partition", "offset"], "left_anti")
+        no_text = fn.col("value").isNull() & fn.col("data").isNotNull()
+        judged = new.withColumn("reason", fn.when(no_text, "not_json").otherwise(fn.col("reason")))
+        bad = judged.where("reason IS NOT NULL").select(
+            fn.lit("record").alias("source"),
+            *("log_id", "stream", "partition", "offset", "recorded_at", "reason", "value"),
+            fn.base64("data").alias("raw_base64"),
+            fn.current_timestamp().alias("quarantined_at"),
+        )
+        good = judged.where("reason IS NULL").select(*ROWS[kind].names)
+        for name, part in ((QUARANTINE, bad), (table(kind), good)):
+            lake.append(name, part, transaction=Transaction(f"{query_id.result()}/{name}", number))
         cleaned.unpersist()
 
     return write
@@ -82,8 +147,14 @@ def writer(kind):
 
 def start(kind):
     trigger = {"availableNow": True} if once else {"processingTime": "10 seconds"}
-    query = records(kind).writeStream.foreachBatch(writer(kind)).trigger(**trigger)
-    return query.option("checkpointLocation", f"{lake}/checkpoints/notebook-{kind}").start()
+    log_id = streams.describe(names.stream(kind)).log_id
+    query_id = Future()
+    query = records(kind, log_id).writeStream.foreachBatch(writer(kind, log_id, query_id)).trigger(**trigger)
+    # The place in one stream is nothing to another of the same name: a folder for each, by when it was made.
+    checkpoint = lake.path(f"checkpoints/notebook-{kind}/{log_id.rpartition('@')[2]}")
+    started = query.option("checkpointLocation", checkpoint).start()
+    query_id.set_result(started.id)
+    return started
 
 
 # COMMAND ----------
@@ -95,7 +166,7 @@ def start(kind):
 if once:
     for kind in KINDS:
         start(kind).awaitTermination()
-        display(spark.read.format("delta").load(f"{lake}/stream/{names.stream_table(kind)}"))
+        display(lake.read(table(kind)))
 else:
     queries = [start(kind) for kind in KINDS]
     spark.streams.awaitAnyTermination()

@@ -9,7 +9,7 @@ from prometheus_client import Counter
 from pyspark.sql import SparkSession
 
 from batch_analyser.jobs import answers, audit, clean, ingest, upkeep
-from batch_analyser.policies import OPTIONS, PolicyError, parse_policies
+from batch_analyser.policies import OPTIONS, PolicyError, described, parse_policies
 from batch_analyser.settings import AnalyserSettings
 
 TASKS: Final = ("ingest", "clean", "answers", "audit")
@@ -22,6 +22,7 @@ CHOICES: Final[Mapping[str, tuple[str, ...]]] = {
     "all_keys": ("false", "true"),
     "replay": ("false", "true"),
     "audit": ("quick", "full"),
+    "store": ("true", "false"),
 }
 """Parameters that are no policy, and what each can be; the first is the default."""
 
@@ -73,9 +74,10 @@ def run_task(spark: SparkSession, settings: AnalyserSettings, task: str, paramet
                 _RECORDS.labels("quarantined").inc(sum(kind.quarantined.values()))
             report = asdict(cleaned)
         case "answers":
-            report = asdict(answers.run(spark, settings))
             policies = parse_policies(_policies(parameters))
-            if policies != answers.DEFAULT:
+            store = parameters.get("store") != "false"
+            report = asdict(answers.run(spark, settings)) if store else {"policies": described(policies)}
+            if not store or policies != answers.DEFAULT:
                 report["answers"] = answers.compute(spark, settings, policies)
         case "audit":
             found = audit.run(spark, settings, recount=parameters.get("audit") == "full")
