@@ -95,8 +95,8 @@ def records(kind, log_id):
 
 # MAGIC %md
 # MAGIC ## Clean and write
-# MAGIC A batch that is done again changes nothing: its appends carry the query's id, which is its checkpoint's own, and the
-# MAGIC batch's number. A new checkpoint begins at the oldest record: what the tables hold of the stream is left out.
+# MAGIC A batch that is done again changes nothing: its appends carry the query's id, which is its checkpoint's own, and
+# MAGIC the batch's number. A new checkpoint begins at the oldest record: what the tables hold already is left out.
 
 
 # COMMAND ----------
@@ -139,7 +139,7 @@ def writer(kind, log_id, query_id):
         )
         good = judged.where("reason IS NULL").select(*ROWS[kind].names)
         for name, part in ((QUARANTINE, bad), (table(kind), good)):
-            lake.append(name, part, transaction=Transaction(f"{query_id.result()}/{name}", number))
+            lake.append(name, part, transaction=Transaction(f"{query_id.result(30)}/{name}", number))
         cleaned.unpersist()
 
     return write

@@ -3,8 +3,10 @@
 import gzip
 import json
 import runpy
+import shutil
 import sys
 import xml.etree.ElementTree as ET
+from base64 import b64decode
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,7 +25,10 @@ from pyspark.sql.datasource import DataSource, SimpleDataSourceStreamReader
 from raw_objects import post
 from recompute import recompute
 from spark_kit.jvm import JvmConfig
+from spark_kit.lake import PROPERTIES
 from spark_kit.session import SessionConfig, build_session, stop_session
+from stream_reader.fakes import FakeStreams, log_id
+from stream_reader.tables import QUARANTINE, QUARANTINE_SCHEMA, rows_schema, stream_table
 
 pytestmark = pytest.mark.spark
 
@@ -146,18 +151,70 @@ class _Records(SimpleDataSourceStreamReader):
         return iter(self._rows[start["next"] : end["next"]])
 
 
-def test_stream_takes_each_record_once(spark: SparkSession, tmp_path: Path) -> None:
-    cloudpickle.register_pickle_by_value(sys.modules[__name__])  # type: ignore[no-untyped-call]  # workers cannot import it
-    spark.dataSource.register(FakeKinesis)
-    lake = (tmp_path / "lake").as_uri()
-    for _ in range(2):
-        platform = Platform(spark, lake_uri=lake, once="true")
+class Streams:
+    """The notebook on three streams, in the place of Databricks and Kinesis."""
+
+    def __init__(self, spark: SparkSession, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        cloudpickle.register_pickle_by_value(sys.modules[__name__])  # type: ignore[no-untyped-call]  # workers cannot import it
+        monkeypatch.setenv("DATABRICKS_RUNTIME_VERSION", "17.3")
+        self.described = described = FakeStreams(**dict.fromkeys(NAMES.streams, 1.0))
+        monkeypatch.setattr("stream_reader.streams.KinesisStreams", lambda _endpoint, _region: described)
+        monkeypatch.setattr(_Records, "data", {stream: list(data) for stream, data in _Records.data.items()})
+        self.folder = folder / "lake"
+        self._spark = spark
+
+    def run(self) -> list[list[int]]:
+        """Take what is there; the keys in the three tables then."""
+        self._spark.dataSource.register(FakeKinesis)
+        platform = Platform(self._spark, lake_uri=self.folder.as_uri(), once="true")
         platform.run("stream")
-        assert [sorted(row["ind"] for row in rows) for rows in platform.shown] == [[0, 2]] * len(KINDS)
-    bad = spark.read.format("delta").load(f"{lake}/quarantine/stream").collect()
-    assert sorted((row["log_id"], row["offset"][-1], row["reason"]) for row in bad) == [
-        (NAMES.stream(kind), "1", "not_json") for kind in sorted(KINDS)
+        return [sorted(row["ind"] for row in rows) for rows in platform.shown]
+
+    def table(self, name: str) -> DataFrame:
+        return self._spark.read.format("delta").load(f"{self.folder.as_uri()}/{name}")
+
+    def properties(self, name: str) -> dict[str, str]:
+        detail = self._spark.sql(f"DESCRIBE DETAIL delta.`{self.folder.as_uri()}/{name}`").collect()[0]
+        return dict(detail["properties"])
+
+
+@pytest.fixture
+def streams(spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Streams:
+    return Streams(spark, tmp_path, monkeypatch)
+
+
+def test_stream_takes_each_record_once(streams: Streams) -> None:
+    for _ in range(2):
+        assert streams.run() == [[0, 2]] * len(KINDS)
+    bad = streams.table("quarantine/stream").collect()
+    assert sorted((row["log_id"], row["stream"], row["offset"][-1], row["reason"]) for row in bad) == [
+        (log_id(stream, 1.0), stream, "1", "not_json") for stream in sorted(NAMES.streams)
     ]
+    assert {(row["source"], b64decode(row["raw_base64"])) for row in bad} == {("record", b"nonsense")}
+    tables = {stream_table(NAMES, kind): rows_schema(kind) for kind in KINDS} | {QUARANTINE: QUARANTINE_SCHEMA}
+    for name, schema in tables.items():
+        assert streams.table(name).schema == schema, name
+        assert streams.properties(name).items() >= PROPERTIES.items(), name
+    sent = json.loads(_Records.data[NAMES.stream("pin")][2])
+    [row] = streams.table(stream_table(NAMES, "pin")).where("ind = 2").collect()
+    assert json.loads(row["value"]) == sent
+
+
+def test_after_its_checkpoint_is_lost_the_stream_loses_and_doubles_nothing(streams: Streams) -> None:
+    streams.run()
+    shutil.rmtree(streams.folder / "checkpoints")
+    for kind in KINDS:
+        _Records.data[NAMES.stream(kind)].append(json.dumps(post(4)[kind]).encode())
+    assert streams.run() == [[0, 2, 4]] * len(KINDS)
+    assert streams.table("quarantine/stream").count() == len(KINDS)
+
+
+def test_a_stream_made_anew_is_told_from_the_old_one(streams: Streams) -> None:
+    streams.run()
+    streams.described.created = dict.fromkeys(NAMES.streams, 2.0)
+    assert streams.run() == [[0, 0, 2, 2]] * len(KINDS)
+    pins = streams.table(stream_table(NAMES, "pin")).collect()
+    assert {row["log_id"] for row in pins} == {log_id(NAMES.stream("pin"), made) for made in (1.0, 2.0)}
 
 
 def test_mount_mounts_or_makes_a_volume() -> None:
