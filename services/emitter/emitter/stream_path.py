@@ -17,6 +17,7 @@ from service_kit.clock import Clock
 from emitter.delivery import all_again, all_refused, decoded, described, retry_after
 from emitter.errors import TransportError
 from emitter.rows import PathName, Record
+from emitter.stream_ids import StreamIds, Unknown
 from emitter.transport import Answer, Transport
 from emitter.verdicts import Again, Reply, Stored, Verdict
 
@@ -26,6 +27,9 @@ _ABOUT_CONTENT: Final = frozenset(
 )
 """Kinesis' own words for a request that cannot be taken. A stream that is not there (yet) is waited for."""
 _GATEWAYS_WORD: Final = "Invalid request body"
+_SAME_FOR_S: Final = 1.0
+"""How long a stream is taken to be the one that it was: AWS needs more to delete it and to make another one, in which
+every request fails. The laptop's Kinesis can do it in less."""
 
 
 class _KinesisError(msgspec.Struct, frozen=True):
@@ -46,7 +50,11 @@ _decode_error = msgspec.json.Decoder(_KinesisError).decode
 
 
 class StreamPath:
-    """Delivers to streams. ``log_id`` is asked for before the first send, and again after every failure."""
+    """Delivers to streams, and says in which one a record is.
+
+    The log id is asked for before the first send and after every failure; and after an answer, when it was last
+    seen over ``_SAME_FOR_S`` before that: a request a second for each stream at most, whatever is sent.
+    """
 
     path: PathName = "stream"
 
@@ -56,28 +64,41 @@ class StreamPath:
         self.names: dict[Kind, str] = {kind: names.stream(kind) for kind in KINDS}
         self.records_per_request = min(batch_size, MAX_RECORDS_PER_REQUEST)
         self.bytes_per_request = min(batch_bytes, MAX_REQUEST_BYTES)
-        self._log_ids: dict[str, str] = {}
+        self._ids = StreamIds(self._ask, clock)
 
     def deliver(self, name: str, records: Sequence[Record]) -> Reply:
-        """Send once; entries that failed, or all of it without a whole answer, are to be sent again."""
+        """Send once; entries that failed, or all of it without a whole answer, are to be sent again.
+
+        So is all of it when the stream that took it is not certain: then it may be stored twice.
+        """
+        before = self._ids.get(name)
+        if isinstance(before, Unknown):
+            return all_again(records, before.reason, before.retry_after_s)
         try:
-            log_id = self._log_ids.get(name)
-            if log_id is None:
-                answer = self._transport.request("GET", f"/streams/{name}", b"", _JSON)
-                found = decoded(answer.body, _decode_summary) if answer.status == 200 else None
-                if found is None:
-                    return all_again(records, described(answer), retry_after(answer, self._clock))
-                log_id = self._log_ids[name] = found.summary.log_id
             answer = self._transport.request("PUT", f"/streams/{name}/records", _body(records), _JSON)
         except TransportError as error:
-            self._log_ids.pop(name, None)
+            self._ids.forget(name)
             return all_again(records, str(error))
-        if answer.status == 200:
-            put = decoded(answer.body, _decode_put)
-            if put is not None and len(put.records) == len(records):
-                return Reply([_verdict(record, log_id) for record in put.records], retry_after(answer, self._clock))
-        self._log_ids.pop(name, None)
-        return self._whole(answer, records)
+        put = decoded(answer.body, _decode_put) if answer.status == 200 else None
+        if put is None or len(put.records) != len(records):
+            self._ids.forget(name)
+            return self._whole(answer, records)
+        after = self._ids.get(name, within_s=_SAME_FOR_S)
+        if isinstance(after, Unknown):
+            return all_again(records, after.reason, after.retry_after_s)
+        if after != before:
+            return all_again(records, "the stream was made anew meanwhile")
+        return Reply([_verdict(record, after) for record in put.records], retry_after(answer, self._clock))
+
+    def _ask(self, name: str) -> str | Unknown:
+        try:
+            answer = self._transport.request("GET", f"/streams/{name}", b"", _JSON)
+        except TransportError as error:
+            return Unknown(str(error))
+        found = decoded(answer.body, _decode_summary) if answer.status == 200 else None
+        if found is None:
+            return Unknown(described(answer), retry_after(answer, self._clock))
+        return found.summary.log_id
 
     def _whole(self, answer: Answer, records: Sequence[Record]) -> Reply:
         error = decoded(answer.body, _decode_error) or _KinesisError()

@@ -29,15 +29,22 @@ def put(*numbers: str | None) -> Answer:
 
 
 class Script:
-    """Answers in turn; None is no answer."""
+    """Answers in turn; None is no answer. Each takes ``takes_s`` of the clock's seconds."""
 
     def __init__(self, answers: Sequence[Answer | None]) -> None:
         self.answers = list(answers)
         self.sent: list[tuple[str, str, bytes]] = []
+        self.clock = ManualClock()
+        self.takes_s = 0.0
+
+    @property
+    def methods(self) -> list[str]:
+        return [method for method, _, _ in self.sent]
 
     def request(self, method: str, path: str, body: bytes, content_type: str) -> Answer:
         assert content_type == "application/json"
         self.sent.append((method, path, body))
+        self.clock.sleep(self.takes_s)
         answer = self.answers.pop(0)
         if answer is None:
             raise TransportError("read timed out")
@@ -46,7 +53,7 @@ class Script:
 
 def stream_path(*answers: Answer | None) -> tuple[StreamPath, Script]:
     script = Script(answers)
-    return StreamPath(script, Names(), ManualClock(), 10_000, 9_000_000), script
+    return StreamPath(script, Names(), script.clock, 10_000, 9_000_000), script
 
 
 def test_limits_are_kinesis_own() -> None:
@@ -79,6 +86,49 @@ def test_after_a_failure_the_stream_may_be_another(failure: Answer | None) -> No
     [stored, _] = path.deliver(STREAM, RECORDS).verdicts
     assert isinstance(stored, Stored)
     assert stored.log_id == f"arn:{STREAM}@9000"
+
+
+def test_a_stream_made_anew_without_a_failed_request() -> None:
+    path, script = stream_path(described(1.5), put("49", "50"), put("1", "2"), described(9.0), put("3", "4"))
+    path.deliver(STREAM, RECORDS)
+    script.clock.sleep(2)
+    assert path.deliver(STREAM, RECORDS).verdicts == [Again("the stream was made anew meanwhile")] * 2
+    [stored, _] = path.deliver(STREAM, RECORDS).verdicts
+    assert stored == Stored(f"arn:{STREAM}@9000", "shardId-000000000001", "3")
+    assert script.methods == ["GET", "PUT", "PUT", "GET", "PUT"]
+
+
+def test_a_stream_made_anew_during_a_slow_request() -> None:
+    path, script = stream_path(described(1.5), put("1", "2"), described(9.0))
+    script.takes_s = 5
+    assert [type(verdict) for verdict in path.deliver(STREAM, RECORDS).verdicts] == [Again, Again]
+
+
+@pytest.mark.parametrize("answer", [None, Answer(429, {"retry-after": "3"}, b""), Answer(200, {}, b"{}")])
+def test_nothing_is_acknowledged_by_a_stream_that_is_not_certain(answer: Answer | None) -> None:
+    path, script = stream_path(described(), put("1", "2"), answer, described(), put("3", "4"))
+    script.takes_s = 2
+    reply = path.deliver(STREAM, RECORDS)
+    assert [type(verdict) for verdict in reply.verdicts] == [Again, Again]
+    assert reply.retry_after_s == (3.0 if answer is not None and answer.headers else None)
+    script.takes_s = 0
+    assert [type(verdict) for verdict in path.deliver(STREAM, RECORDS).verdicts] == [Stored, Stored]
+    assert script.methods == ["GET", "PUT", "GET", "GET", "PUT"], "before it is sent again, the id is asked for"
+
+
+def test_a_stream_is_asked_for_once_a_second() -> None:
+    class Steady(Script):
+        def request(self, method: str, path: str, body: bytes, content_type: str) -> Answer:
+            self.answers = [described() if method == "GET" else put("1", "2")]
+            return super().request(method, path, body, content_type)
+
+    script = Steady([])
+    script.takes_s = 0.01
+    path = StreamPath(script, Names(), script.clock, 500, 5_000_000)
+    while script.clock.monotonic() < 10:
+        assert all(isinstance(verdict, Stored) for verdict in path.deliver(STREAM, RECORDS).verdicts)
+    assert script.methods.count("PUT") > 900
+    assert 9 <= script.methods.count("GET") <= 10
 
 
 @pytest.mark.parametrize("answer", [None, Answer(403, {}, b'{"message":"Forbidden"}'), Answer(200, {}, b"{}")])
