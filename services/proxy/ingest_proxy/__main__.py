@@ -23,7 +23,8 @@ def main() -> None:
     sender = KafkaSender(settings)
     topics = KafkaTopics(settings.bootstrap_servers, list(settings.names.topics), sender.renew, settings.login)
     try:
-        serve(create_app(settings, topics, sender, REGISTRY), settings.host, settings.port, settings.threads)
+        app = create_app(settings, topics, sender, REGISTRY)
+        serve(app, settings.host, settings.port, settings.threads, registry=REGISTRY)
     except PortTakenError as error:
         sys.exit(str(error))
     logger.info("draining")

@@ -14,7 +14,8 @@ _DISCARD_S: Final = 2.0
 
 
 def read_body(environ: "WSGIEnvironment", limit: int) -> bytes:
-    """The whole body. Blocks while the sender sends it. What is over the limit is never held.
+    """The whole body. Blocks while the sender sends it; ``stalls.py`` ends a stalled one. What is over the limit
+    is never held.
 
     Raises:
         TooLargeError: it is longer than ``limit`` bytes, as announced or as it came.

@@ -11,6 +11,9 @@ from typing import TYPE_CHECKING, Final
 
 from granian.constants import HTTPModes, Interfaces
 from granian.server.mt import MTServer
+from prometheus_client import CollectorRegistry
+
+from ingest_proxy.stalls import Limits, StallWatch
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
@@ -24,12 +27,29 @@ class PortTakenError(OSError):
 
 
 class _Server(MTServer):
+    watch: StallWatch
+
+    def shutdown(self, exit_code: int = 0) -> None:
+        """Waits for all requests in flight, also for those whose sender has stalled."""
+        self.watch.stop()
+        super().shutdown(exit_code)  # type: ignore[no-untyped-call]
+
     def _check_gil(self) -> None:
         """With one worker it does not matter that threads share the interpreter lock."""
 
 
-def serve(app: "WSGIApplication", host: str, port: int, threads: int) -> None:
+def serve(
+    app: "WSGIApplication",
+    host: str,
+    port: int,
+    threads: int,
+    *,
+    registry: CollectorRegistry,
+    limits: Limits = Limits(),  # noqa: B008 (it is frozen)
+) -> None:
     """Answer requests until SIGTERM or SIGINT; then take no more, finish those in flight, and return.
+
+    Stalled connections are cut and counted (``stalls.py``).
 
     Raises:
         PortTakenError: another process listens there.
@@ -49,7 +69,9 @@ def serve(app: "WSGIApplication", host: str, port: int, threads: int) -> None:
         websockets=False,
         log_enabled=False,
     )
-    server.serve(target_loader=lambda: app, wrap_loader=False)
+    with StallWatch(port, registry, limits) as server.watch:
+        watched = server.watch.around(app)
+        server.serve(target_loader=lambda: watched, wrap_loader=False)
 
 
 def _check_free(host: str, port: int) -> None:
