@@ -29,7 +29,7 @@ class ProxySettings(ServiceSettings):
     host: str = "127.0.0.1"
     port: int = Field(default=8082, ge=1, le=65535)
     threads: int = Field(default=32, ge=1, le=512)
-    log_level: str = "INFO"
+    log_level: str = Field(default="INFO", pattern="(?i)^(debug|info|warning|error)$")
 
     max_body_bytes: int = Field(default=10 * 1024 * 1024, ge=1024)
     max_records: int = Field(default=100_000, ge=1)

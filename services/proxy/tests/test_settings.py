@@ -19,6 +19,7 @@ def test_defaults(monkeypatch: pytest.MonkeyPatch) -> None:
         ("PROXY_DELIVERY_TIMEOUT_MS", "23000"),
         ("KAFKA_AUTHENTICATION", "aws-msk-iam"),  # without a region
         ("KAFKA_AUTHENTICATION", "password"),
+        ("PROXY_LOG_LEVEL", "verbose"),
     ],
 )
 def test_bad_values_are_named(
@@ -30,3 +31,8 @@ def test_bad_values_are_named(
         ProxySettings.load()
     assert caught.value.code == 2
     assert variable in capsys.readouterr().err
+
+
+def test_a_log_level_in_small_letters_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PROXY_LOG_LEVEL", "debug")
+    assert ProxySettings.load().log_level == "debug"
