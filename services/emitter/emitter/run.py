@@ -10,6 +10,7 @@ from service_kit.shutdown import Shutdown
 
 from emitter.batch_path import BatchPath
 from emitter.delivery import DeliveryPath
+from emitter.errors import LedgerError
 from emitter.ledger import Ledger, RunKey
 from emitter.pacing import Pacer
 from emitter.rows import PathName
@@ -24,6 +25,8 @@ from emitter.watchers import Spectator, Tally
 
 _ANSWER_S = 1.0
 """Within which an answer is expected, for the number of lanes; under load a gateway takes some tenths of that."""
+
+_BROKEN_OFF = "broken off by an error"
 
 
 class Options(msgspec.Struct, frozen=True):
@@ -75,12 +78,15 @@ def send(
             watcher=tally,
         )
         started = clock.monotonic()
-        complete = False
+        unfinished: str | None = _BROKEN_OFF
         try:
             unfinished = sender.send(options.events)
-            complete = unfinished is None
         finally:
-            ledger.close_run(run.id, retried=tally.retried, seconds=clock.monotonic() - started, complete=complete)
+            seconds = clock.monotonic() - started
+            try:
+                ledger.close_run(run.id, retried=tally.retried, seconds=seconds, complete=unfinished is None)
+            except LedgerError as error:  # on a full disk this fails as the lanes did: what was sent is still told
+                unfinished = unfinished or str(error)
     if isinstance(own_transport, HttpTransport):
         own_transport.close()
     return summarise(settings.ledger, run, unfinished)

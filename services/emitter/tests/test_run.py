@@ -185,21 +185,40 @@ def test_a_source_that_fails_in_the_middle(settings: EmitterSettings) -> None:
     assert check_ledger(settings, gateway) == sum(map(len, gateway.logs.values())) == 3_000
 
 
-def test_a_ledger_that_cannot_be_written_on(settings: EmitterSettings, monkeypatch: pytest.MonkeyPatch) -> None:
-    resolve = Ledger.resolve
-    calls = iter(range(1_000))
+def fail_after(monkeypatch: pytest.MonkeyPatch, method: str, calls: int) -> None:
+    """Of this method of the ledger, all later calls meet a full disk."""
+    works = getattr(Ledger, method)
+    numbers = iter(range(1_000))
 
-    def fails_later(*arguments: Any) -> None:
-        if next(calls) >= 3:
+    def fails_later(*arguments: Any, **named: Any) -> Any:
+        if next(numbers) >= calls:
             raise LedgerError("disk full")
-        resolve(*arguments)
+        return works(*arguments, **named)
 
+    monkeypatch.setattr(Ledger, method, fails_later)
+
+
+@pytest.mark.parametrize(("method", "calls"), [("resolve", 3), ("_transaction", 5), ("close_run", 0)])
+def test_a_ledger_that_cannot_be_written_on(
+    settings: EmitterSettings, monkeypatch: pytest.MonkeyPatch, method: str, calls: int
+) -> None:
     gateway = FakeGateway()
-    monkeypatch.setattr(Ledger, "resolve", fails_later)
+    fail_after(monkeypatch, method, calls)
     summary = go(settings, gateway)
     assert (summary.exit_code, summary.unfinished) == (3, "disk full")
+    assert summary.acknowledged > 0
     monkeypatch.undo()
-    assert go(settings, gateway).acknowledged == check_ledger(settings, gateway) == 600
+    again = go(settings, gateway)
+    assert (again.resumed, again.exit_code) == (True, 0)
+    assert again.acknowledged == check_ledger(settings, gateway) == 600
+
+
+def test_a_full_disk_does_not_hide_a_programming_error(
+    settings: EmitterSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fail_after(monkeypatch, "close_run", 0)
+    with pytest.raises(ProcessDiedError):
+        go(settings, FakeGateway(fault=lambda _: "crash_before"))
 
 
 @pytest.mark.parametrize(("rate", "lanes"), [(None, 3), (0.1, 1), (50, 1), (51, 2), (10_000, 3)])
