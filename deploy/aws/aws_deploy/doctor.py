@@ -18,6 +18,9 @@ from aws_deploy.surroundings import Account
 State = Literal["ok", "warning", "failed"]
 
 _TIMEOUT_S = 10
+_ZONES = 3
+_NO_BROKERS = {"use1-az3"}
+"""Ids of zones that MSK refuses (API reference, BrokerNodeGroupInfo). Which name such a zone has differs by account."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +53,7 @@ def examine(account: Account, wanted: Wanted, databricks_host: str | None) -> It
     clients = account.clients
     looks: list[tuple[str, Callable[[], tuple[State, str]]]] = [
         ("credentials", lambda: _credentials(clients)),
-        ("zones", lambda: _zones(clients)),
+        ("zones", lambda: _zones(clients, wanted.overrides.get("network", {}).get("Zones", ""))),
         ("gateway logs", lambda: _gateway_role(clients)),
         ("names", lambda: _names(account, wanted)),
         ("image proxy", lambda: _image(account, "proxy", wanted)),
@@ -74,11 +77,25 @@ def _credentials(clients: Clients) -> tuple[State, str]:
     return "ok", f"{identity['Arn']} in account {identity['Account']}"
 
 
-def _zones(clients: Clients) -> tuple[State, str]:
-    found = clients.other("ec2").describe_availability_zones(Filters=[{"Name": "state", "Values": ["available"]}])
-    names = sorted(zone["ZoneName"] for zone in found["AvailabilityZones"])
-    enough = len(names) >= 3
-    return ("ok" if enough else "failed"), f"{', '.join(names)}{'' if enough else '; three are needed'}"
+def _zones(clients: Clients, chosen: str) -> tuple[State, str]:
+    """Those that the subnets will lie in: the chosen ones, or the region's first three."""
+    wanted = {"state": "available", "zone-type": "availability-zone"}
+    found = clients.other("ec2").describe_availability_zones(
+        Filters=[{"Name": name, "Values": [value]} for name, value in wanted.items()]
+    )
+    ids = {zone["ZoneName"]: zone["ZoneId"] for zone in found["AvailabilityZones"]}
+    names = sorted(ids)
+    used = chosen.split(",") if chosen else names[:_ZONES]
+    without = [name for name in used if ids.get(name) in _NO_BROKERS]
+    if without:
+        wrong = f"MSK has no brokers in {', '.join(f'{name} ({ids[name]})' for name in without)}"
+    elif len(set(used) & set(names)) < _ZONES:
+        wrong = f"three different ones of {', '.join(names)} are needed"
+    else:
+        return "ok", ", ".join(used)
+    good = [name for name in names if ids[name] not in _NO_BROKERS][:_ZONES]
+    cure = f"--set network.Zones={','.join(good)}" if len(good) == _ZONES else "choose another region"
+    return "failed", f"{', '.join(used)}; {wrong}: {cure}"
 
 
 def _gateway_role(clients: Clients) -> tuple[State, str]:

@@ -14,8 +14,8 @@ from stubbed_aws import StubbedAws
 WANTED = replace(wanted(), images={})
 
 
-def zones(*names: str) -> dict[str, Any]:
-    return {"AvailabilityZones": [{"ZoneName": name} for name in names]}
+def zones(*names: str, **ids: str) -> dict[str, Any]:
+    return {"AvailabilityZones": [{"ZoneName": name, "ZoneId": ids.get(name, f"id-of-{name}")} for name in names]}
 
 
 def healthy(aws: StubbedAws) -> None:
@@ -76,6 +76,37 @@ def test_one_thing_that_is_wrong_does_not_hide_the_others() -> None:
         "quota: VPCs",
         "quota: Elastic IP addresses",
     }
+
+
+def look_at_zones(found: dict[str, Any], **network: str) -> tuple[str, str]:
+    aws = StubbedAws()
+    aws.stub("ec2").add_response("describe_availability_zones", found)
+    asked = replace(WANTED, overrides={"network": network})
+    (look,) = [item for item in examine(Account(aws.clients, tag="v1"), asked, None) if item.name == "zones"]
+    return look.state, look.text
+
+
+def test_a_zone_without_brokers_is_told_with_the_cure() -> None:
+    state, text = look_at_zones(zones("a", "b", "c", "d", "e", b="use1-az3"))
+    assert state == "failed"
+    assert text == "a, b, c; MSK has no brokers in b (use1-az3): --set network.Zones=a,c,d"
+    assert look_at_zones(zones("a", "b", "c", "d", d="use1-az3"))[0] == "ok"
+
+
+def test_zones_that_were_chosen_are_looked_at() -> None:
+    found = zones("a", "b", "c", "d", b="use1-az3")
+    assert look_at_zones(found, Zones="a,c,d") == ("ok", "a, c, d")
+    assert look_at_zones(found, Zones="a,b,c")[0] == "failed"
+    assert look_at_zones(found, Zones="a,c,x") == (
+        "failed",
+        "a, c, x; three different ones of a, b, c, d are needed: --set network.Zones=a,c,d",
+    )
+    assert look_at_zones(found, Zones="a,a,c")[0] == "failed"
+
+
+def test_fewer_than_three_zones_have_no_cure() -> None:
+    told = "a, b; three different ones of a, b are needed: choose another region"
+    assert look_at_zones(zones("a", "b")) == ("failed", told)
 
 
 def test_databricks_that_does_not_answer_is_a_failure() -> None:

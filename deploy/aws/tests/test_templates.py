@@ -6,11 +6,12 @@ from typing import Any
 
 import pytest
 import yaml
-from aws_deploy.stacks import ALL, ORDER, StackKind
+from aws_deploy.resolve import resolve
+from aws_deploy.stacks import ALL, ORDER, StackKind, build
 from cfnlint.api import lint  # type: ignore[import-untyped]
 from cfnlint.config import ManualArgs  # type: ignore[import-untyped]
 from pipeline_contracts.names import STREAM_SHARDS, Names
-from rendered import document, stack
+from rendered import document, stack, wanted
 
 TEMPLATES = Path(__file__).parents[1] / "templates"
 
@@ -139,6 +140,23 @@ def test_no_action_is_a_wildcard_outside_key_and_deny(kind: StackKind) -> None:
 def _actions(policy: Any) -> list[Any]:
     policy = policy.get("Fn::If", [None, policy])[1]
     return [statement["Action"] for statement in policy["PolicyDocument"]["Statement"]]
+
+
+def test_subnets_lie_in_the_zones_that_are_chosen() -> None:
+    chosen = build("network", wanted(network={"Zones": "x-1a,x-1c,x-1d", "NatGateways": "per-zone"}), {})
+    subnets = {
+        name: item["Properties"]["AvailabilityZone"]
+        for name, item in resolve(document("network"), chosen.parameters).items()
+        if item["Type"] == "AWS::EC2::Subnet"
+    }
+    split = {"Fn::Split": [",", "x-1a,x-1c,x-1d"]}
+    assert subnets == {
+        f"{side}{zone}": {"Fn::Select": [place, split]}
+        for side in ("Private", "Public")
+        for place, zone in enumerate("ABC")
+    }
+    by_default = resolve(document("network"), stack("network").parameters)
+    assert by_default["PrivateB"]["Properties"]["AvailabilityZone"] == {"Fn::Select": [1, {"Fn::GetAZs": ""}]}
 
 
 def test_the_api_key_is_not_echoed() -> None:
