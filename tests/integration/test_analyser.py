@@ -153,11 +153,11 @@ def test_many_records_end_as_few_do(
     at_once = settings.model_copy(update={"lake_uri": (tmp_path / "many").as_uri()})
     lakes = [Lake(spark, one.lake_uri) for one in (settings, at_once)]
     good = [post(ind)["pin"] for ind in range(9)]
-    inserted_updated = []
+    counts = []
     for first, rows in enumerate(
         (
             [*good, post(1)["geo"]],
-            [post(3, category="late")["pin"], post(90)["pin"], good[4], post(2)["user"]],
+            [post(3, category="late")["pin"], post(90)["pin"] | {"new": 1}, good[4], post(2)["user"]],
             [good[4]],  # nothing but a repeat
         )
     ):
@@ -174,8 +174,9 @@ def test_many_records_end_as_few_do(
         held = [lake.read(QUARANTINE).drop("quarantined_at").orderBy("offset").collect() for lake in lakes]
         assert held[0] == held[1]
         assert [row["reason"] for row in held[0]] == ["wrong_kind"] * min(first + 1, 2)
-        inserted_updated.append((reports[0].inserted, reports[0].updated))
-    assert inserted_updated == [(9, 0), (1, 1), (0, 0)]
+        counts.append((reports[0].inserted, reports[0].updated, reports[0].unknown_fields))
+    assert [count[:2] for count in counts] == [(9, 0), (1, 1), (0, 0)]
+    assert [count[2] for count in counts] == [4, 5, 0], "those of another kind's row, and one that is new"
     assert fates(spark, settings) == {
         "in_objects": 15, "in_bronze": 15, "current": 10, "superseded": 1, "repeated": 2, "quarantined": 2,
         "dead_lettered": 0, "in_flight": 0,

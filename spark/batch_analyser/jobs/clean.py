@@ -44,9 +44,13 @@ _FEW_BYTES: Final = 16 * MIB
 
 @dataclass
 class KindReport:
-    """What cleaning did for one kind. ``inserted`` and ``updated`` count keys of silver."""
+    """What cleaning did for one kind. ``inserted`` and ``updated`` count keys of silver.
+
+    ``unknown_fields`` counts fields of records that no rule knows: a sender has new ones, or calls one otherwise.
+    """
 
     records: int = 0
+    unknown_fields: int = 0
     quarantined: dict[str, int] = field(default_factory=dict)
     inserted: int = 0
     updated: int = 0
@@ -133,13 +137,13 @@ class _Clean:
         )
         cleaned = _slim(clean(records, kind)).persist(StorageLevel.MEMORY_AND_DISK)
         try:
-            counts = (
-                cleaned.groupBy("reason").agg(fn.count("*").alias("records"), fn.sum("bytes").alias("bytes")).collect()
-            )
+            sums = [fn.sum(name).alias(name) for name in ("bytes", "unknown_fields")]
+            counts = cleaned.groupBy("reason").agg(fn.count("*").alias("records"), *sums).collect()
             if not counts:
                 return  # the mark of a kind without records may stay: an empty commit would look like news
             done.records = sum(row["records"] for row in counts)
             done.quarantined = {row["reason"]: row["records"] for row in counts if row["reason"] is not None}
+            done.unknown_fields = sum(row["unknown_fields"] for row in counts)
             few = sum(row["bytes"] for row in counts) <= _FEW_BYTES
             if done.quarantined:
                 with self.quarantine:
@@ -241,7 +245,7 @@ class _Clean:
 
 def _slim(cleaned: DataFrame) -> DataFrame:
     """Keep the text of bad rows only: good ones need no more than its size in ``bytes``."""
-    return cleaned.drop("unknown_fields", "key", "ingested_at", "ingest_batch").withColumns(
+    return cleaned.drop("key", "ingested_at", "ingest_batch").withColumns(
         {
             "value": fn.when(fn.col("reason").isNotNull(), fn.col("value")),
             "bytes": fn.coalesce(fn.octet_length("value"), fn.lit(0)),
