@@ -1,5 +1,6 @@
 # The only task list. `make` alone prints it.
-PYTHON := python3.13
+# Any Python can run the bootstrap, which says what is missing.
+PYTHON := $(shell command -v python3.13 || echo python3)
 BIN := .venv/bin
 SOURCE ?=
 EVENTS ?=

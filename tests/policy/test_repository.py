@@ -2,6 +2,8 @@
 
 import ast
 import re
+import runpy
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -138,6 +140,27 @@ def test_makefile_targets_are_described() -> None:
     described = set(re.findall(r"^([a-z0-9-]+):.*## ", makefile, re.MULTILINE))
     phony = set(re.findall(r"^\.PHONY: ([a-z0-9-]+)$", makefile, re.MULTILINE))
     assert targets == described == phony
+
+
+@pytest.mark.parametrize(
+    ("there", "called"), [(["python3", "python3.13"], "python3.13"), (["python3"], "python3"), ([], "python3")]
+)
+def test_make_calls_any_python_that_can_say_what_is_missing(tmp_path: Path, there: list[str], called: str) -> None:
+    for name in there:
+        (tmp_path / name).write_text("#!/bin/sh\n")
+        (tmp_path / name).chmod(0o755)
+    command = [shutil.which("make") or "make", "--dry-run", "setup"]
+    told = subprocess.run(command, cwd=ROOT, env={"PATH": str(tmp_path)}, capture_output=True, text=True, check=True)
+    assert Path(told.stdout.split()[0]).name == called
+    assert told.stdout.split()[1] == "local/bootstrap.py"
+
+
+def test_set_up_says_which_python_is_missing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    make = runpy.run_path(str(ROOT / "local" / "bootstrap.py"))["make"]
+    assert make(tmp_path / "venv", (3, 99), []) == 2
+    assert capsys.readouterr().err.startswith("CPython 3.99 is needed and python3.99 is not on the PATH (this is 3.")
+    told = (ROOT / "docs" / "troubleshooting.md").read_text()
+    assert "`CPython 3.13 is needed and python3.13 is not on the PATH`" in told
 
 
 def test_ci_runs_the_readmes_test_command() -> None:
