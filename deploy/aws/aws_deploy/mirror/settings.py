@@ -19,7 +19,7 @@ class MirrorSettings(ServiceSettings):
     host: str = "127.0.0.1"
     port: int = Field(8094, ge=0, le=65535)
     check_seconds: float = Field(2.0, gt=0)
-    log_level: str = "INFO"
+    log_level: str = Field("INFO", pattern="(?i)^(debug|info|warning|error)$")
     pipeline_id: str = Field("pinterest", validation_alias="PIPELINE_ID")
     aws_endpoint_url: HttpOrigin = Field("http://localhost:4566", validation_alias="AWS_ENDPOINT_URL")
     aws_region: str = Field("us-east-1", validation_alias="AWS_REGION")
