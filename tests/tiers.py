@@ -13,8 +13,11 @@ import sys
 import time
 import xml.etree.ElementTree as ET
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TextIO
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "tests" / "support"))
@@ -43,8 +46,13 @@ CHECKS = {
 # Two processes share the files of the tier that waits for servers more than it computes. More, or two whole
 # installations at once, would make tests late on two cores; and of unit tests, schemathesis gives one name to many.
 TWO_WORKERS = ["-n", "2", "--dist", "loadfile", "--no-loadscope-reorder"]
+BESIDE = {"unit": "databricks"}
+"""Two tiers of one process each and no server, that are run at once where both are asked for."""
 ENGINE_DEADLINE_S = 900
 BY_DEFAULT = ("lint", "policy", "unit", "databricks", "integration", "embedded", "airflow", "chaos")
+
+_output: ContextVar[TextIO | None] = ContextVar("output", default=None)
+"""Where the tier of this thread prints; None: to the screen."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +86,7 @@ def main(arguments: list[str]) -> int:
     chosen = arguments or [*BY_DEFAULT, *(["docker"] if with_docker else [])]
     left_out = "" if arguments or with_docker else "docker: not run, no Docker engine answers\n"
     say(left_out)
-    outcomes = [run(tier) for tier in chosen]
+    outcomes = run_all(chosen)
     say(failures(chosen))
     summary = "".join(f"{outcome.line:40} {outcome.seconds:6.0f} s\n" for outcome in outcomes)
     say(f"\n{summary}{left_out}{'all of it':40} {time.monotonic() - started:6.0f} s\n")
@@ -97,6 +105,30 @@ def failures(tiers: Sequence[str]) -> str:
     return "\n" + "".join(lines) if lines else ""
 
 
+def run_all(chosen: Sequence[str]) -> list[Outcome]:
+    """Run the tiers in order, and beside each the one of ``BESIDE``, whose output comes when both are through."""
+    outcomes: dict[str, Outcome] = {}
+    with ThreadPoolExecutor(1) as pool:
+        for tier in chosen:
+            other = BESIDE.get(tier)
+            if other is not None and other in chosen and other not in outcomes:
+                log = RESULTS / f"{other}.log"
+                beside = pool.submit(run_into, log, other)
+                outcomes[tier] = run(tier)
+                outcomes[other] = beside.result()
+                say(log.read_text(errors="replace"))
+            elif tier not in outcomes:
+                outcomes[tier] = run(tier)
+    return [outcomes[tier] for tier in chosen]
+
+
+def run_into(log: Path, tier: str) -> Outcome:
+    """Run one tier with all that is printed in a file; for a thread of its own."""
+    with log.open("w") as file:
+        _output.set(file)
+        return run(tier)
+
+
 def run(tier: str) -> Outcome:
     """Run one tier."""
     started = time.monotonic()
@@ -108,13 +140,22 @@ def run(tier: str) -> Outcome:
 
 def say(text: str) -> None:
     """Print at once, in order with what the commands print."""
-    sys.stdout.write(text)
-    sys.stdout.flush()
+    output = _output.get() or sys.stdout
+    output.write(text)
+    output.flush()
 
 
 def execute(argv: Sequence[str], environment: Mapping[str, str] | None = None) -> int:
     """Run one command in the checkout; its exit code."""
-    return subprocess.run(argv, cwd=ROOT, env={**os.environ, **(environment or {})}, check=False).returncode
+    output = _output.get()
+    return subprocess.run(
+        argv,
+        cwd=ROOT,
+        env={**os.environ, **(environment or {})},
+        stdout=output,
+        stderr=output,
+        check=False,
+    ).returncode
 
 
 def lint() -> tuple[int, int]:

@@ -2,6 +2,7 @@
 
 import importlib.util
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
@@ -51,3 +52,26 @@ def test_it_is_waited_for(tiers: ModuleType, tmp_path: Path) -> None:
     later.start()
     assert tiers.engine_made(log)
     later.join()
+
+
+def test_two_tiers_run_at_once_and_print_one_after_the_other(
+    tiers: ModuleType, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    met = threading.Barrier(2)
+
+    def tier(name: str, seconds: str = "0") -> Callable[[], tuple[int, int]]:
+        def tests() -> tuple[int, int]:
+            met.wait(10)
+            assert tiers.execute(["sh", "-c", f"echo {name} begins; sleep {seconds}; echo {name} ends >&2"]) == 0
+            return 1, 0
+
+        return tests
+
+    tiers.RESULTS = tmp_path
+    tiers.TIERS = {"unit": tier("unit", "0.3"), "databricks": tier("databricks"), "lint": lambda: (2, 0)}
+    outcomes = tiers.run_all(["unit", "lint", "databricks"])
+    assert [(one.tier, one.passed) for one in outcomes] == [("unit", 1), ("lint", 2), ("databricks", 1)]
+    assert capfd.readouterr().out.split("\n") == [
+        "unit begins", "unit: 1 passed, 0 failed", "databricks begins", "databricks ends",
+        "databricks: 1 passed, 0 failed", "lint: 2 passed, 0 failed", "",
+    ]  # fmt: skip
