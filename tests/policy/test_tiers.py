@@ -55,7 +55,7 @@ def test_it_is_waited_for(tiers: ModuleType, tmp_path: Path) -> None:
 
 
 def test_two_tiers_run_at_once_and_print_one_after_the_other(
-    tiers: ModuleType, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    tiers: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     met = threading.Barrier(2)
 
@@ -67,8 +67,9 @@ def test_two_tiers_run_at_once_and_print_one_after_the_other(
 
         return tests
 
-    tiers.RESULTS = tmp_path
-    tiers.TIERS = {"unit": tier("unit", "0.3"), "databricks": tier("databricks"), "lint": lambda: (2, 0)}
+    monkeypatch.setattr(tiers, "RESULTS", tmp_path)
+    fakes = {"unit": tier("unit", "0.3"), "databricks": tier("databricks"), "lint": lambda: (2, 0)}
+    monkeypatch.setattr(tiers, "TIERS", fakes)
     outcomes = tiers.run_all(["unit", "lint", "databricks"])
     assert [(one.tier, one.passed) for one in outcomes] == [("unit", 1), ("lint", 2), ("databricks", 1)]
     assert capfd.readouterr().out.split("\n") == [
