@@ -12,11 +12,10 @@ from concurrent.futures import Future
 from pipeline_contracts.names import KINDS, Names
 from pipeline_transforms.cleaning import clean
 from pipeline_transforms.hashing import with_content_hash
-from pipeline_transforms.schemas import CLEANED, columns
 from pyspark.sql import functions as fn
-from pyspark.sql.types import StringType, StructType, TimestampType
 from spark_kit.lake import DeltaLake, Transaction
 from stream_reader.streams import KinesisStreams
+from stream_reader.tables import QUARANTINE, QUARANTINE_SCHEMA, rows_schema, stream_table
 
 dbutils.widgets.text("pipeline_id", "pinterest")
 dbutils.widgets.text("lake_uri", "s3://pinterest-lake/lake")
@@ -36,31 +35,9 @@ streams = KinesisStreams(None, region)
 
 # COMMAND ----------
 
-text, time = StringType(), TimestampType()
-QUARANTINE = "quarantine/stream"
-STORED = columns(log_id=text, partition=text, offset=text, recorded_at=time, content_hash=text)
-ROWS = {kind: StructType([*CLEANED[kind].fields, *STORED.fields, *columns(value=text).fields]) for kind in KINDS}
-REJECTED = columns(
-    source=text,
-    log_id=text,
-    stream=text,
-    partition=text,
-    offset=text,
-    recorded_at=time,
-    reason=text,
-    value=text,
-    raw_base64=text,
-    quarantined_at=time,
-)
-
-
-def table(kind):
-    return f"stream/{names.stream_table(kind)}"
-
-
 for kind in KINDS:
-    lake.create(table(kind), ROWS[kind])
-lake.create(QUARANTINE, REJECTED)
+    lake.create(stream_table(names, kind), rows_schema(kind))
+lake.create(QUARANTINE, QUARANTINE_SCHEMA)
 
 # COMMAND ----------
 
@@ -108,7 +85,7 @@ def held(kind, log_id):
     """Where the records are that the tables hold of this stream."""
     places = [
         lake.read(name).where(fn.col("log_id") == log_id).select("partition", "offset")
-        for name in (table(kind), QUARANTINE)
+        for name in (stream_table(names, kind), QUARANTINE)
     ]
     return places[0].unionAll(places[1])
 
@@ -137,8 +114,8 @@ def writer(kind, log_id, query_id):
             fn.base64("data").alias("raw_base64"),
             fn.current_timestamp().alias("quarantined_at"),
         )
-        good = judged.where("reason IS NULL").select(*ROWS[kind].names)
-        for name, part in ((QUARANTINE, bad), (table(kind), good)):
+        good = judged.where("reason IS NULL").select(*rows_schema(kind).names)
+        for name, part in ((QUARANTINE, bad), (stream_table(names, kind), good)):
             lake.append(name, part, transaction=Transaction(f"{query_id.result(30)}/{name}", number))
         cleaned.unpersist()
 
@@ -166,7 +143,7 @@ def start(kind):
 if once:
     for kind in KINDS:
         start(kind).awaitTermination()
-        display(lake.read(table(kind)))
+        display(lake.read(stream_table(names, kind)))
 else:
     queries = [start(kind) for kind in KINDS]
     spark.streams.awaitAnyTermination()

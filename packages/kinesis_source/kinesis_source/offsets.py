@@ -35,7 +35,8 @@ class ShardOffset:
     ``start`` until the first record was read, ``last`` from then on. ``first`` only in the offset at the end of a
     batch that holds records of this shard: the batch is ``[first, last]``. ``closed``: the shard was split or
     merged, and all of it has been read. ``tip_ms`` is the wall clock when the shard was last seen read to its end:
-    as long as that is not a retention period ago, no unread record can have expired.
+    as long as that is not a retention period ago, no unread record can have expired. Of a shard that nobody has looked
+    into yet, it is when one that it comes from was so seen, or when it was found.
     """
 
     start: Start | None = None

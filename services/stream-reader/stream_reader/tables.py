@@ -1,7 +1,7 @@
 """The tables of the stream path: where they are, what they hold, how they are made, and their current rows."""
 
 from collections.abc import Iterator, Sequence
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -21,7 +21,8 @@ from pyspark.sql.types import (
 )
 from spark_kit.lake import PROPERTIES, DeltaLake, Transaction
 
-from stream_reader.delta import DeltaTables
+if TYPE_CHECKING:
+    from stream_reader.delta import DeltaTables  # its library is not on Databricks
 
 QUARANTINE: Final = "quarantine/stream"
 POPULARITY: Final = "stream/profile_popularity"
@@ -93,7 +94,7 @@ def rows_schema(kind: Kind) -> StructType:
     return StructType([*CLEANED[kind].fields, *stored, StructField("value", StringType())])
 
 
-def create_all(tables: DeltaTables, names: Names) -> None:
+def create_all(tables: "DeltaTables", names: Names) -> None:
     """Make every table that is not there; one that is stays as it is."""
     for kind in KINDS:
         tables.create(stream_table(names, kind), rows_schema(kind), _LOG | _SKIPPING)

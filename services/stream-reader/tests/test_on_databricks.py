@@ -1,0 +1,18 @@
+"""What the notebooks take from here has to be there without delta-rs, which Databricks does not have."""
+
+import subprocess
+import sys
+
+PROGRAM = """
+import sys
+sys.modules["deltalake"] = None
+from stream_reader.streams import KinesisStreams
+from stream_reader.tables import QUARANTINE_SCHEMA, register_views, rows_schema
+print(*rows_schema("geo").names)
+"""
+
+
+def test_tables_and_streams_need_no_delta_rs() -> None:
+    done = subprocess.run([sys.executable, "-P", "-c", PROGRAM], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split()[-1] == "value"
