@@ -22,7 +22,7 @@ import boto3
 import pytest
 from aws_deploy.cli import main
 from aws_deploy.clients import Clients
-from aws_deploy.stacks import ALL, StackKind
+from aws_deploy.wanted import ALL, StackKind
 from click.testing import CliRunner, Result
 from confluent_kafka.admin import AdminClient
 from servers import Kafka

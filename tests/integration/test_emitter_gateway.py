@@ -14,7 +14,7 @@ import pytest
 from aws_deploy.apply import apply_stacks
 from aws_deploy.clients import Clients
 from aws_deploy.deployer import Deployer
-from aws_deploy.stacks import Wanted
+from aws_deploy.wanted import Wanted
 from emitter.ledger_reader import LedgerReader
 from pipeline_contracts.content import content_hash
 from pipeline_contracts.names import Names

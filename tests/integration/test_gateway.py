@@ -15,7 +15,8 @@ import urllib3
 from aws_deploy.apply import apply_stacks
 from aws_deploy.clients import Clients
 from aws_deploy.deployer import Deployer
-from aws_deploy.stacks import Wanted, build
+from aws_deploy.stacks import build
+from aws_deploy.wanted import Wanted
 from pipeline_contracts import kinesis, proxy
 from pipeline_contracts.names import Names
 from pydantic import SecretStr

@@ -8,9 +8,11 @@ import pytest
 from aws_deploy.apply import apply_stacks, read_outputs
 from aws_deploy.cli import main
 from aws_deploy.clients import Clients
-from aws_deploy.deployer import Change, Deployer, Watcher
+from aws_deploy.deployer import Deployer
 from aws_deploy.errors import ForeignStackError, StackFailedError, UnsupportedResourceError
-from aws_deploy.stacks import ORDER, Stack, Wanted, stack_name
+from aws_deploy.stacks import Stack, stack_name
+from aws_deploy.wanted import ORDER, Wanted
+from aws_deploy.watcher import Change, Watcher
 from click.testing import CliRunner
 from pipeline_contracts.names import Names
 from pydantic import SecretStr

@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from aws_deploy.resolve import resolve
-from aws_deploy.stacks import ALL, build
+from aws_deploy.stacks import build
+from aws_deploy.wanted import ALL
 from pipeline_local.layout import Layout
 from rendered import EARLIER, wanted
 

@@ -4,7 +4,8 @@ import functools
 import json
 from typing import Any
 
-from aws_deploy.stacks import ALL, Outputs, Size, Stack, StackKind, Wanted, build
+from aws_deploy.stacks import Stack, build
+from aws_deploy.wanted import ALL, Outputs, Size, StackKind, Wanted
 from pipeline_contracts.names import Names
 from pydantic import SecretStr
 

@@ -7,8 +7,9 @@ from pipeline_contracts.names import Names
 
 from aws_deploy.deployer import Deployer
 from aws_deploy.errors import SettingError
-from aws_deploy.stacks import ALL, NEEDS, ORDER, Outputs, StackKind, Wanted, build, stack_name
+from aws_deploy.stacks import build, stack_name
 from aws_deploy.surroundings import Nothing, Surroundings
+from aws_deploy.wanted import ALL, NEEDS, ORDER, Outputs, StackKind, Wanted
 
 _NOTHING_MADE = {None, "REVIEW_IN_PROGRESS", "ROLLBACK_COMPLETE"}
 

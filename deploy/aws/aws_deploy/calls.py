@@ -10,7 +10,8 @@ from service_kit.clock import Clock, SystemClock
 
 from aws_deploy.clients import Target
 from aws_deploy.errors import DeployTimeoutError, ForeignStackError, StackFailedError
-from aws_deploy.stacks import Outputs, Stack
+from aws_deploy.stacks import Stack
+from aws_deploy.wanted import Outputs
 from aws_deploy.watcher import Change, Progress, Watcher
 
 if TYPE_CHECKING:

@@ -17,8 +17,9 @@ from aws_deploy.mirror.__main__ import main as run_mirror
 from aws_deploy.options import Target, form_option, stacks_option, target_options, wanted_options
 from aws_deploy.plan import plan_stacks
 from aws_deploy.printing import Printer, console, show_outputs, show_plan, show_rows
-from aws_deploy.stacks import ALL, StackKind, stack_name
+from aws_deploy.stacks import stack_name
 from aws_deploy.topics import KafkaTopics, ensure_topics
+from aws_deploy.wanted import ALL, StackKind
 
 _TARGET = ("pipeline_id", "region", "profile", "endpoint_url", "as_on_aws")
 
@@ -157,9 +158,7 @@ def connection(*, host: str, client_id: str | None, client_secret: str | None, t
     with readable_errors():
         target = _target(given)
         secret, other = (SecretStr(text) if text else None for text in (client_secret, token))
-        name = store_connection(
-            target.clients, target.names.pipeline_id, airflow_connection(host, client_id, secret, other)
-        )
+        name = store_connection(target.clients, target.names, airflow_connection(host, client_id, secret, other))
     click.echo(f"{name}: stored")
 
 

@@ -2,10 +2,12 @@
 
 import json
 
+from pipeline_contracts.names import Names
 from pydantic import SecretStr
 
 from aws_deploy.clients import Clients
 from aws_deploy.errors import SettingError
+from aws_deploy.own_names import connection_secret
 
 
 def airflow_connection(host: str, client_id: str | None, secret: SecretStr | None, token: SecretStr | None) -> str:
@@ -25,8 +27,8 @@ def airflow_connection(host: str, client_id: str | None, secret: SecretStr | Non
     return json.dumps(connection)
 
 
-def store_connection(clients: Clients, pipeline_id: str, connection: str) -> str:
+def store_connection(clients: Clients, names: Names, connection: str) -> str:
     """Put it where the mwaa stack has made a secret for it; gives the secret's name."""
-    name = f"{pipeline_id}/airflow/connections/databricks_default"
+    name = connection_secret(names)
     clients.other("secretsmanager").put_secret_value(SecretId=name, SecretString=connection)
     return name

@@ -12,10 +12,9 @@ from typing import Any
 
 from aws_deploy.calls import SetType, StackCalls
 from aws_deploy.errors import StackBlockedError, UnsupportedResourceError
-from aws_deploy.stacks import Outputs, Stack
-from aws_deploy.watcher import Change, Progress, Watcher
-
-__all__ = ["Change", "Deployer", "Progress", "Watcher"]
+from aws_deploy.stacks import Stack
+from aws_deploy.wanted import Outputs
+from aws_deploy.watcher import Change
 
 _DEAD = {"CREATE_FAILED", "ROLLBACK_COMPLETE", "ROLLBACK_FAILED", "DELETE_FAILED", "UPDATE_FAILED"}
 _HOLD_DATA = ("AWS::S3::Bucket", "AWS::Kinesis::Stream", "AWS::KMS::Key", "AWS::MSK::Cluster", "AWS::MSK::Topic")

@@ -13,7 +13,8 @@ from aws_deploy.clients import Clients
 from aws_deploy.errors import ForeignResourceError, ProtectedStackError, SettingError
 from aws_deploy.leftovers import Leftover
 from aws_deploy.render import template_path
-from aws_deploy.stacks import ALL, NEEDS, StackKind, stack_name
+from aws_deploy.stacks import stack_name
+from aws_deploy.wanted import ALL, NEEDS, StackKind
 
 _COSTS = {
     "AWS::MSK::Cluster": "brokers are paid by the hour",

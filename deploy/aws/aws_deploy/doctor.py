@@ -12,8 +12,9 @@ from botocore.exceptions import BotoCoreError, ClientError
 from aws_deploy.clients import Clients
 from aws_deploy.errors import DeployError, MissingImageError
 from aws_deploy.explain import explain
-from aws_deploy.stacks import Wanted
+from aws_deploy.own_names import Service
 from aws_deploy.surroundings import Account
+from aws_deploy.wanted import Wanted
 
 State = Literal["ok", "warning", "failed"]
 
@@ -112,7 +113,7 @@ def _names(account: Account, wanted: Wanted) -> tuple[State, str]:
     return "ok", f"{', '.join(taken)}: there and ours" if taken else "buckets and streams can be made"
 
 
-def _image(account: Account, service: str, wanted: Wanted) -> tuple[State, str]:
+def _image(account: Account, service: Service, wanted: Wanted) -> tuple[State, str]:
     try:
         return "ok", account.image(service, wanted)
     except MissingImageError:

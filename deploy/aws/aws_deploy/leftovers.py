@@ -2,12 +2,21 @@
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_args
 
 from botocore.exceptions import ClientError
 from pipeline_contracts.names import Names
 
 from aws_deploy.clients import Clients, Target
+from aws_deploy.own_names import (
+    Service,
+    access_log_bucket,
+    artifact_bucket,
+    brokers,
+    connection_secret,
+    lake_bucket,
+    repository,
+)
 from aws_deploy.wanted import StackKind
 
 BUCKET = "AWS::S3::Bucket"
@@ -15,11 +24,17 @@ STREAM = "AWS::Kinesis::Stream"
 REPOSITORY = "AWS::ECR::Repository"
 BROKERS = "AWS::MSK::Cluster"
 SECRET = "AWS::SecretsManager::Secret"  # noqa: S105 (a type's name)
-SERVICES = ("proxy", "emitter", "stream-reader")
-"""Those that have a repository of images."""
 
 _WORDS = {BUCKET: "Bucket", STREAM: "Stream", REPOSITORY: "Repository", BROKERS: "MSK cluster", SECRET: "Secret"}
-_GONE = {"404", "NoSuchBucket", "NotFound", "NoSuchTagSet", "ResourceNotFoundException", "RepositoryNotFoundException"}
+_GONE = {
+    "404",
+    "NoSuchBucket",
+    "NoSuchTagSet",
+    "NotFound",
+    "NotFoundException",
+    "RepositoryNotFoundException",
+    "ResourceNotFoundException",
+}
 _ANOTHER_ACCOUNT = {"403", "AccessDenied", "301"}
 
 
@@ -56,15 +71,14 @@ def places(names: Names, stacks: Collection[StackKind], target: Target) -> list[
 
     Keys and the emitter's file system have no name: they are found by their tag alone.
     """
-    project = names.pipeline_id
-    found = [Place("data", BUCKET, names.bucket), Place("data", BUCKET, f"{names.bucket}-access-logs")]
-    found += [Place("data", BUCKET, f"{project}-{name}") for name in ("lake", "artifacts")]
+    buckets = names.bucket, access_log_bucket(names), lake_bucket(names), artifact_bucket(names)
+    found = [Place("data", BUCKET, name) for name in buckets]
     found += [Place("streams", STREAM, name) for name in names.streams]
     # LocalStack, where it stands in for AWS, has none of these services' calls.
     if target == "aws":
-        found += [Place("images", REPOSITORY, f"{project}/{service}") for service in SERVICES]
-        found.append(Place("kafka", BROKERS, project))
-        found.append(Place("mwaa", SECRET, f"{project}/airflow/connections/databricks_default"))
+        found += [Place("images", REPOSITORY, repository(names, service)) for service in get_args(Service)]
+        found.append(Place("kafka", BROKERS, brokers(names)))
+        found.append(Place("mwaa", SECRET, connection_secret(names)))
     return [place for place in found if place.stack in stacks]
 
 

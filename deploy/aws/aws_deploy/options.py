@@ -12,8 +12,8 @@ from aws_deploy.checkout import Checkout, own_checkout
 from aws_deploy.clients import Clients
 from aws_deploy.deployer import Deployer
 from aws_deploy.errors import SettingError
-from aws_deploy.stacks import ALL, ORDER, StackKind, Wanted
 from aws_deploy.surroundings import Account, Nothing, Surroundings
+from aws_deploy.wanted import ALL, ORDER, StackKind, Wanted
 from aws_deploy.watcher import Watcher
 
 type Command = Callable[..., Any]

@@ -8,8 +8,9 @@ from aws_deploy.calls import StackCalls
 from aws_deploy.costs import Idle, idle_costs
 from aws_deploy.deployer import must_be_made_anew
 from aws_deploy.resolve import resolve
-from aws_deploy.stacks import ALL, NEEDS, Outputs, StackKind, Wanted, build, stack_name
+from aws_deploy.stacks import build, stack_name
 from aws_deploy.surroundings import Surroundings
+from aws_deploy.wanted import ALL, NEEDS, Outputs, StackKind, Wanted
 from aws_deploy.watcher import Change
 
 _IMAGE = "(not known yet)@sha256:" + "0" * 64

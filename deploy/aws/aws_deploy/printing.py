@@ -9,7 +9,7 @@ from rich.table import Table
 
 from aws_deploy.costs import HOURS_PER_MONTH
 from aws_deploy.plan import Planned
-from aws_deploy.stacks import Outputs, StackKind
+from aws_deploy.wanted import Outputs, StackKind
 from aws_deploy.watcher import Change, Progress, Watcher
 
 Form = str

@@ -8,21 +8,7 @@ from pipeline_contracts.names import Names
 
 from aws_deploy.parameters import check, parameters
 from aws_deploy.render import render, template_path
-from aws_deploy.wanted import ALL, NEEDS, ORDER, STATEFUL, Earlier, Outputs, Size, StackKind, Wanted
-
-__all__ = [
-    "ALL",
-    "NEEDS",
-    "ORDER",
-    "STATEFUL",
-    "Outputs",
-    "Size",
-    "Stack",
-    "StackKind",
-    "Wanted",
-    "build",
-    "stack_name",
-]
+from aws_deploy.wanted import STATEFUL, Earlier, StackKind, Wanted
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from aws_deploy.checkout import Checkout, Registry
 from aws_deploy.clients import Clients
 from aws_deploy.errors import ForeignResourceError, MissingImageError, SettingError
 from aws_deploy.leftovers import BROKERS, SECRET, Leftover, look, places, unless_gone
+from aws_deploy.own_names import Service, artifact_bucket, repository
 from aws_deploy.wanted import Outputs, StackKind, Wanted
 
 _DIGEST = "sha256"
@@ -28,7 +29,7 @@ _CANNOT_BE_TAKEN_OVER = {
     SECRET: "Delete it with `aws secretsmanager delete-secret --force-delete-without-recovery --secret-id "
     "{0.place.name}`, apply again, and store the connection again",
 }
-_IMAGE_OF: Mapping[StackKind, str] = {"proxy": "proxy", "emitter": "emitter", "popularity": "stream-reader"}
+_IMAGE_OF: Mapping[StackKind, Service] = {"proxy": "proxy", "emitter": "emitter", "popularity": "stream-reader"}
 
 
 class Surroundings(Protocol):
@@ -122,25 +123,25 @@ class Account:
         found = self.clients.other("kafka").get_bootstrap_brokers(ClusterArn=outputs["ClusterArn"])
         return {**outputs, "BootstrapServers": ",".join(sorted(found["BootstrapBrokerStringSaslIam"].split(",")))}
 
-    def image(self, service: str, wanted: Wanted) -> str:
+    def image(self, service: Service, wanted: Wanted) -> str:
         """The service's image by its digest.
 
         Raises:
             MissingImageError: there is none with this tag; the text gives the commands that put one there.
         """
-        repository = f"{wanted.names.pipeline_id}/{service}"
+        name = repository(wanted.names, service)
         if not self.tag:
             raise SettingError(f"No image of {service}: give --tag, or --image {service}=…@sha256:…")
         ecr = self.clients.other("ecr")
         try:
-            found = ecr.describe_images(repositoryName=repository, imageIds=[{"imageTag": self.tag}])
-            address = ecr.describe_repositories(repositoryNames=[repository])["repositories"][0]["repositoryUri"]
+            found = ecr.describe_images(repositoryName=name, imageIds=[{"imageTag": self.tag}])
+            address = ecr.describe_repositories(repositoryNames=[name])["repositories"][0]["repositoryUri"]
         except ClientError as error:
             if error.response["Error"]["Code"] not in {"ImageNotFoundException", "RepositoryNotFoundException"}:
                 raise
             raise MissingImageError(
-                f"There is no image {repository}:{self.tag}. `apply` builds and pushes it from a checkout on a machine "
-                f"with Docker. Or build it, then `docker tag {service} <registry>/{repository}:{self.tag}` and "
+                f"There is no image {name}:{self.tag}. `apply` builds and pushes it from a checkout on a machine "
+                f"with Docker. Or build it, then `docker tag {service} <registry>/{name}:{self.tag}` and "
                 "`docker push` it (`aws ecr get-login-password | docker login …` first), and apply again"
             ) from error
         return f"{address}@{found['imageDetails'][0]['imageDigest']}"
@@ -149,14 +150,14 @@ class Account:
         """Whether an image that is missing can be built here."""
         return self.checkout is not None and self.checkout.docker_answers()
 
-    def _ready_image(self, service: str, wanted: Wanted) -> str:
+    def _ready_image(self, service: Service, wanted: Wanted) -> str:
         try:
             return self.image(service, wanted)
         except MissingImageError:
             if self.checkout is None or not self.can_build():
                 raise
         ecr = self.clients.other("ecr")
-        name = f"{wanted.names.pipeline_id}/{service}"
+        name = repository(wanted.names, service)
         address = ecr.describe_repositories(repositoryNames=[name])["repositories"][0]["repositoryUri"]
         image = f"{address}:{self.tag}"
         self.tell(f"image {image}: building, which may take minutes")
@@ -190,21 +191,21 @@ class Account:
         digest = hashlib.sha256(content).hexdigest()
         if there := self._version(wanted, key, digest):
             return there
-        bucket = f"{wanted.names.pipeline_id}-artifacts"
+        bucket = artifact_bucket(wanted.names)
         made = self.clients.s3.put_object(Bucket=bucket, Key=key, Body=content, Metadata={_DIGEST: digest})
         self.tell(f"s3://{bucket}/{key}: uploaded")
         return made["VersionId"]
 
     def _version(self, wanted: Wanted, key: str, digest: str | None = None) -> str | None:
         try:
-            found = self.clients.s3.head_object(Bucket=f"{wanted.names.pipeline_id}-artifacts", Key=key)
+            found = self.clients.s3.head_object(Bucket=artifact_bucket(wanted.names), Key=key)
         except ClientError as error:
             unless_gone(error)
             return None
         return found["VersionId"] if digest in {None, found["Metadata"].get(_DIGEST)} else None
 
     def _upload_plugin(self, wanted: Wanted) -> str:
-        bucket = f"{wanted.names.pipeline_id}-artifacts"
+        bucket = artifact_bucket(wanted.names)
         digest = wanted.plugin_sha256
         if self.plugin is not None:
             try:

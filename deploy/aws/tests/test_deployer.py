@@ -4,7 +4,7 @@ from typing import cast
 
 import pytest
 from aws_deploy.clients import Target
-from aws_deploy.deployer import Change, Deployer, Progress, Watcher
+from aws_deploy.deployer import Deployer
 from aws_deploy.errors import (
     DeployTimeoutError,
     ForeignStackError,
@@ -12,7 +12,9 @@ from aws_deploy.errors import (
     StackFailedError,
     UnsupportedResourceError,
 )
-from aws_deploy.stacks import ALL, NEEDS, Stack
+from aws_deploy.stacks import Stack
+from aws_deploy.wanted import ALL, NEEDS
+from aws_deploy.watcher import Change, Progress, Watcher
 from fake_cloudformation import FakeStack
 from fake_stacks import FakeStacks
 from mypy_boto3_cloudformation import CloudFormationClient

@@ -6,7 +6,7 @@ from aws_deploy.deployer import Deployer
 from aws_deploy.destroy import delete_leftovers, destroy_stacks
 from aws_deploy.errors import ForeignResourceError, ForeignStackError, ProtectedStackError, SettingError
 from aws_deploy.leftovers import Leftover, Place, find, places
-from aws_deploy.stacks import ALL, StackKind
+from aws_deploy.wanted import ALL, StackKind
 from aws_policies import Deployment
 from fake_cloudformation import FakeStack
 from fake_stacks import FakeStacks

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 from aws_deploy.costs import idle_costs
 from aws_deploy.resolve import resolve
-from aws_deploy.stacks import ALL, Size, build
+from aws_deploy.stacks import build
+from aws_deploy.wanted import ALL, Size
 from rendered import EARLIER, document, wanted
 
 ROOT = Path(__file__).parents[3]

@@ -5,7 +5,8 @@ from aws_deploy.connectors import include_connectors, worker_name
 from aws_deploy.costs import idle_costs
 from aws_deploy.errors import SettingError
 from aws_deploy.resolve import resolve
-from aws_deploy.stacks import ALL, NEEDS, build
+from aws_deploy.stacks import build
+from aws_deploy.wanted import ALL, NEEDS
 from rendered import EARLIER, document, wanted
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import yaml
-from aws_deploy.stacks import ALL, NEEDS, Size, StackKind
+from aws_deploy.wanted import ALL, NEEDS, Size, StackKind
 from aws_policies import RULES, Deployment, Documents, Rule
 from cfnlint.api import lint  # type: ignore[import-untyped]
 from cfnlint.config import ManualArgs  # type: ignore[import-untyped]

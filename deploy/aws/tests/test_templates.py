@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 import yaml
 from aws_deploy.resolve import resolve
-from aws_deploy.stacks import ALL, ORDER, StackKind, build
+from aws_deploy.stacks import build
+from aws_deploy.wanted import ALL, ORDER, StackKind
 from cfnlint.api import lint  # type: ignore[import-untyped]
 from cfnlint.config import ManualArgs  # type: ignore[import-untyped]
 from pipeline_contracts.names import STREAM_SHARDS, Names

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from aws_deploy.stacks import NEEDS, STATEFUL, StackKind
+from aws_deploy.wanted import NEEDS, STATEFUL, StackKind
 from rendered import stack
 
 from aws_policies.deployment import Deployment, Documents, Resource, Rule, properties

@@ -6,7 +6,7 @@ from typing import Any
 
 from aws_deploy.parameters import parameters
 from aws_deploy.resolve import resolve
-from aws_deploy.stacks import ALL, Size, StackKind
+from aws_deploy.wanted import ALL, Size, StackKind
 from rendered import EARLIER, wanted
 
 Documents = dict[StackKind, Any]

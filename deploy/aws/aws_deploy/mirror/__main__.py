@@ -17,8 +17,8 @@ from aws_deploy.deployer import Deployer
 from aws_deploy.mirror.keeper import Keeper, Metrics
 from aws_deploy.mirror.settings import MirrorSettings
 from aws_deploy.mirror.sides import KafkaSide, LocalStackSide, Side
-from aws_deploy.stacks import Wanted
 from aws_deploy.topics import KafkaTopics
+from aws_deploy.wanted import Wanted
 
 _LOG = logging.getLogger("aws_deploy.mirror")
 

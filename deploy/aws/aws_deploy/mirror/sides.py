@@ -12,10 +12,9 @@ from aws_deploy.apply import apply_stacks
 from aws_deploy.clients import Clients
 from aws_deploy.deployer import Deployer
 from aws_deploy.errors import DeployError
-from aws_deploy.stacks import ORDER, StackKind, Wanted
+from aws_deploy.leftovers import unless_gone
 from aws_deploy.topics import Topics, ensure_topics, missing_topics
-
-_GONE = {"404", "NoSuchBucket", "NotFoundException", "ResourceNotFoundException"}
+from aws_deploy.wanted import ORDER, StackKind, Wanted
 
 
 class Side(Protocol):
@@ -75,7 +74,7 @@ class LocalStackSide:
         try:
             self.clients.s3.head_bucket(Bucket=name)
         except ClientError as error:
-            return _unless_gone(error)
+            return unless_gone(error)
         return True
 
     def _has_streams(self, names: set[str]) -> bool:
@@ -90,7 +89,7 @@ class LocalStackSide:
         try:
             self.clients.apigateway.get_stage(restApiId=api_id, stageName=API_STAGE)
         except ClientError as error:
-            return _unless_gone(error)
+            return unless_gone(error)
         return True
 
 
@@ -109,10 +108,3 @@ class KafkaSide:
     def make(self, lost: Collection[str]) -> Sequence[str]:  # noqa: ARG002 (looks for itself)
         """Make the topics what they must be."""
         return ensure_topics(self.topics, self.specs)
-
-
-def _unless_gone(error: ClientError) -> bool:
-    """False where the error says that something is not there; any other error goes on."""
-    if error.response.get("Error", {}).get("Code") in _GONE:
-        return False
-    raise error
