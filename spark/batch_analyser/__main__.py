@@ -8,7 +8,6 @@ from functools import partial
 
 import boto3
 from botocore.config import Config
-from pipeline_contracts.names import InvalidPipelineIdError
 from pyspark.sql import SparkSession
 from service_kit.clock import SystemClock
 from service_kit.logs import configure_logging
@@ -41,13 +40,12 @@ class _QuietHandler(WSGIRequestHandler):
 def main() -> int:
     """Run until SIGTERM or SIGINT; returns the exit code."""
     settings = ServerSettings.load()
-    configure_logging("analyser")
+    configure_logging("analyser", settings.log_level)
     shutdown = Shutdown()
     shutdown.install()
     try:
-        _ = settings.names
         fence = hold_fence(settings.lake_uri, service="analyser", area="batch", wait_s=settings.lock_wait_s)
-    except (FencedError, InvalidPipelineIdError) as error:
+    except FencedError as error:
         logger.error("the analyser cannot start", extra={"reason": str(error)})  # noqa: TRY400  # the reason says it all
         return 3
     with fence:

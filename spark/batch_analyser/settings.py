@@ -2,12 +2,12 @@
 
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Self
+from typing import Annotated, Self
 
-from pipeline_contracts.names import Names
-from pydantic import Field, SecretStr, model_validator
+from pipeline_contracts.names import Names, checked_id
+from pydantic import AfterValidator, Field, SecretStr, model_validator
 from pydantic_settings import SettingsConfigDict
-from service_kit.settings import ServiceSettings
+from service_kit.settings import LogLevel, ServiceSettings
 from spark_kit.jvm import JvmConfig
 from spark_kit.session import SessionConfig
 
@@ -19,7 +19,7 @@ class AnalyserSettings(ServiceSettings):
 
     model_config = SettingsConfigDict(env_prefix="ANALYSER_")
 
-    pipeline_id: str = Field("pinterest", validation_alias="PIPELINE_ID")
+    pipeline_id: Annotated[str, AfterValidator(checked_id)] = Field("pinterest", validation_alias="PIPELINE_ID")
     lake_uri: str = Field(validation_alias="LAKE_URI")
     aws_endpoint_url: str | None = Field(None, validation_alias="AWS_ENDPOINT_URL")
     aws_region: str = Field("us-east-1", validation_alias="AWS_REGION")
@@ -68,6 +68,7 @@ class ServerSettings(AnalyserSettings):
     host: str = "127.0.0.1"
     port: int = Field(8090, ge=0, le=65_535)
     token: SecretStr | None = None
+    log_level: LogLevel = "INFO"
     state_dir: Path
     queue_limit: int = Field(16, ge=1)
     stop_s: float = Field(12.0, gt=0)

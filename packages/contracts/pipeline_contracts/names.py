@@ -19,22 +19,32 @@ class InvalidPipelineIdError(ValueError):
     """The pipeline id cannot be part of topic, stream and bucket names."""
 
 
+def checked_id(pipeline_id: str) -> str:
+    """The id as it is; settings check theirs by this.
+
+    Raises:
+        InvalidPipelineIdError: it is not 1 to 20 of ``a-z0-9-`` with a letter or digit at both ends.
+    """
+    if not _PIPELINE_ID.fullmatch(pipeline_id):
+        msg = (
+            f"PIPELINE_ID is {pipeline_id!r}; it must be 1 to 20 characters of a-z, 0-9 and '-', "
+            "with a letter or digit at both ends"
+        )
+        raise InvalidPipelineIdError(msg)
+    return pipeline_id
+
+
 class Names(msgspec.Struct, frozen=True):
     """Names of one deployment.
 
     Raises:
-        InvalidPipelineIdError: the id is not 1 to 20 of ``a-z0-9-`` with a letter or digit at both ends.
+        InvalidPipelineIdError: see ``checked_id``.
     """
 
     pipeline_id: str = "pinterest"
 
     def __post_init__(self) -> None:
-        if not _PIPELINE_ID.fullmatch(self.pipeline_id):
-            msg = (
-                f"PIPELINE_ID is {self.pipeline_id!r}; it must be 1 to 20 characters of a-z, 0-9 and '-', "
-                "with a letter or digit at both ends"
-            )
-            raise InvalidPipelineIdError(msg)
+        checked_id(self.pipeline_id)
 
     def topic(self, kind: Kind) -> str:
         """The Kafka topic of one kind of event."""
@@ -69,7 +79,7 @@ class Names(msgspec.Struct, frozen=True):
         """The REST API's id on the laptop, where it is fixed; AWS chooses its own."""
         return self.pipeline_id
 
-    def job(self, name: Literal["batch", "upkeep", "stream"]) -> str:
+    def job(self, name: Literal["batch", "upkeep"]) -> str:
         """A job's name in the Jobs API."""
         return f"{self.pipeline_id}-{name}"
 

@@ -1,4 +1,4 @@
-"""JSON lines on stdout: ``time``, ``level``, ``service``, ``event``, then the fields given by ``extra=``.
+"""JSON lines: ``time``, ``level``, ``service``, ``event``, then the fields given by ``extra=``.
 
 Call ``logger.info("records stored", extra={"topic": …, "offset": …})``: a constant message, no payloads.
 """
@@ -7,6 +7,7 @@ import json
 import logging
 import sys
 from datetime import UTC, datetime
+from typing import TextIO
 
 _STANDARD = set(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
@@ -33,8 +34,8 @@ class JsonFormatter(logging.Formatter):
         return json.dumps(line, default=str, ensure_ascii=False)
 
 
-def configure_logging(service: str, level: str = "INFO") -> None:
-    """Send every logger of this process to stdout as JSON lines. Called once, in ``__main__``."""
-    handler = logging.StreamHandler(sys.stdout)
+def configure_logging(service: str, level: str = "INFO", stream: TextIO | None = None) -> None:
+    """Send every logger of this process to ``stream`` (else stdout) as JSON lines. Called once, in ``__main__``."""
+    handler = logging.StreamHandler(stream or sys.stdout)
     handler.setFormatter(JsonFormatter(service))
-    logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
+    logging.basicConfig(level=level, handlers=[handler], force=True)

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 
 from service_kit.clock import Clock, SystemClock
 
+_GROWTH = 2.0
+
 
 @dataclass(frozen=True)
 class RetryPolicy:
@@ -17,7 +19,6 @@ class RetryPolicy:
     deadline_s: float
     first_wait_s: float = 0.1
     longest_wait_s: float = 5.0
-    factor: float = 2.0
     clock: Clock = field(default_factory=SystemClock)
     uniform: Callable[[float, float], float] = random.uniform
 
@@ -27,7 +28,7 @@ class RetryPolicy:
         backoff = self.first_wait_s
         while (left := end - self.clock.monotonic()) > 0:
             yield min(self.uniform(0, backoff), left)
-            backoff = min(backoff * self.factor, self.longest_wait_s)
+            backoff = min(backoff * _GROWTH, self.longest_wait_s)
 
 
 def retry[T](

@@ -1,10 +1,13 @@
 """Settings come from the environment once, at the composition root, and are passed down."""
 
 import sys
-from typing import Self
+from typing import Annotated, Literal, Self
 
-from pydantic import ValidationError
+from pydantic import BeforeValidator, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+LogLevel = Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR"], BeforeValidator(str.upper)]
+"""A level of ``logs.configure_logging``; small letters are taken, too."""
 
 
 class ServiceSettings(BaseSettings):

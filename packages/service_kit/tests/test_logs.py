@@ -1,7 +1,9 @@
+import io
 import json
 import logging
 
-from service_kit.logs import JsonFormatter
+import pytest
+from service_kit.logs import JsonFormatter, configure_logging
 
 
 def record(**extra: object) -> logging.LogRecord:
@@ -18,3 +20,13 @@ def test_line_has_service_level_event_and_extra() -> None:
 
 def test_what_json_does_not_know_becomes_text() -> None:
     assert json.loads(JsonFormatter("proxy").format(record(path={1})))["path"] == "{1}"
+
+
+def test_lines_go_to_the_stream_that_is_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    root, stream = logging.RootLogger(logging.WARNING), io.StringIO()
+    monkeypatch.setattr(logging, "root", root)
+    configure_logging("emitter", "INFO", stream)
+    root.info("sent")
+    root.debug("a detail")
+    (line,) = stream.getvalue().splitlines()
+    assert json.loads(line)["event"] == "sent"

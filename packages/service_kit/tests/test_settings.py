@@ -1,12 +1,13 @@
 import pytest
 from pydantic import Field, SecretStr
 from pydantic_settings import SettingsConfigDict
-from service_kit.settings import ServiceSettings
+from service_kit.settings import LogLevel, ServiceSettings
 
 
 class Example(ServiceSettings):
     model_config = SettingsConfigDict(env_prefix="EXAMPLE_")
 
+    log_level: LogLevel = "INFO"
     port: int = Field(8082, ge=1, le=65535)
     token: SecretStr = SecretStr("t")
     bootstrap: str = Field("localhost:9092", validation_alias="KAFKA_BOOTSTRAP_SERVERS")
@@ -18,17 +19,31 @@ def test_values_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> No
     assert (Example.load().port, Example.load().bootstrap) == (1, "k:1")
 
 
+def test_a_log_level_in_small_letters_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EXAMPLE_LOG_LEVEL", "debug")
+    assert Example.load().log_level == "DEBUG"
+
+
 def test_an_empty_variable_is_unset(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("EXAMPLE_PORT", "")
     assert Example.load().port == 8082
 
 
-def test_a_bad_value_names_its_variable(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setenv("EXAMPLE_PORT", "99999")
+@pytest.mark.parametrize(
+    ("variable", "value", "said"),
+    [
+        ("EXAMPLE_PORT", "99999", "Input should be less than or equal to 65535"),
+        ("EXAMPLE_LOG_LEVEL", "verbose", "Input should be 'DEBUG', 'INFO', 'WARNING' or 'ERROR'"),
+    ],
+)
+def test_a_bad_value_names_its_variable(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], variable: str, value: str, said: str
+) -> None:
+    monkeypatch.setenv(variable, value)
     with pytest.raises(SystemExit) as stop:
         Example.load()
     assert stop.value.code == 2
-    assert "EXAMPLE_PORT: Input should be less than or equal to 65535" in capsys.readouterr().err
+    assert f"{variable}: {said}" in capsys.readouterr().err
 
 
 def test_secrets_are_not_described(monkeypatch: pytest.MonkeyPatch) -> None:

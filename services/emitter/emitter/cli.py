@@ -1,13 +1,11 @@
 """The ``emitter`` command: settings and options → source, transport, ledger → run → summary."""
 
-import logging
 import sys
 from contextlib import ExitStack
 
 import click
-from pipeline_contracts.names import InvalidPipelineIdError
 from prometheus_client import CollectorRegistry
-from service_kit.logs import JsonFormatter
+from service_kit.logs import configure_logging
 from service_kit.ops import Ops, OpsServer
 from service_kit.shutdown import Shutdown
 
@@ -82,7 +80,7 @@ def main(  # noqa: PLR0917 (click passes them by name)
     """
     given = {"batch_size": batch_size, "lanes": lanes}
     settings = EmitterSettings.load().model_copy(update={key: value for key, value in given.items() if value})
-    _log_to_stderr(settings.log_level)
+    configure_logging("emitter", settings.log_level, sys.stderr)  # stdout belongs to the summary
     shutdown = Shutdown()
     shutdown.install()
     try:
@@ -94,7 +92,7 @@ def main(  # noqa: PLR0917 (click passes them by name)
             spectators = _spectators(stack, settings, paths=len(_PATHS[path]))
             options = Options(_PATHS[path], events, rate, fresh)
             summary = send(settings, opened, options, spectators=spectators, shutdown=shutdown)
-    except (EmitterError, InvalidPipelineIdError) as error:
+    except EmitterError as error:
         click.echo(f"emitter: {error}", err=True)
         sys.exit(_USAGE)
     click.echo(as_json(summary) if format_ == "json" else as_text(summary))
@@ -119,10 +117,3 @@ def _spectators(stack: ExitStack, settings: EmitterSettings, paths: int) -> list
             raise SettingError(f"EMITTER_HOST, EMITTER_PORT: cannot listen on {address}: {error.strerror}") from error
         spectators.append(metrics)
     return spectators
-
-
-def _log_to_stderr(level: str) -> None:
-    """Stdout belongs to the summary."""
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(JsonFormatter("emitter"))
-    logging.basicConfig(level=level, handlers=[handler], force=True)

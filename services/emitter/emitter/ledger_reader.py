@@ -93,13 +93,6 @@ class LedgerReader:
         )
         return (Coordinate(*row) for row in rows)
 
-    def unacknowledged(self) -> dict[tuple[PathName, str], int]:
-        """Records whose fate is open, per (path, name), over all runs: sent without an answer, or not sent yet."""
-        rows = self._database.execute(
-            "SELECT i.path, i.name, count(*) FROM pending p JOIN intents i ON i.id = p.intent GROUP BY i.path, i.name"
-        )
-        return {(path, name): count for path, name, count in rows}
-
     def events(self, run: int) -> dict[Kind, int]:
         """Acknowledged events of one run per kind of topic; one that went down both paths counts once."""
         counts: dict[Kind, int] = dict.fromkeys(KINDS, 0)

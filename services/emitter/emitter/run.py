@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from contextlib import ExitStack, closing
 
 import msgspec
 from service_kit.clock import Clock, SystemClock
@@ -59,18 +60,19 @@ def send(
     """
     clock = clock or SystemClock()
     lanes = lanes_of(settings, options.rate)
-    own_transport = transport or _http(settings, lanes * len(options.paths))
     tally = Tally(*spectators)
     stops = Stops(shutdown or Shutdown(), clock)
     key = RunKey(source.identity, source.seed, options.events, settings.pipeline_id, options.paths)
-    with Ledger(settings.ledger, clock) as ledger:
+    with ExitStack() as stack:
+        ledger = stack.enter_context(Ledger(settings.ledger, clock))
+        transport = transport or stack.enter_context(closing(_http(settings, lanes * len(options.paths))))
         run = ledger.begin(key, fresh=options.fresh)
         tally.began(run, options.events)
         sender = Sender(
             source=source,
             ledger=ledger,
             run=run,
-            paths=[_path(name, own_transport, settings, clock) for name in options.paths],
+            paths=[_path(name, transport, settings, clock) for name in options.paths],
             lanes=lanes,
             pacer=Pacer(options.rate, clock, stops.pause),
             policy=lambda: RetryPolicy(settings.deadline_s, clock=clock),
@@ -87,8 +89,6 @@ def send(
                 ledger.close_run(run.id, retried=tally.retried, seconds=seconds, complete=unfinished is None)
             except LedgerError as error:  # on a full disk this fails as the lanes did: what was sent is still told
                 unfinished = unfinished or str(error)
-    if isinstance(own_transport, HttpTransport):
-        own_transport.close()
     return summarise(settings.ledger, run, unfinished)
 
 

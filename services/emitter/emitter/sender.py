@@ -2,7 +2,6 @@
 
 import logging
 import threading
-import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 
@@ -139,8 +138,9 @@ class Sender:
                 thread.join(_LOOK_AGAIN_S)
                 if not self._stops.requested():
                     continue
-                stop_at = stop_at or time.monotonic() + _STOP_S
-                if time.monotonic() > stop_at:
+                now = self._stops.clock.monotonic()
+                stop_at = stop_at or now + _STOP_S
+                if now > stop_at:
                     logger.warning("left a request in flight", extra={"lane": thread.name})
                     break
 

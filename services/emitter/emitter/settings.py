@@ -1,12 +1,12 @@
 """All settings of the emitter; the command line may set some of them again for one run."""
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated
 
-from pipeline_contracts.names import API_STAGE, Names
-from pydantic import Field, SecretStr
+from pipeline_contracts.names import API_STAGE, Names, checked_id
+from pydantic import AfterValidator, Field, SecretStr
 from pydantic_settings import SettingsConfigDict
-from service_kit.settings import ServiceSettings
+from service_kit.settings import LogLevel, ServiceSettings
 
 
 class EmitterSettings(ServiceSettings):
@@ -14,7 +14,7 @@ class EmitterSettings(ServiceSettings):
 
     model_config = SettingsConfigDict(env_prefix="EMITTER_")
 
-    pipeline_id: str = Field(default="pinterest", validation_alias="PIPELINE_ID")
+    pipeline_id: Annotated[str, AfterValidator(checked_id)] = Field(default="pinterest", validation_alias="PIPELINE_ID")
     gateway_url: str | None = Field(default=None, validation_alias="GATEWAY_URL", pattern="^https?://")
     gateway_api_key: SecretStr | None = Field(default=None, validation_alias="GATEWAY_API_KEY")
 
@@ -26,15 +26,11 @@ class EmitterSettings(ServiceSettings):
     timeout_s: float = Field(default=35, gt=0)
     host: str = "127.0.0.1"
     port: int | None = Field(default=None, ge=0, le=65535)
-    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "WARNING"
+    log_level: LogLevel = "WARNING"
 
     @property
     def names(self) -> Names:
-        """The deployment's names.
-
-        Raises:
-            InvalidPipelineIdError: the id cannot be part of a name.
-        """
+        """Names of this deployment."""
         return Names(self.pipeline_id)
 
     @property

@@ -13,7 +13,7 @@ class Stops:
 
     def __init__(self, shutdown: Shutdown, clock: Clock) -> None:
         self._shutdown = shutdown
-        self._clock = clock
+        self.clock = clock
         self._given_up = threading.Event()
         self.failures: list[Exception] = []
 
@@ -23,9 +23,9 @@ class Stops:
 
     def pause(self, seconds: float) -> bool:
         """Sleep, but not much longer than until asked to end; returns ``requested``."""
-        end = self._clock.monotonic() + seconds
-        while not self.requested() and (left := end - self._clock.monotonic()) > 0:
-            self._clock.sleep(min(left, _LOOK_AGAIN_S))
+        end = self.clock.monotonic() + seconds
+        while not self.requested() and (left := end - self.clock.monotonic()) > 0:
+            self.clock.sleep(min(left, _LOOK_AGAIN_S))
         return self.requested()
 
     def give_up(self, error: Exception) -> None:

@@ -42,7 +42,6 @@ def test_intents_acknowledgements_and_what_the_audit_reads(file: Path) -> None:
             Coordinate(9, records[1].content_hash),
             Coordinate(10, records[0].content_hash),
         ]
-        assert reader.unacknowledged() == {("batch", "pinterest.geo"): 1}
         assert reader.paths(run.id) == {"batch": PathCounts(2, 1, 1)}
         assert reader.events(run.id) == {"pin": 0, "geo": 2, "user": 0}
         [problem] = reader.rejected(run.id)

@@ -1,4 +1,7 @@
+import threading
+import time
 from collections.abc import Iterator
+from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -16,6 +19,7 @@ from emitter.sources.generator import GeneratorSource
 from emitter.sources.jsonl import JsonlSource
 from emitter.sources.source import Taken
 from emitter.summary import Summary
+from emitter.transport import HttpTransport
 from fake_gateway import LOG_ID, FakeGateway, Fault, ProcessDiedError
 from pipeline_contracts.content import content_hash
 from service_kit.clock import ManualClock
@@ -230,3 +234,59 @@ def test_rate(settings: EmitterSettings) -> None:
     clock = ManualClock()
     send(settings, GeneratorSource(1), Options(events=60, rate=20), transport=FakeGateway(), clock=clock)
     assert clock.monotonic() == pytest.approx(3, abs=0.2)
+
+
+@pytest.mark.parametrize("fault", ["ok", "crash_before"])
+def test_its_own_connections_are_closed_however_a_run_ends(
+    settings: EmitterSettings, monkeypatch: pytest.MonkeyPatch, fault: Fault
+) -> None:
+    closed: list[bool] = []
+
+    class Connections(FakeGateway):
+        def __init__(self, *_: object) -> None:
+            super().__init__(fault=lambda _: fault)
+
+        def close(self) -> None:
+            closed.append(True)
+
+    monkeypatch.setattr("emitter.run.HttpTransport", Connections)
+    with suppress(ProcessDiedError):
+        send(settings, GeneratorSource(1), Options(events=60), clock=ManualClock())
+    assert closed == [True]
+
+
+def test_the_callers_connections_stay_open(settings: EmitterSettings) -> None:
+    class Connections(HttpTransport):
+        closed = False
+
+        def close(self) -> None:
+            self.closed = True
+
+    transport = Connections("http://127.0.0.1:1", None, 1.0, 1)
+    send(settings, GeneratorSource(1), Options(events=3), transport=transport, clock=ManualClock())
+    assert not transport.closed
+
+
+def test_a_stop_does_not_wait_for_an_answer_that_never_comes(settings: EmitterSettings) -> None:
+    shutdown, answer = Shutdown(), threading.Event()
+
+    class Fast(ManualClock):
+        def monotonic(self) -> float:
+            self.sleep(10)
+            return super().monotonic()
+
+    def fault(_: int) -> Fault:
+        shutdown.request()
+        answer.wait()
+        return "ok"
+
+    begun = time.monotonic()
+    try:
+        gateway = FakeGateway(fault=fault)
+        summary = send(
+            settings, GeneratorSource(1), Options(events=60), transport=gateway, shutdown=shutdown, clock=Fast()
+        )
+        assert (summary.exit_code, summary.acknowledged) == (3, 0)
+        assert time.monotonic() - begun < 10, "by its own clock, the wait is over at once"
+    finally:
+        answer.set()

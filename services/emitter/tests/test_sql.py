@@ -10,8 +10,6 @@ from emitter.sources.choose import open_source
 from emitter.sources.source import Taken
 from emitter.sources.sql import SqlSource
 
-MOMENT = datetime.datetime.fromisoformat("2020-08-28 03:52:47")
-
 
 def database(at: Path, geo: list[tuple[object, ...]] | None = None) -> str:
     url = f"sqlite:///{at / 'posts.db'}"

@@ -1,12 +1,12 @@
 """Settings of the proxy (``PROXY_…`` and what all services share)."""
 
-from typing import Any, Self
+from typing import Annotated, Any, Self
 
 from pipeline_contracts.events import MAX_RECORD_BYTES
-from pipeline_contracts.names import Names
-from pydantic import Field, field_validator, model_validator
+from pipeline_contracts.names import Names, checked_id
+from pydantic import AfterValidator, Field, model_validator
 from pydantic_settings import SettingsConfigDict
-from service_kit.settings import ServiceSettings
+from service_kit.settings import LogLevel, ServiceSettings
 
 from ingest_proxy.login import Authentication, login_settings
 
@@ -22,14 +22,14 @@ class ProxySettings(ServiceSettings):
 
     model_config = SettingsConfigDict(env_prefix="PROXY_", populate_by_name=True)
 
-    pipeline_id: str = Field(default="pinterest", validation_alias="PIPELINE_ID")
+    pipeline_id: Annotated[str, AfterValidator(checked_id)] = Field(default="pinterest", validation_alias="PIPELINE_ID")
     bootstrap_servers: str = Field(default="localhost:9092", validation_alias="KAFKA_BOOTSTRAP_SERVERS", min_length=1)
     authentication: Authentication = Field(default="none", validation_alias="KAFKA_AUTHENTICATION")
     aws_region: str | None = Field(default=None, validation_alias="AWS_REGION")
     host: str = "127.0.0.1"
     port: int = Field(default=8082, ge=1, le=65535)
     threads: int = Field(default=32, ge=1, le=512)
-    log_level: str = Field(default="INFO", pattern="(?i)^(debug|info|warning|error)$")
+    log_level: LogLevel = "INFO"
 
     max_body_bytes: int = Field(default=10 * 1024 * 1024, ge=1024)
     max_records: int = Field(default=100_000, ge=1)
@@ -41,12 +41,6 @@ class ProxySettings(ServiceSettings):
     queue_max_records: int = Field(default=400_000, ge=1, le=10_000_000)
     queue_max_kbytes: int = Field(default=131_072, ge=1024, le=2_097_151)
     retry_after_s: int = Field(default=1, ge=1)
-
-    @field_validator("pipeline_id")
-    @classmethod
-    def _a_pipeline_id(cls, value: str) -> str:
-        Names(value)
-        return value
 
     @model_validator(mode="after")
     def _delivery_ends_before_the_answer(self) -> Self:

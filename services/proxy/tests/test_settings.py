@@ -31,8 +31,3 @@ def test_bad_values_are_named(
         ProxySettings.load()
     assert caught.value.code == 2
     assert variable in capsys.readouterr().err
-
-
-def test_a_log_level_in_small_letters_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PROXY_LOG_LEVEL", "debug")
-    assert ProxySettings.load().log_level == "debug"

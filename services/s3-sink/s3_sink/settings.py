@@ -1,11 +1,12 @@
 """Settings of the sink, from the environment."""
 
 from pathlib import Path
+from typing import Annotated
 
-from pipeline_contracts.names import InvalidPipelineIdError, Names
-from pydantic import Field, field_validator
+from pipeline_contracts.names import checked_id
+from pydantic import AfterValidator, Field
 from pydantic_settings import SettingsConfigDict
-from service_kit.settings import ServiceSettings
+from service_kit.settings import LogLevel, ServiceSettings
 
 
 class Settings(ServiceSettings):
@@ -13,14 +14,14 @@ class Settings(ServiceSettings):
 
     model_config = SettingsConfigDict(env_prefix="S3_SINK_")
 
-    pipeline_id: str = Field(default="pinterest", validation_alias="PIPELINE_ID")
+    pipeline_id: Annotated[str, AfterValidator(checked_id)] = Field(default="pinterest", validation_alias="PIPELINE_ID")
     kafka_bootstrap_servers: str = Field(default="localhost:9092", validation_alias="KAFKA_BOOTSTRAP_SERVERS")
     aws_endpoint_url: str | None = Field(default=None, validation_alias="AWS_ENDPOINT_URL")
     aws_region: str = Field(default="us-east-1", validation_alias="AWS_REGION")
 
     host: str = "127.0.0.1"
     port: int = Field(default=8091, ge=0, le=65535)
-    log_level: str = Field(default="INFO", pattern="(?i)^(debug|info|warning|error)$")
+    log_level: LogLevel = "INFO"
     connectors_dir: Path = Path("deploy/aws/connectors")
     flush_interval_ms: int = Field(default=2_000, ge=1)
     max_buffer_bytes: int = Field(default=8 * 1024 * 1024, ge=1)
@@ -31,15 +32,6 @@ class Settings(ServiceSettings):
     request_timeout_ms: int = Field(default=5_000, ge=100, le=6_000)
     stop_deadline_ms: int = Field(default=8_000, ge=0, le=10_000)
     stuck_after_ms: int = Field(default=60_000, ge=1)
-
-    @field_validator("pipeline_id")
-    @classmethod
-    def _is_a_pipeline_id(cls, value: str) -> str:
-        try:
-            Names(value)
-        except InvalidPipelineIdError as error:
-            raise ValueError(str(error)) from error
-        return value
 
     def placeholders(self) -> dict[str, str]:
         """What ``${…}`` in a connector file stands for."""

@@ -2,12 +2,12 @@
 
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Self
+from typing import Annotated, Self
 
-from pipeline_contracts.names import InvalidPipelineIdError, Names
-from pydantic import Field, SecretStr, field_validator, model_validator
+from pipeline_contracts.names import Names, checked_id
+from pydantic import AfterValidator, Field, SecretStr, model_validator
 from pydantic_settings import SettingsConfigDict
-from service_kit.settings import ServiceSettings
+from service_kit.settings import LogLevel, ServiceSettings
 from spark_kit.jvm import JvmConfig
 from spark_kit.session import SessionConfig
 
@@ -17,21 +17,12 @@ MIB = 1024 * 1024
 class LakeSettings(ServiceSettings):
     """Whose tables, and where they are."""
 
-    pipeline_id: str = Field("pinterest", validation_alias="PIPELINE_ID")
+    pipeline_id: Annotated[str, AfterValidator(checked_id)] = Field("pinterest", validation_alias="PIPELINE_ID")
     lake_uri: str = Field(validation_alias="LAKE_URI")
     aws_endpoint_url: str | None = Field(None, validation_alias="AWS_ENDPOINT_URL")
     aws_region: str = Field("us-east-1", validation_alias="AWS_REGION")
-    log_level: str = Field("INFO", pattern="(?i)^(debug|info|warning|error)$")
+    log_level: LogLevel = "INFO"
     state_dir: Path
-
-    @field_validator("pipeline_id")
-    @classmethod
-    def _is_a_pipeline_id(cls, value: str) -> str:
-        try:
-            Names(value)
-        except InvalidPipelineIdError as error:
-            raise ValueError(str(error)) from error
-        return value
 
     @property
     def names(self) -> Names:

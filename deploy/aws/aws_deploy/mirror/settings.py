@@ -3,10 +3,10 @@
 import re
 from typing import Annotated
 
-from pipeline_contracts.names import Names
-from pydantic import Field, SecretStr, StringConstraints, field_validator
+from pipeline_contracts.names import checked_id
+from pydantic import AfterValidator, Field, SecretStr, StringConstraints, field_validator
 from pydantic_settings import SettingsConfigDict
-from service_kit.settings import ServiceSettings
+from service_kit.settings import LogLevel, ServiceSettings
 
 HttpOrigin = Annotated[str, StringConstraints(pattern=r"^https?://[^/ ]+/?$")]
 
@@ -19,8 +19,8 @@ class MirrorSettings(ServiceSettings):
     host: str = "127.0.0.1"
     port: int = Field(8094, ge=0, le=65535)
     check_seconds: float = Field(2.0, gt=0)
-    log_level: str = Field("INFO", pattern="(?i)^(debug|info|warning|error)$")
-    pipeline_id: str = Field("pinterest", validation_alias="PIPELINE_ID")
+    log_level: LogLevel = "INFO"
+    pipeline_id: Annotated[str, AfterValidator(checked_id)] = Field("pinterest", validation_alias="PIPELINE_ID")
     aws_endpoint_url: HttpOrigin = Field("http://localhost:4566", validation_alias="AWS_ENDPOINT_URL")
     aws_region: str = Field("us-east-1", validation_alias="AWS_REGION")
     kafka_bootstrap_servers: str = Field("localhost:9092", validation_alias="KAFKA_BOOTSTRAP_SERVERS")
@@ -33,8 +33,3 @@ class MirrorSettings(ServiceSettings):
         if not re.fullmatch(r"[A-Za-z0-9_-]+", value.get_secret_value()):
             raise ValueError("may hold A-Z, a-z, 0-9, '_' and '-' only")
         return value
-
-    @field_validator("pipeline_id")
-    @classmethod
-    def _valid_id(cls, value: str) -> str:
-        return Names(value).pipeline_id
