@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from importlib import metadata
 from socketserver import ThreadingMixIn
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
 from prometheus_client import REGISTRY, CollectorRegistry, generate_latest
@@ -117,19 +117,17 @@ class _QuietHandler(WSGIRequestHandler):
 
 
 class OpsServer:
-    """Serves ``Ops`` on its own thread, for workers that have no HTTP otherwise. A context manager.
+    """Serves ``Ops`` on its own thread, for workers that have no HTTP otherwise. Made, it listens; entered, it answers.
 
     Raises:
-        OSError: on entering, when the address is taken.
+        OSError: the address cannot be bound.
     """
 
     def __init__(self, ops: Ops, host: str, port: int) -> None:
-        self._ops = ops
-        self._address = (host, port)
-
-    def __enter__(self) -> "OpsServer":
-        self._server = make_server(*self._address, self._ops, server_class=_Server, handler_class=_QuietHandler)
+        self._server = make_server(host, port, ops, server_class=_Server, handler_class=_QuietHandler)
         self._thread = threading.Thread(target=self._server.serve_forever, name="ops", daemon=True)
+
+    def __enter__(self) -> Self:
         self._thread.start()
         return self
 

@@ -1,6 +1,7 @@
 import http.client
 import json
 
+import pytest
 from prometheus_client import CollectorRegistry, Counter
 from service_kit.ops import NotReadyError, Ops, OpsServer
 
@@ -63,3 +64,8 @@ def test_a_wrong_verb_is_told_the_right_ones() -> None:
 
     Ops("proxy", {}, CollectorRegistry())({"PATH_INFO": "/livez", "REQUEST_METHOD": "PUT"}, start)  # type: ignore[arg-type]
     assert (seen["status"], seen["Allow"]) == ("405 Method Not Allowed", "GET, HEAD")
+
+
+def test_a_taken_address_is_told_before_anything_runs() -> None:
+    with OpsServer(Ops("sink", {}, CollectorRegistry()), "127.0.0.1", 0) as server, pytest.raises(OSError):
+        OpsServer(Ops("sink", {}, CollectorRegistry()), "127.0.0.1", server.port)

@@ -8,10 +8,11 @@ import logging
 import math
 import sys
 import uuid
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from threading import Event
 
 from prometheus_client import REGISTRY
+from service_kit.clock import SystemClock
 from service_kit.logs import configure_logging
 from service_kit.ops import Ops, OpsServer
 from service_kit.retries import RetryPolicy
@@ -83,45 +84,31 @@ def load_connectors(settings: Settings) -> tuple[list[Connector], int]:
 
 def run(settings: Settings, connectors: list[Connector], limits: Limits, shutdown: Shutdown) -> int:
     """Build everything and loop until asked to stop; returns the exit code."""
-    retries = RetryPolicy(deadline_s=math.inf)  # ended by the stop of the service, shown by /readyz
-    timeout_s = settings.request_timeout_ms / 1_000
-    client = s3_client(settings.aws_endpoint_url, settings.aws_region, timeout_s, 2 * settings.uploads)
-    archive = S3Archive(client, connectors[0].bucket)
-    log = KafkaLog(settings.kafka_bootstrap_servers, f"connect-{connectors[0].name}", timeout_s)
-    metrics = Metrics(REGISTRY)
-    health = Health(clock=retries.clock, loop_limit_s=_ROUND_LIMIT_S)
-    give_up = Event()
+    health = Health(clock=SystemClock(), loop_limit_s=_ROUND_LIMIT_S)
     try:
-        server = OpsServer(Ops(SERVICE, health.checks()), settings.host, settings.port).__enter__()
+        server = OpsServer(Ops(SERVICE, health.checks()), settings.host, settings.port)
     except OSError as error:
         sys.stderr.write(f"S3_SINK_PORT: {settings.host}:{settings.port} cannot be used: {error.strerror}\n")
         return EXIT_BAD_INPUT
-    # HEADs have threads of their own: stores that wait for S3 to come back must not keep them waiting.
-    stores = ThreadPoolExecutor(settings.uploads, thread_name_prefix="store")
-    heads = ThreadPoolExecutor(settings.uploads, thread_name_prefix="head")
+    give_up = Event()
     try:
-        with stores, heads:
-            chain = Chain(archive, heads, lambda: shutdown.requested)
-            placement = Placement(connectors, log, chain, retries.clock, metrics)
-            storer = Storer(
-                archive=archive,
-                log=log,
-                writer_id=str(uuid.uuid4()),
-                retries=retries,
-                wait=give_up.wait,
-                given_up=give_up.is_set,
-            )
-            sink = Sink(
-                placement=placement,
-                log=log,
-                uploads=Uploads(storer, stores, metrics),
-                limits=limits,
-                retries=retries,
-                metrics=metrics,
-                health=health,
-                pause=shutdown.wait,
-            )
+        # HEADs have threads of their own: stores that wait for S3 to come back must not keep them waiting.
+        with (
+            server,
+            ThreadPoolExecutor(settings.uploads, thread_name_prefix="store") as stores,
+            ThreadPoolExecutor(settings.uploads, thread_name_prefix="head") as heads,
+        ):
             try:
+                sink = build_sink(
+                    settings,
+                    connectors,
+                    limits,
+                    health=health,
+                    shutdown=shutdown,
+                    give_up=give_up,
+                    stores=stores,
+                    heads=heads,
+                )
                 with contextlib.suppress(StoppedError):
                     while not shutdown.requested:
                         sink.step()
@@ -131,10 +118,47 @@ def run(settings: Settings, connectors: list[Connector], limits: Limits, shutdow
     except OtherWriterError as error:
         logger.critical("another writer's objects: stopping", extra={"reason": str(error)})
         return EXIT_OTHER_WRITER
-    finally:
-        server.__exit__(None, None, None)
     logger.info("stopped")
     return EXIT_OK
+
+
+def build_sink(
+    settings: Settings,
+    connectors: list[Connector],
+    limits: Limits,
+    *,
+    health: Health,
+    shutdown: Shutdown,
+    give_up: Event,
+    stores: Executor,
+    heads: Executor,
+) -> Sink:
+    """The sink over real clients. ``shutdown`` ends its waits; ``give_up`` ends stores that are tried again."""
+    retries = RetryPolicy(deadline_s=math.inf)  # ended by the stop of the service, shown by /readyz
+    timeout_s = settings.request_timeout_ms / 1_000
+    client = s3_client(settings.aws_endpoint_url, settings.aws_region, timeout_s, 2 * settings.uploads)
+    archive = S3Archive(client, connectors[0].bucket)
+    log = KafkaLog(settings.kafka_bootstrap_servers, f"connect-{connectors[0].name}", timeout_s)
+    metrics = Metrics(REGISTRY)
+    chain = Chain(archive, heads, lambda: shutdown.requested)
+    storer = Storer(
+        archive=archive,
+        log=log,
+        writer_id=str(uuid.uuid4()),
+        retries=retries,
+        wait=give_up.wait,
+        given_up=give_up.is_set,
+    )
+    return Sink(
+        placement=Placement(connectors, log, chain, retries.clock, metrics),
+        log=log,
+        uploads=Uploads(storer, stores, metrics),
+        limits=limits,
+        retries=retries,
+        metrics=metrics,
+        health=health,
+        pause=shutdown.wait,
+    )
 
 
 if __name__ == "__main__":

@@ -35,18 +35,19 @@ def main() -> int:
         side.name: Keeper(side, metrics=metrics, clock=clock, check_seconds=settings.check_seconds)
         for side in _sides(settings)
     }
-    for name, keeper in keepers.items():
-        # Daemons: nothing that they do needs an orderly end, because every deployment can be done again.
-        threading.Thread(target=keeper.run, args=(shutdown,), name=name, daemon=True).start()
     ops = Ops("mirror", {name: keeper.ready for name, keeper in keepers.items()})
     try:
-        with OpsServer(ops, settings.host, settings.port) as server:
-            _LOG.info("mirror started", extra={"port": server.port, "settings": settings.described()})
-            while not shutdown.wait(3600):
-                pass
+        server = OpsServer(ops, settings.host, settings.port)
     except OSError as error:
         sys.stderr.write(f"MIRROR_PORT: cannot listen on {settings.host}:{settings.port}: {error.strerror}\n")
         return 1
+    with server:
+        for name, keeper in keepers.items():
+            # Daemons: nothing that they do needs an orderly end, because every deployment can be done again.
+            threading.Thread(target=keeper.run, args=(shutdown,), name=name, daemon=True).start()
+        _LOG.info("mirror started", extra={"port": server.port, "settings": settings.described()})
+        while not shutdown.wait(3600):
+            pass
     return 0
 
 
