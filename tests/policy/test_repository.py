@@ -5,6 +5,7 @@ import re
 import runpy
 import shutil
 import subprocess
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -15,17 +16,33 @@ from pipeline_local.topology import read_topology, read_variables
 
 ROOT = Path(__file__).parents[2]
 COMPOSE = ROOT / "compose.yaml"
-SERVICE_FOLDERS = [
-    "services/emitter",
-    "services/proxy",
-    "services/s3-sink",
-    "services/stream-reader",
-    "spark",
-    "deploy/aws",
-    "local",
-    "dags",
-]
-PACKAGE_FOLDERS = ["packages/contracts", "packages/service_kit", "packages/spark_kit", "packages/transforms"]
+# All that the wheel is built from, and the DAGs, which are copied.
+WHEEL = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["hatch"]["build"]["targets"]["wheel"]
+PARTS = [*WHEEL["dev-mode-dirs"], "dags"]
+
+# Beside `__main__.py` and `cli.py`, which hand on what they have read.
+MAY_READ_THE_ENVIRONMENT = {
+    # Composition roots by another name.
+    "services/stream-reader/stream_reader/serve.py",
+    "local/pipeline_local/airflow.py",
+    "local/pipeline_local/container.py",
+    "local/pipeline_local/supervisor.py",
+    "dags/batch.py",
+    # The runner's shell: where the state is, what `.env` is overruled by, what a child inherits.
+    "local/pipeline_local/layout.py",
+    "local/pipeline_local/installation.py",
+    "local/pipeline_local/processes.py",
+    "local/pipeline_local/commands_demo.py",
+    # What other programs take from the environment alone: Java, PySpark, npm, Docker, certificates.
+    "packages/spark_kit/spark_kit/jvm.py",
+    "packages/spark_kit/spark_kit/session.py",
+    "local/pipeline_local/jars.py",
+    "local/pipeline_local/toolchain.py",
+    "deploy/aws/aws_deploy/checkout.py",
+    # Whether this is Databricks.
+    "packages/kinesis_source/kinesis_source/reader.py",
+    "packages/spark_kit/spark_kit/lake.py",
+}
 
 # Pieces, so that this file does not hold what it looks for.
 FORBIDDEN = {
@@ -94,7 +111,35 @@ def test_models_are_completed_when_modules_are_loaded() -> None:
     assert not {file: lines for file, lines in found.items() if lines}
 
 
-@pytest.mark.parametrize("folder", [*SERVICE_FOLDERS, *PACKAGE_FOLDERS])
+def reads_of_the_environment(source: str) -> list[int]:
+    """Lines that read or write environment variables, or let a settings class read them."""
+    return sorted(
+        node.lineno
+        for node in ast.walk(ast.parse(source))
+        if (isinstance(node, ast.Attribute) and ast.unparse(node) in {"os.environ", "os.environb", "os.getenv"})
+        or (isinstance(node, ast.ImportFrom) and node.module == "os" and {"environ", "getenv"} & _names(node))
+        or (isinstance(node, ast.Call) and re.search(r"Settings\.load$", ast.unparse(node.func)))
+    )
+
+
+def _names(statement: ast.ImportFrom) -> set[str]:
+    return {alias.name for alias in statement.names}
+
+
+def test_who_reads_the_environment() -> None:
+    assert reads_of_the_environment("import os\nos.environ['A']\nos.getenv('B')\nSettings.load()\n") == [2, 3, 4]
+    assert reads_of_the_environment("from os import environ\n") == [1]
+    assert not reads_of_the_environment("def app(environ):\n    return environ['PATH_INFO']\n")
+    code = [
+        file.relative_to(ROOT)
+        for file in tracked()
+        if file.suffix == ".py" and not {"tests", "benchmarks"} & set(file.relative_to(ROOT).parts)
+    ]
+    readers = {str(file) for file in code if reads_of_the_environment((ROOT / file).read_text())}
+    assert {name for name in readers if Path(name).name not in {"__main__.py", "cli.py"}} == MAY_READ_THE_ENVIRONMENT
+
+
+@pytest.mark.parametrize("folder", PARTS)
 def test_every_part_has_a_readme_and_tests(folder: str) -> None:
     assert (ROOT / folder / "README.md").read_text().count("\n") > 5
     assert list((ROOT / folder / "tests").glob("test_*.py"))
