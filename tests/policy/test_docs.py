@@ -9,6 +9,7 @@ import click
 import pytest
 import yaml
 from aws_deploy.mirror.settings import MirrorSettings
+from batch_analyser.jobs.catalogue import CHOICES
 from batch_analyser.lake import SCHEMAS
 from batch_analyser.policies import OPTIONS
 from batch_analyser.settings import ServerSettings
@@ -25,19 +26,23 @@ from pipeline_transforms.cleaning import REASONS
 from pipeline_transforms.schemas import CLEANED
 from s3_sink.settings import Settings as SinkSettings
 from service_kit.settings import ServiceSettings
+from stream_reader.serve import Settings as PopularitySettings
 from stream_reader.settings import Settings as ReaderSettings
+from stream_reader.tables import POPULARITY, PROFILES, QUARANTINE, QUARANTINE_SCHEMA
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 WRITTEN = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "local" / "README.md", *sorted(DOCS.rglob("*.md"))]
 COMMANDS = main.list_commands(click.Context(main))
+# By prefix: where each is documented, and the class.
 SETTINGS: dict[str, tuple[str, type[ServiceSettings]]] = {
-    "services/proxy": ("PROXY_", ProxySettings),
-    "services/s3-sink": ("S3_SINK_", SinkSettings),
-    "services/emitter": ("EMITTER_", EmitterSettings),
-    "services/stream-reader": ("STREAM_READER_", ReaderSettings),
-    "spark": ("ANALYSER_", ServerSettings),
-    "deploy/aws": ("MIRROR_", MirrorSettings),
+    "PROXY_": ("services/proxy", ProxySettings),
+    "S3_SINK_": ("services/s3-sink", SinkSettings),
+    "EMITTER_": ("services/emitter", EmitterSettings),
+    "STREAM_READER_": ("services/stream-reader", ReaderSettings),
+    "POPULARITY_": ("services/stream-reader", PopularitySettings),
+    "ANALYSER_": ("spark", ServerSettings),
+    "MIRROR_": ("deploy/aws", MirrorSettings),
 }
 # Options of a command that can be given as a variable, too.
 OPTIONS_BY_VARIABLE = {"EMITTER_SOURCE"}
@@ -101,9 +106,10 @@ def test_the_table_of_containers_is_compose_yaml() -> None:
         assert service.get("build", {}).get("dockerfile", "") in told[name]["image"], name
 
 
-@pytest.mark.parametrize("folder", SETTINGS)
-def test_a_readmes_settings_are_those_of_the_code(folder: str) -> None:
-    prefix, settings = SETTINGS[folder]
+@pytest.mark.parametrize("prefix", SETTINGS)
+def test_a_readmes_settings_are_those_of_the_code(prefix: str) -> None:
+    folder, settings = SETTINGS[prefix]
+    assert settings.model_config.get("env_prefix") == prefix
     text = (ROOT / folder / "README.md").read_text()
     assert set(re.findall(rf"\b{prefix}[A-Z0-9_]+\b", text)) <= variables(settings) | OPTIONS_BY_VARIABLE
     unnamed = {name for name in variables(settings) if not re.search(rf"\b{name}\b", text)}
@@ -113,7 +119,7 @@ def test_a_readmes_settings_are_those_of_the_code(folder: str) -> None:
 def test_every_setting_named_in_a_document_exists() -> None:
     known = OTHER_VARIABLES | set(read_variables(ROOT / ".env", {}))
     known |= set().union(*(variables(settings) for _, settings in SETTINGS.values()))
-    prefixes = "|".join([*(prefix for prefix, _ in SETTINGS.values()), "PIPELINE_", "KAFKA_", "LOCALSTACK_", "SPARK_"])
+    prefixes = "|".join([*SETTINGS, "PIPELINE_", "KAFKA_", "LOCALSTACK_", "SPARK_"])
     for document in WRITTEN:
         named = set(re.findall(rf"`((?:{prefixes})[A-Z0-9_]*[A-Z0-9])(?:=[^`]*)?`", document.read_text()))
         assert named <= known, document
@@ -156,6 +162,8 @@ def test_commands_named_in_documents_exist() -> None:
 
 def test_the_table_of_the_lake_is_what_is_written() -> None:
     told = {row["table"]: row["columns"] for row in rows(DOCS / "architecture.md", "table")}
+    assert told[QUARANTINE].split(", ") == QUARANTINE_SCHEMA.names
+    assert told[POPULARITY].split(", ") == PROFILES.names
     for table, schema in SCHEMAS.items():
         without_types = re.sub(r"<[^<>]*>", "", re.sub(r"<[^<>]*>", "", schema))
         assert told[table].split(", ") == [column.split()[0] for column in without_types.split(", ")], table
@@ -173,6 +181,11 @@ def test_answers_reasons_and_policies() -> None:
     assert [row["reason"] for row in rows(DOCS / "analytics.md", "reason")] == list(REASONS)
     switches = ", ".join(row["switch of pipeline answers"] for row in rows(DOCS / "analytics.md", "detail"))
     assert switches == ", ".join(f"--{option}" for option in OPTIONS)
+
+
+def test_the_parameters_of_the_jobs() -> None:
+    named = ", ".join(row["job parameter"] for row in rows(ROOT / "spark" / "README.md", "job parameter"))
+    assert set(named.split(", ")) == {*CHOICES, *OPTIONS}
 
 
 def test_metadata_of_objects() -> None:
