@@ -36,7 +36,7 @@ lint: ## style, types, import rules, templates
 	$(BIN)/python tests/tiers.py lint
 
 .PHONY: unit
-unit: ## unit tests alone (seconds)
+unit: ## unit tests alone (about two minutes)
 	$(BIN)/python tests/tiers.py unit
 
 .PHONY: format
@@ -45,7 +45,7 @@ format: ## rewrite the code in the one format
 	$(BIN)/ruff check --fix .
 
 .PHONY: bench
-bench: setup-dev ## measure everything that docs/performance.md states
+bench: setup-dev ## take the figures of docs/performance.md
 	$(BIN)/python benchmarks/run.py
 
 .PHONY: pins
