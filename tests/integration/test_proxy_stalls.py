@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import closing
 
 import pytest
-from ingest_proxy.settings import GATEWAY_PATIENCE_S
+from ingest_proxy.settings import GATEWAY_PATIENCE_S, ProxySettings
 from ingest_proxy.stalls import Limits, StallWatch
 from pipeline_contracts.proxy import JSON_V2
 from prometheus_client import CollectorRegistry
@@ -22,6 +22,7 @@ IDLE_S = 1.5
 STOP_S = 0.3
 SLOW_KAFKA_S = 2.0
 BODY = json.dumps({"records": [{"value": 1}]}).encode()
+LARGE = ProxySettings().max_body_bytes + 1
 HEAD = f"POST /topics/pinterest.pin HTTP/1.1\r\nHost: x\r\nContent-Type: {JSON_V2}\r\n".encode()
 PROXY = f"""
 import sys, time
@@ -36,6 +37,7 @@ from service_kit.logs import configure_logging
 class SlowCluster(MemoryCluster):
     def send(self, topic, *rest):
         if topic == "pinterest.geo":
+            print("sending", flush=True)
             time.sleep({SLOW_KAFKA_S})
         return super().send(topic, *rest)
 
@@ -83,8 +85,20 @@ class Proxy:
             answer = connection.getresponse()
             return answer.status, answer.read().decode()
 
+    def await_cut(self, connections: int) -> None:
+        """Blocks until so many are counted, which they are after the cut."""
+        deadline = time.monotonic() + 10
+        while f"proxy_connections_cut_total {connections}.0" not in self.call("GET", "/metrics")[1]:
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+
+    def await_line(self, wanted: str) -> None:
+        """Blocks until it has printed the line."""
+        assert self.process.stdout is not None
+        assert wanted in (line.rstrip() for line in self.process.stdout)
+
     def stop(self) -> tuple[int, str]:
-        """SIGTERM; the exit code and all that was logged."""
+        """SIGTERM; the exit code and what was logged since the last line awaited."""
         self.process.send_signal(signal.SIGTERM)
         output, _ = self.process.communicate(timeout=20)
         return self.process.returncode, output
@@ -113,8 +127,7 @@ def test_stalled_senders_in_all_threads_are_cut(proxy: Proxy) -> None:
     time.sleep(IDLE_S / 2)
     assert proxy.call("GET", "/readyz")[0] == 200
     assert all(connection.recv(1) == b"" for connection in stalled)
-    time.sleep(0.1)  # it is counted after the cut
-    assert f"proxy_connections_cut_total {THREADS}.0" in proxy.call("GET", "/metrics")[1]
+    proxy.await_cut(THREADS)
     code, output = proxy.stop()
     assert code == 0
     lines = [json.loads(line) for line in output.splitlines() if "stalled connection" in line]
@@ -122,6 +135,20 @@ def test_stalled_senders_in_all_threads_are_cut(proxy: Proxy) -> None:
     assert len(lines) == THREADS, "each once"
     assert all(line["level"] == "warning" and IDLE_S < line["silent_s"] < 5 * IDLE_S for line in lines)
     assert "unexpected" not in output
+
+
+@needs_tcp_info
+@pytest.mark.parametrize("idle_s", [3])
+@pytest.mark.parametrize(
+    "sent",
+    [b"Content-Length: %d\r\n\r\n{" % LARGE, b"Transfer-Encoding: chunked\r\n\r\n%x\r\n" % LARGE + bytes(LARGE)],
+    ids=["announced", "chunked"],
+)
+def test_a_sender_that_stalls_over_the_limit_is_cut_like_any_other(proxy: Proxy, sent: bytes) -> None:
+    stalled = proxy.connect(HEAD + sent)
+    assert stalled.recv(1) == b""
+    assert proxy.call("GET", "/livez")[0] == 200
+    assert proxy.stop()[0] == 0
 
 
 @needs_tcp_info
@@ -168,7 +195,7 @@ def test_sigterm_answers_what_waits_for_kafka_before_it_cuts_the_stalled(proxy: 
     answers: list[int] = []
     request = threading.Thread(target=lambda: answers.append(proxy.call("POST", "/topics/pinterest.geo", BODY)[0]))
     request.start()
-    time.sleep(0.2)
+    proxy.await_line("sending")
     assert proxy.stop()[0] == 0
     request.join()
     assert answers == [200]

@@ -1,6 +1,6 @@
 """The body of a request, never more of it than the limit."""
 
-import threading
+import time
 from typing import TYPE_CHECKING, Final
 
 from ingest_proxy.errors import BadRequestError, TooLargeError, UnsupportedMediaTypeError
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 _PIECE_BYTES: Final = 65_536
 _DISCARDED_BYTES: Final = 256 * 1024 * 1024
-_DISCARD_S: Final = 2.0
+_PIECE_S: Final = 2.0
 
 
 def read_body(environ: "WSGIEnvironment", limit: int) -> bytes:
@@ -40,17 +40,16 @@ def read_body(environ: "WSGIEnvironment", limit: int) -> bytes:
 
 
 def _discard(environ: "WSGIEnvironment") -> None:
-    """Throw away what is still sent, so that the refusal can be read. Blocks for ``_DISCARD_S`` at most.
+    """Throw away what is still sent, so that the refusal can be read. Blocks like every read of a body.
 
-    A connection closed while its sender is still sending is reset, and the answer is lost with it. A sender
-    who announces much and sends nothing gets the answer after the wait; the connection then ends the thread.
+    A connection closed while its sender is still sending is reset, and the answer is lost with it. Who sends less
+    than a piece in ``_PIECE_S`` is not waited for any more, and a silent sender is cut (``stalls.py``) unanswered:
+    granian stops as a whole when a request is answered while another thread still reads its body.
     """
-
-    def discard() -> None:
-        left = _DISCARDED_BYTES
-        while left > 0 and (piece := environ["wsgi.input"].read(_PIECE_BYTES)):
-            left -= len(piece)
-
-    thread = threading.Thread(target=discard, name="discard", daemon=True)
-    thread.start()
-    thread.join(_DISCARD_S)
+    left = _DISCARDED_BYTES
+    while left > 0:
+        asked = time.monotonic()
+        piece = environ["wsgi.input"].read(_PIECE_BYTES)
+        if not piece or time.monotonic() - asked > _PIECE_S:
+            return
+        left -= len(piece)

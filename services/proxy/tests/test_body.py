@@ -1,6 +1,7 @@
 import io
 
 import pytest
+from ingest_proxy import body
 from ingest_proxy.body import read_body
 from ingest_proxy.errors import BadRequestError, TooLargeError, UnsupportedMediaTypeError
 
@@ -12,19 +13,29 @@ class Unreadable(io.BytesIO):
 
 class Endless(io.BytesIO):
     longest = 0
+    reads = 0
 
     def read(self, size: int | None = -1) -> bytes:
         assert size is not None
         assert size >= 0, "the rest at once"
         self.longest = max(self.longest, size)
+        self.reads += 1
         return b"x" * size
 
 
 def test_an_announced_length_over_the_limit_is_discarded_in_pieces() -> None:
-    body = Endless()
+    sent = Endless()
     with pytest.raises(TooLargeError, match="11 bytes; at most 10"):
-        read_body({"wsgi.input": body, "CONTENT_LENGTH": "11"}, 10)
-    assert body.longest <= 65_536
+        read_body({"wsgi.input": sent, "CONTENT_LENGTH": "11"}, 10)
+    assert sent.longest <= 65_536
+
+
+def test_a_sender_too_slow_to_wait_for_is_answered_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(body, "_PIECE_S", 0)
+    sent = Endless()
+    with pytest.raises(TooLargeError):
+        read_body({"wsgi.input": sent, "CONTENT_LENGTH": "11"}, 10)
+    assert sent.reads == 1
 
 
 def test_an_unannounced_body_is_read_up_to_the_limit() -> None:
