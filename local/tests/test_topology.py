@@ -86,6 +86,13 @@ def test_only_services_that_nobody_waits_for(tmp_path: Path, without: str, said:
         read_topology(compose(tmp_path, COMPOSE), VARIABLES | {"PIPELINE_WITHOUT": without})
 
 
+def test_our_own_reader_goes_on_after_a_weekend_unless_it_is_told_not_to() -> None:
+    """Its streams keep records for a day, and after two without new ones nobody can say that none came."""
+    for told, environment in (("false", {}), ("true", {"STREAM_READER_FAIL_ON_DATA_LOSS": "true"})):
+        topology = read_topology(ROOT / "compose.yaml", read_variables(ROOT / ".env", environment))
+        assert topology.services["stream-reader"].environment["STREAM_READER_FAIL_ON_DATA_LOSS"] == told
+
+
 def test_our_own_compose_file_is_read() -> None:
     topology = read_topology(ROOT / "compose.yaml", read_variables(ROOT / ".env", os.environ))
     values = [value for service in topology.services.values() for value in service.environment.values()]

@@ -11,7 +11,7 @@ from kinesis_source.failures import CLIENT_ERRORS, classify
 from kinesis_source.fetch import FetchSettings, ShardFetcher, given_up
 from kinesis_source.offsets import Offset, ShardOffset, Start, from_json, to_json
 from kinesis_source.options import Options
-from kinesis_source.planner import Chunk, Observed, plan, readable, reconcile, starting_shards
+from kinesis_source.planner import Chunk, Observed, TipRule, plan, readable, reconcile, starting_shards
 from kinesis_source.prefetch import MAX_THREADS, Prefetcher, split
 from kinesis_source.spool import Spool
 from kinesis_source.stream import Shard, Stream, StreamInfo
@@ -19,6 +19,8 @@ from kinesis_source.stream import Shard, Stream, StreamInfo
 logger = logging.getLogger(__name__)
 
 IDLE_WAIT_S = 0.25
+TIPS_PER_RETENTION = 24
+"""So often, in a retention period, an idle query plans a batch without rows; see ``TipRule``."""
 
 
 class _Transient(Exception):  # noqa: N818 - never leaves this module
@@ -39,6 +41,7 @@ class Driver:
         self._clock = retries.clock
         self._info: StreamInfo | None = None
         self._initial: Offset | None = None
+        self._began_ms = 0
         self._listed: Sequence[Shard] = ()
         self._listed_at_s = 0.0
         self._starting: dict[str, str] = {}
@@ -61,7 +64,8 @@ class Driver:
             info = self._identify(None)
             position = self._options.initial_position
             from_now = position.kind == "latest"
-            at_ms = self._now_ms() if from_now else position.at_ms
+            self._began_ms = self._now_ms()
+            at_ms = self._began_ms if from_now else position.at_ms
             start = Start("TRIM") if at_ms is None else Start("TS", at_ms)
             self._from_now = start if from_now else None
             self._refresh(force=True)
@@ -74,7 +78,7 @@ class Driver:
         self._listed = ()  # a shard may have been closed since; see ShardFetcher
 
     def latest_offset(self, start_json: dict[str, Any], max_rows: int | None) -> dict[str, Any]:
-        """The end of the next batch; ``start_json`` itself if there is nothing new.
+        """The end of the next batch; ``start_json`` itself if there is nothing new. A batch may have no rows.
 
         Waits a moment for new records; after ``prepare_available_now`` until all is there that was asked for.
 
@@ -93,7 +97,8 @@ class Driver:
             self.prefetcher.forget(known)
             wanted = readable(known, self._listed, {name for name, seen in observed.items() if seen.ended})
             self.prefetcher.ensure(wanted)
-            found = plan(known, self._listed, observed, max_rows, split)
+            tips = TipRule(self._identified.retention_ms // TIPS_PER_RETENTION, self._began_ms)
+            found = plan(known, self._listed, observed, max_rows, split, tips=tips)
             if found is not None:
                 # What was fetched before this listing belongs to the stream that the listing shows.
                 self._refresh(force=True)

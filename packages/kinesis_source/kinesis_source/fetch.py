@@ -168,7 +168,9 @@ class ShardFetcher:
         if records and self._last is not None:
             if self._expects_last:
                 self._expects_last = False
-                if records[0].sequence_number != self._last:
+                if records[0].sequence_number == self._last:
+                    self._last_arrival_ms = records[0].arrival_ms
+                else:
                     self._trimmed(records[0].sequence_number)
             read = 0
             while read < len(records) and not later(records[read].sequence_number, self._last):

@@ -39,6 +39,21 @@ class Plan:
     cuts: Sequence[tuple[Chunk, Chunk, Chunk]]
 
 
+@dataclass(frozen=True)
+class TipRule:
+    """Which batches without rows are worth their while: those that say that a shard was seen read to its end.
+
+    Namely ``step_ms`` later than the offset before says; ``began_ms`` stands in where that says nothing.
+    """
+
+    step_ms: int
+    began_ms: int
+
+    def overdue(self, said_ms: int | None, seen_ms: int | None) -> bool:
+        """Whether ``seen_ms`` ought to be said."""
+        return seen_ms is not None and seen_ms - (said_ms or self.began_ms) >= self.step_ms
+
+
 Split = Callable[[Chunk, int], tuple[Chunk, Chunk] | None]
 """Cuts a chunk after so many rows, for which it looks into the chunk's file; None if that is gone."""
 
@@ -108,10 +123,13 @@ def plan(
     observed: Mapping[str, Observed],
     max_rows: int | None,
     split: Split,
+    *,
+    tips: TipRule,
 ) -> Plan | None:
     """The batch after ``known``: fetched chunks in the order of arrival, up to ``max_rows``. None: nothing is new.
 
-    It is larger only where a chunk cannot be cut because its file is gone.
+    It is larger only where a chunk cannot be cut because its file is gone. It has no rows where a shard is closed, or
+    by ``tips``: an idle query must not forget that it has read all, else the next start takes for lost what is not.
 
     A shard's records come in a later batch than all of its parents' records.
     """
@@ -136,7 +154,11 @@ def plan(
             shards[shard_id] = _after(shard, taken.get(shard_id, ()), observed.get(shard_id, Observed()), more)
         else:
             shards[shard_id] = replace(shard, first=None)
-    if not taken and all(shards[name].closed == shard.closed for name, shard in known.shards.items()):
+    news = taken or any(
+        shards[name].closed != shard.closed or tips.overdue(shard.tip_ms, shards[name].tip_ms)
+        for name, shard in known.shards.items()
+    )
+    if not news:
         return None
     return Plan(replace(known, shards=shards), cuts)
 

@@ -506,6 +506,58 @@ def test_an_idle_shard_is_no_loss(query: Make, put: Make, clock: ManualClock) ->
     assert sorted(reading.data) == sorted(expected)
 
 
+@pytest.mark.parametrize("pause_s", [0, 3600], ids=["at once", "after an hour"])
+def test_a_query_that_has_been_idle_for_longer_than_retention_starts_again(
+    query: Make, put: Make, clock: ManualClock, pause_s: float
+) -> None:
+    """Its last records have expired, and none came since: the checkpoint must know that, too."""
+    reading = query()
+    reading.drain()
+    clock.sleep(pause_s)
+    expected = put(5)
+    reading.drain()
+    for _ in range(26):
+        clock.sleep(3600)
+        reading.drain()
+    assert len(reading.batches) < 60, "one or two an hour have no rows"
+    reading.restart()
+    expected += put(5)
+    reading.drain()
+    assert sorted(reading.data) == sorted(expected)
+
+
+def test_a_shard_of_which_only_a_last_record_is_known_is_read_to_its_end(
+    query: Make, put: Make, kinesis: FakeKinesis
+) -> None:
+    """The checkpoint was written before anybody saw that nothing follows."""
+    expected = put(9)
+    reading = query()
+    reading.tick()
+    reading.fetch(2)
+    reading.tick()
+    assert [shard(reading, number).get("tip_ms") for number in (0, 1)] == [None, None]
+    kinesis.split_shard(StreamName="s", ShardToSplit="shardId-000000000000", NewStartingHashKey=HALF)
+    expected += put(9)
+    reading.restart()
+    reading.drain()
+    assert sorted(reading.data) == sorted(expected)
+    assert shard(reading, 0)["closed"]
+
+
+def test_what_expires_while_an_idle_query_is_away_is_still_named(query: Make, put: Make, clock: ManualClock) -> None:
+    put(5, key="a")
+    reading = query()
+    for _ in range(3):
+        reading.drain()
+        clock.sleep(3600)
+    put(5, key="a")
+    clock.sleep(3600 * 25)
+    reading.restart()
+    reading.plan()
+    with pytest.raises(DataLossError):
+        reading.fetch()
+
+
 def test_a_batch_whose_records_expired_before_its_replay(query: Make, put: Make, kinesis: FakeKinesis) -> None:
     put(20, key="a")
     reading = query()

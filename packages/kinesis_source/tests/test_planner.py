@@ -1,10 +1,12 @@
+import pytest
 from kinesis_source.identity import StreamId
 from kinesis_source.offsets import Offset, ShardOffset, Start, from_json, later, to_json
-from kinesis_source.planner import Chunk, Observed, plan, readable, reconcile, starting_shards
+from kinesis_source.planner import Chunk, Observed, TipRule, plan, readable, reconcile, starting_shards
 from kinesis_source.stream import Shard
 
 STREAM = StreamId("arn", 1)
 TRIM = Start("TRIM")
+TIPS = TipRule(step_ms=1000, began_ms=50)
 
 
 def offset(**shards: ShardOffset) -> Offset:
@@ -91,32 +93,50 @@ def test_chunks_are_taken_in_the_order_of_arrival_up_to_the_limit() -> None:
         "a": Observed([chunk("a", 1, 4, 10), chunk("a", 5, 8, 30)], tip_ms=99),
         "b": Observed([chunk("b", 51, 54, 20), chunk("b", 55, 58, 40)], tip_ms=99),
     }
-    found = plan(known, [listed("a"), listed("b")], seen, 10, cut)
+    found = plan(known, [listed("a"), listed("b")], seen, 10, cut, tips=TIPS)
     assert found is not None
     assert found.end.shards == {"a": ShardOffset(first="1", last="6"), "b": ShardOffset(first="51", last="54")}
     [(whole, head, tail)] = found.cuts
     assert (whole.first, head.last, tail.first, tail.last) == ("5", "6", "7", "8")
-    rest = plan(known, [listed("a"), listed("b")], seen, None, cut)
+    rest = plan(known, [listed("a"), listed("b")], seen, None, cut, tips=TIPS)
     assert rest is not None
     assert rest.end.shards["a"] == ShardOffset(first="1", last="8", tip_ms=99)
 
 
 def test_a_chunk_whose_file_is_gone_is_taken_whole() -> None:
-    found = plan(offset(a=ShardOffset(TRIM)), [listed("a")], {"a": Observed([chunk("a", 1, 9)])}, 4, lambda *_: None)
+    seen = {"a": Observed([chunk("a", 1, 9)])}
+    found = plan(offset(a=ShardOffset(TRIM)), [listed("a")], seen, 4, lambda *_: None, tips=TIPS)
     assert found is not None
     assert found.end.shards["a"].last == "9"
 
 
 def test_nothing_new_is_no_plan() -> None:
     known = offset(a=ShardOffset(first="1", last="2"), b=ShardOffset(TRIM))
-    assert plan(known, [listed("a"), listed("b")], {"a": Observed(tip_ms=5)}, None, cut) is None
+    assert plan(known, [listed("a"), listed("b")], {"a": Observed(tip_ms=5)}, None, cut, tips=TIPS) is None
+
+
+@pytest.mark.parametrize(("said_ms", "seen_ms"), [(7, 1007), (None, 1050)])
+def test_that_a_shard_was_read_to_its_end_is_said_from_time_to_time(said_ms: int | None, seen_ms: int) -> None:
+    known = offset(a=ShardOffset(first="1", last="2", tip_ms=said_ms), b=ShardOffset(last="2", closed=True))
+    shards = [listed("a"), listed("b", closed=True)]
+    assert plan(known, shards, {"a": Observed(tip_ms=seen_ms - 1)}, None, cut, tips=TIPS) is None
+    found = plan(known, shards, {"a": Observed(tip_ms=seen_ms)}, None, cut, tips=TIPS)
+    assert found is not None
+    assert found.end.shards["a"] == ShardOffset(last="2", tip_ms=seen_ms)
+    assert list(found.end.ranges()) == []
+
+
+def test_what_waits_behind_its_parent_is_not_said_to_be_read() -> None:
+    known = offset(a=ShardOffset(TRIM), c=ShardOffset(TRIM))
+    seen = {"c": Observed([chunk("c", 3, 4)], tip_ms=9999)}
+    assert plan(known, [listed("a"), listed("c", "a")], seen, None, cut, tips=TIPS) is None
 
 
 def test_first_is_of_one_batch_alone() -> None:
     known = offset(
         a=ShardOffset(first="1", last="2"), b=ShardOffset(first="1", last="2", closed=True), c=ShardOffset(TRIM)
     )
-    found = plan(known, [], {"c": Observed([chunk("c", 1, 1)])}, None, cut)
+    found = plan(known, [], {"c": Observed([chunk("c", 1, 1)])}, None, cut, tips=TIPS)
     assert found is not None
     assert found.end.shards["a"] == ShardOffset(last="2")
     assert found.end.shards["b"] == ShardOffset(last="2", closed=True)
@@ -127,10 +147,10 @@ def test_a_shard_is_closed_with_its_last_chunk() -> None:
     known = offset(a=ShardOffset(TRIM), b=ShardOffset(TRIM))
     shards = [listed("a", closed=True), listed("b", closed=True), listed("c", "a")]
     seen = {"a": Observed([chunk("a", 1, 6)], ended=True), "b": Observed(ended=True)}
-    some = plan(known, shards, seen, 4, cut)
+    some = plan(known, shards, seen, 4, cut, tips=TIPS)
     assert some is not None
     assert some.end.shards == {"a": ShardOffset(first="1", last="4"), "b": ShardOffset(closed=True)}
-    everything = plan(known, shards, seen, None, cut)
+    everything = plan(known, shards, seen, None, cut, tips=TIPS)
     assert everything is not None
     assert everything.end.shards["a"] == ShardOffset(first="1", last="6", closed=True)
 
@@ -138,6 +158,6 @@ def test_a_shard_is_closed_with_its_last_chunk() -> None:
 def test_children_fetched_early_wait_for_the_batch_after_their_parents() -> None:
     known = offset(a=ShardOffset(TRIM), c=ShardOffset(TRIM))
     seen = {"a": Observed([chunk("a", 1, 2)], ended=True), "c": Observed([chunk("c", 3, 4)])}
-    found = plan(known, [listed("a", closed=True), listed("c", "a")], seen, None, cut)
+    found = plan(known, [listed("a", closed=True), listed("c", "a")], seen, None, cut, tips=TIPS)
     assert found is not None
     assert found.end.shards["c"] == ShardOffset(TRIM)
