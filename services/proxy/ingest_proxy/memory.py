@@ -4,6 +4,7 @@
 """
 
 import threading
+import time
 import uuid
 import zlib
 from collections.abc import Sequence
@@ -71,7 +72,8 @@ class MemoryCluster:
     def read_now(self) -> Reading:
         """All topics."""
         self._check_up()
-        return Reading({name: Topic(name, self._ids[name], self._partitions(name)) for name in self._logs})
+        topics = {name: Topic(name, self._ids[name], self._partitions(name)) for name in self._logs}
+        return Reading(time.monotonic(), topics)
 
     def configuration(self, topic: str) -> dict[str, str | None]:
         """The settings of ``pipeline_contracts.kafka_topics``."""

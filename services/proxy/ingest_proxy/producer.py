@@ -195,12 +195,19 @@ class _Link:
     def _run(self) -> None:
         while not self.given_up or len(self.client):
             try:
-                self.client.poll(_POLL_S)
-            except KafkaException as error:  # this is how a fatal error comes
-                self.look_at(error.args[0])
-            if self.given_up:
-                # Also what a request handed over after it was given up.
-                self.client.purge(blocking=False)
+                self._take_reports()
+            except Exception:  # the thread's outermost frame: without it, no request would learn its outcome any more
+                logger.exception("taking delivery reports failed unexpectedly")
+                time.sleep(_POLL_S)
+
+    def _take_reports(self) -> None:
+        try:
+            self.client.poll(_POLL_S)
+        except KafkaException as error:  # this is how a fatal error comes
+            self.look_at(error.args[0])
+        if self.given_up:
+            # Also what a request handed over after it was given up.
+            self.client.purge(blocking=False)
 
 
 class _Pending:

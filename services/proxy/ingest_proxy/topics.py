@@ -21,6 +21,8 @@ logger = logging.getLogger(__name__)
 
 _REFRESH_S = 1.0
 _READ_TIMEOUT_S = 2.0
+_OLD_S = 10.0
+"""More than two readings take that both fail: what is older is not believed, for the thread hangs or fails."""
 # A pause between two readings under load: more requests share each.
 _BETWEEN_READINGS_S = 0.002
 _EARLIEST, _LATEST = OffsetSpec.earliest(), OffsetSpec.latest()  # type: ignore[no-untyped-call]
@@ -55,8 +57,12 @@ class Topic:
 
 @dataclass(frozen=True)
 class Reading:
-    """What the broker said once: the event topics that it has, or why it said nothing."""
+    """What the broker said once: the event topics that it has, or why it said nothing.
 
+    ``at`` is when it was asked, on the monotonic clock.
+    """
+
+    at: float
     topics: Mapping[str, Topic] = field(default_factory=dict)
     problem: str | None = None
 
@@ -65,7 +71,7 @@ class Topics(Protocol):
     """The event topics of this deployment. Every method may raise ``UnavailableError``."""
 
     def latest(self) -> Reading:
-        """The newest reading, about a second old at most. Blocks only before the first one."""
+        """The newest reading, about a second old where the broker answers. Blocks only before the first one."""
 
     def read_now(self) -> Reading:
         """A reading that began after this call. Blocks for one round trip, two seconds at most."""
@@ -116,10 +122,13 @@ class KafkaTopics:
         self._thread.start()
 
     def latest(self) -> Reading:
-        """The newest reading; raises ``UnavailableError`` when the broker did not answer it."""
+        """The newest reading; raises ``UnavailableError`` when the broker did not answer it, or too long ago."""
         reading = self._latest
         if reading is None:
             return self.read_now()
+        age_s = time.monotonic() - reading.at
+        if age_s > _OLD_S:
+            raise UnavailableError(f"The topics were last read {age_s:.0f} s ago; send the request again")
         return _checked(reading)
 
     def read_now(self) -> Reading:
@@ -166,22 +175,32 @@ class KafkaTopics:
             self._asked.clear()
             with self._mutex:
                 questions, self._waiting = self._waiting, []
-            reading = self._read()
-            self._notice(reading)
-            self._latest = reading
+            reading = self._next(began)
             for question in questions:
                 question.reading = reading
                 question.answered.release()
             self._asked.wait(_REFRESH_S)
-            time.sleep(max(0.0, began + _BETWEEN_READINGS_S - time.monotonic()))
+            pause_s = _REFRESH_S if reading is None else _BETWEEN_READINGS_S
+            time.sleep(max(0.0, began + pause_s - time.monotonic()))
 
-    def _read(self) -> Reading:
+    def _next(self, now: float) -> Reading | None:
+        """Read and take over; None where that fails by a defect."""
+        try:
+            reading = self._read(now)
+            self._notice(reading)
+        except Exception:  # the thread's outermost frame: without it, requests are served by the last reading for ever
+            logger.exception("reading the topics failed unexpectedly")
+            return None
+        self._latest = reading
+        return reading
+
+    def _read(self, now: float) -> Reading:
         try:
             futures = self._admin.describe_topics(TopicCollection(self._names), request_timeout=_READ_TIMEOUT_S)
             found = {name: _topic(name, future) for name, future in futures.items()}
         except (KafkaException, TimeoutError) as error:
-            return Reading(problem=str(error.args[0]) if error.args else type(error).__name__)
-        return Reading({name: topic for name, topic in found.items() if topic is not None})
+            return Reading(now, problem=str(error.args[0]) if error.args else type(error).__name__)
+        return Reading(now, {name: topic for name, topic in found.items() if topic is not None})
 
     def _notice(self, reading: Reading) -> None:
         before = self._latest
@@ -191,13 +210,14 @@ class KafkaTopics:
             logger.info("kafka answers again")
         anew = False
         for name, topic in reading.topics.items():
-            known = self._known.get(name)
-            if known is not None and known != topic.log_id:
+            known = self._known.get(name, topic.log_id)
+            if known != topic.log_id:
                 logger.warning("topic was made anew", extra={"topic": name, "log_id": topic.log_id, "before": known})
                 anew = True
-            self._known[name] = topic.log_id
         if anew:
             self._on_new_log()
+        # Only now: where that failed, the next reading does it again.
+        self._known.update({name: topic.log_id for name, topic in reading.topics.items()})
 
 
 class _Question:

@@ -32,7 +32,7 @@ class Client:
         self.config = config
         self.purged = False
         self.stuck = False
-        self.poll_error: KafkaException | None = None
+        self.poll_error: Exception | None = None
         self._room = room
         self._answer = answer
         self._lock = threading.Condition()
@@ -194,6 +194,14 @@ def test_a_fatal_error_while_polling(start: Callable[[], KafkaSender], clients: 
     while not clients.made[0].purged and time.monotonic() < deadline:
         time.sleep(0.005)
     assert send(sender, b"5") == [(5, None)]
+
+
+def test_a_defect_while_polling_ends_no_reports(start: Callable[[], KafkaSender], clients: Clients) -> None:
+    sender = start()
+    clients.made[0].poll_error = RuntimeError("a defect")
+    assert send(sender, b"5") == [(5, None)]
+    assert clients.made[0].poll_error is None
+    assert len(clients.made) == 1
 
 
 def test_clients_are_not_made_faster_than_a_broker_can_come_back(
