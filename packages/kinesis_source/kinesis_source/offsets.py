@@ -32,16 +32,17 @@ class Start:
 class ShardOffset:
     """One shard's progress.
 
-    ``start`` until the first record was read, ``last`` from then on. ``first`` only in the offset at the end of a
-    batch that holds records of this shard: the batch is ``[first, last]``. ``closed``: the shard was split or
-    merged, and all of it has been read. ``tip_ms`` is the wall clock when the shard was last seen read to its end:
-    as long as that is not a retention period ago, no unread record can have expired. Of a shard that nobody has looked
-    into yet, it is when one that it comes from was so seen, or when it was found.
+    ``start`` until the first record was read, ``last`` from then on. ``first`` and ``rows`` only in the offset at the
+    end of a batch that holds records of this shard: the batch is ``[first, last]``, so many records. ``closed``: the
+    shard was split or merged, and all of it has been read. ``tip_ms`` is the wall clock when the shard was last seen
+    read to its end: as long as that is not a retention period ago, no unread record can have expired. Of a shard that
+    nobody has looked into yet, it is when one that it comes from was so seen, or when it was found.
     """
 
     start: Start | None = None
     first: str | None = None
     last: str | None = None
+    rows: int | None = None
     closed: bool = False
     tip_ms: int | None = None
 
@@ -58,11 +59,11 @@ class Offset:
         shard = self.shards.get(shard_id)
         return None if shard is None else shard.last
 
-    def ranges(self) -> Iterable[tuple[str, str, str]]:
-        """(shard, first, last) of the batch that ends here."""
+    def ranges(self) -> Iterable[tuple[str, str, str, int | None]]:
+        """(shard, first, last, number of records) of the batch that ends here; older checkpoints have no number."""
         for shard_id, shard in self.shards.items():
             if shard.first is not None and shard.last is not None:
-                yield shard_id, shard.first, shard.last
+                yield shard_id, shard.first, shard.last, shard.rows
 
 
 def to_json(offset: Offset) -> dict[str, Any]:
@@ -74,7 +75,7 @@ def to_json(offset: Offset) -> dict[str, Any]:
             entry["pos"] = shard.start.kind
             if shard.start.at_ms is not None:
                 entry["ts"] = shard.start.at_ms
-        for name in ("first", "last", "tip_ms"):
+        for name in ("first", "last", "rows", "tip_ms"):
             if getattr(shard, name) is not None:
                 entry[name] = getattr(shard, name)
         if shard.closed:
@@ -111,4 +112,11 @@ def _shard(entry: Mapping[str, Any]) -> ShardOffset:
         if entry["pos"] not in ("TRIM", "TS"):
             raise ValueError(f"unknown position {entry['pos']!r}")
         start = Start(entry["pos"], entry.get("ts"))
-    return ShardOffset(start, entry.get("first"), entry.get("last"), bool(entry.get("closed")), entry.get("tip_ms"))
+    return ShardOffset(
+        start=start,
+        first=entry.get("first"),
+        last=entry.get("last"),
+        rows=entry.get("rows"),
+        closed=bool(entry.get("closed")),
+        tip_ms=entry.get("tip_ms"),
+    )

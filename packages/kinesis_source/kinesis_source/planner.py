@@ -153,7 +153,7 @@ def plan(
             more = bool(waiting.get(shard_id))
             shards[shard_id] = _after(shard, taken.get(shard_id, ()), observed.get(shard_id, Observed()), more)
         else:
-            shards[shard_id] = replace(shard, first=None)
+            shards[shard_id] = replace(shard, first=None, rows=None)
     news = taken or any(
         shards[name].closed != shard.closed or tips.overdue(shard.tip_ms, shards[name].tip_ms)
         for name, shard in known.shards.items()
@@ -176,6 +176,7 @@ def _after(shard: ShardOffset, taken: Sequence[Chunk], seen: Observed, more: boo
         start=None if last is not None or closed else shard.start,
         first=taken[0].first if taken else None,
         last=last,
+        rows=sum(chunk.rows for chunk in taken) if taken else None,
         closed=closed,
         # What was fetched and is still waiting has not been read yet.
         tip_ms=None if closed else (shard.tip_ms if more else seen.tip_ms or shard.tip_ms),

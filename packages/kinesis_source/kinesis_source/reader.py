@@ -75,13 +75,16 @@ class KinesisDataSource(DataSource):
 
 @dataclass(frozen=True)
 class Piece:
-    """Rows of one spool file, and the sequence numbers of the first and the last."""
+    """Rows of one spool file, and the sequence numbers of the first and the last. Without a file, only these.
+
+    ``rows`` is None where it is not known, as in a checkpoint of an earlier version.
+    """
 
     first: str
     last: str
-    path: str = ""
+    rows: int | None
+    path: str | None = None
     first_row: int = 0
-    rows: int = 0
 
 
 @dataclass(frozen=True)
@@ -136,7 +139,10 @@ class KinesisStreamReader(DataSourceStreamReader, SupportsTriggerAvailableNow):
         if start == end:
             return []
         offset = from_json(end)
-        ranges = [Range(shard_id, self._pieces(shard_id, first, last)) for shard_id, first, last in offset.ranges()]
+        ranges = [
+            Range(shard_id, self._pieces(shard_id, first, last, rows))
+            for shard_id, first, last, rows in offset.ranges()
+        ]
         tasks = self._tasks(len(ranges))
         return [KinesisPartition(offset.stream, ranges[number::tasks]) for number in range(tasks)]
 
@@ -146,7 +152,7 @@ class KinesisStreamReader(DataSourceStreamReader, SupportsTriggerAvailableNow):
             raise TypeError(f"{type(partition).__name__} is not a partition of this source")
         for part in partition.ranges:
             for piece in part.pieces:
-                batch = spool.read(piece.path, piece.first_row, piece.rows) if piece.path else None
+                batch = _from_spool(piece)
                 if batch is not None:
                     yield batch
                 else:
@@ -161,10 +167,10 @@ class KinesisStreamReader(DataSourceStreamReader, SupportsTriggerAvailableNow):
         if self._driver is not None:
             self._driver.stop()
 
-    def _pieces(self, shard_id: str, first: str, last: str) -> Sequence[Piece]:
+    def _pieces(self, shard_id: str, first: str, last: str, rows: int | None) -> Sequence[Piece]:
         chunks = self._made_driver().pieces(shard_id, first, last)
-        spooled = [Piece(chunk.first, chunk.last, chunk.path, chunk.first_row, chunk.rows) for chunk in chunks]
-        return spooled or [Piece(first, last)]
+        spooled = [Piece(chunk.first, chunk.last, chunk.rows, chunk.path, chunk.first_row) for chunk in chunks]
+        return spooled or [Piece(first, last, rows)]
 
     def _tasks(self, ranges: int) -> int:
         most = self._options.max_partitions
@@ -186,15 +192,20 @@ class KinesisStreamReader(DataSourceStreamReader, SupportsTriggerAvailableNow):
         return self._driver
 
 
+def _from_spool(piece: Piece) -> pa.RecordBatch | None:
+    if piece.path is None or piece.rows is None:
+        return None
+    return spool.read(piece.path, piece.first_row, piece.rows)
+
+
 def _from_kinesis(options: Options, expected: StreamId, shard_id: str, piece: Piece) -> Iterator[pa.RecordBatch]:
     from kinesis_source.connect import connect  # noqa: PLC0415 - see the module's docstring
-    from kinesis_source.replay import read_range  # noqa: PLC0415
+    from kinesis_source.replay import Wanted, read_range  # noqa: PLC0415
 
     key = (os.getpid(), options)
     if key not in _streams:
         _streams[key] = connect(options, connections=1)
     retries = RetryPolicy(options.retry_deadline_s)
-    for found in read_range(
-        _streams[key], expected, shard_id, piece.first, piece.last, options=options, retries=retries
-    ):
+    wanted = Wanted(shard_id, piece.first, piece.last, piece.rows)
+    for found in read_range(_streams[key], expected, wanted, options=options, retries=retries):
         yield records.rows(found, options.stream, shard_id)

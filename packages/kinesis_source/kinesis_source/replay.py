@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 from service_kit.retries import RetryPolicy
 
@@ -17,10 +18,20 @@ from kinesis_source.stream import Stream
 logger = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True)
+class Wanted:
+    """The records of a shard from ``first`` to ``last``, both included: ``rows`` of them, if that is known."""
+
+    shard_id: str
+    first: str
+    last: str
+    rows: int | None
+
+
 def read_range(
-    stream: Stream, expected: StreamId, shard_id: str, first: str, last: str, *, options: Options, retries: RetryPolicy
+    stream: Stream, expected: StreamId, wanted: Wanted, *, options: Options, retries: RetryPolicy
 ) -> Iterator[Sequence[Record]]:
-    """The records from ``first`` to ``last``, both included, page by page; blocks for each.
+    """The records, page by page; blocks for each. What is missing of them is known at the last one.
 
     Raises:
         DataLossError: some of them have expired, and that must not be.
@@ -28,29 +39,31 @@ def read_range(
         UnavailableError, StreamMissingError: no answer for as long as ``retries`` says.
         AccessError: Kinesis refuses.
     """
-    pages = _Pages(stream, expected, shard_id, options, retries, first=first)
-    seen = None
+    first, last = wanted.first, wanted.last
+    pages = _Pages(stream, expected, wanted.shard_id, options, retries, first=first)
+
+    def lost(what: str) -> None:
+        pages.check_identity()
+        if options.fail_on_data_loss:
+            raise DataLossError(shard_id=wanted.shard_id, lost=what)
+        logger.warning("records of a batch have expired", extra={"shard": wanted.shard_id, "reason": what})
+
+    seen, count = None, 0
     while seen != last:
         page = pages.next()
         records = [record for record in page.records if not later(record.sequence_number, last)]
         if records:
             if seen is None and records[0].sequence_number != first:
-                pages.check_identity()
-                _lost(options, shard_id, f"records from {first} up to {records[0].sequence_number} have expired")
-            seen = records[-1].sequence_number
+                lost(f"records from {first} up to {records[0].sequence_number} have expired")
+            seen, count = records[-1].sequence_number, count + len(records)
             yield records
         passed = len(records) < len(page.records)
         at_end = page.next_shard_iterator is None or (not page.records and page.millis_behind_latest == 0)
         if seen != last and (passed or at_end):
-            pages.check_identity()
-            _lost(options, shard_id, f"records from {seen or first} up to {last} have expired")
+            lost(f"records from {seen or first} up to {last} have expired")
             return
-
-
-def _lost(options: Options, shard_id: str, what: str) -> None:
-    if options.fail_on_data_loss:
-        raise DataLossError(shard_id=shard_id, lost=what)
-    logger.warning("records of a batch have expired", extra={"shard": shard_id, "reason": what})
+    if wanted.rows is not None and count < wanted.rows:
+        lost(f"{wanted.rows - count} of {wanted.rows} records from {first} up to {last} have expired")
 
 
 class _Pages:

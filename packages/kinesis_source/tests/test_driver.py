@@ -574,6 +574,49 @@ def test_a_batch_whose_records_expired_before_its_replay(query: Make, put: Make,
         reading.read()
 
 
+def test_records_that_expire_in_the_middle_of_a_replay_are_missed(
+    query: Make, put: Make, kinesis: FakeKinesis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Kinesis goes on at its oldest record without a word."""
+    put(20, key="a")
+    reading = query(maxRecordsPerFetch="5")
+    reading.tick()
+    for _ in range(4):
+        reading.fetch()
+    reading.plan()
+    [(shard_id, entry)] = [
+        (name, entry) for name, entry in json.loads(reading.log[-1])["shards"].items() if "first" in entry
+    ]
+    assert entry["rows"] == 20
+    reading.restart()
+    answer = kinesis.get_records
+
+    def one_page(**request: Any) -> Any:
+        monkeypatch.undo()
+        page = answer(**request)
+        kinesis.expire_records("s", shard_id, 8)
+        return page
+
+    monkeypatch.setattr(kinesis, "get_records", one_page)
+    with pytest.raises(DataLossError, match=f"{shard_id}: 3 of 20 records from"):
+        reading.read()
+
+
+def test_a_batch_that_was_planned_before_rows_were_counted_is_still_read(query: Make, put: Make) -> None:
+    expected = put(20)
+    reading = query()
+    reading.tick()
+    reading.fetch()
+    reading.plan()
+    old = json.loads(reading.log[-1])
+    for entry in old["shards"].values():
+        entry.pop("rows", None)
+    reading.log[-1] = json.dumps(old)
+    reading.restart()
+    reading.drain()
+    assert sorted(reading.data) == sorted(expected)
+
+
 def test_a_shard_that_expired_unread_is_named(query: Make, put: Make, kinesis: FakeKinesis, clock: ManualClock) -> None:
     put(10)
     reading = query()

@@ -38,7 +38,7 @@ def test_an_offset_survives_its_json() -> None:
     whole = offset(
         a=ShardOffset(TRIM),
         b=ShardOffset(Start("TS", 5)),
-        c=ShardOffset(first="1", last="2", tip_ms=7),
+        c=ShardOffset(first="1", last="2", rows=2, tip_ms=7),
         d=ShardOffset(last="3", closed=True),
         e=ShardOffset(closed=True),
     )
@@ -95,12 +95,15 @@ def test_chunks_are_taken_in_the_order_of_arrival_up_to_the_limit() -> None:
     }
     found = plan(known, [listed("a"), listed("b")], seen, 10, cut, tips=TIPS)
     assert found is not None
-    assert found.end.shards == {"a": ShardOffset(first="1", last="6"), "b": ShardOffset(first="51", last="54")}
+    assert found.end.shards == {
+        "a": ShardOffset(first="1", last="6", rows=6),
+        "b": ShardOffset(first="51", last="54", rows=4),
+    }
     [(whole, head, tail)] = found.cuts
     assert (whole.first, head.last, tail.first, tail.last) == ("5", "6", "7", "8")
     rest = plan(known, [listed("a"), listed("b")], seen, None, cut, tips=TIPS)
     assert rest is not None
-    assert rest.end.shards["a"] == ShardOffset(first="1", last="8", tip_ms=99)
+    assert rest.end.shards["a"] == ShardOffset(first="1", last="8", rows=8, tip_ms=99)
 
 
 def test_a_chunk_whose_file_is_gone_is_taken_whole() -> None:
@@ -140,7 +143,7 @@ def test_first_is_of_one_batch_alone() -> None:
     assert found is not None
     assert found.end.shards["a"] == ShardOffset(last="2")
     assert found.end.shards["b"] == ShardOffset(last="2", closed=True)
-    assert list(found.end.ranges()) == [("c", "1", "1")]
+    assert list(found.end.ranges()) == [("c", "1", "1", 1)]
 
 
 def test_a_shard_is_closed_with_its_last_chunk() -> None:
@@ -149,10 +152,10 @@ def test_a_shard_is_closed_with_its_last_chunk() -> None:
     seen = {"a": Observed([chunk("a", 1, 6)], ended=True), "b": Observed(ended=True)}
     some = plan(known, shards, seen, 4, cut, tips=TIPS)
     assert some is not None
-    assert some.end.shards == {"a": ShardOffset(first="1", last="4"), "b": ShardOffset(closed=True)}
+    assert some.end.shards == {"a": ShardOffset(first="1", last="4", rows=4), "b": ShardOffset(closed=True)}
     everything = plan(known, shards, seen, None, cut, tips=TIPS)
     assert everything is not None
-    assert everything.end.shards["a"] == ShardOffset(first="1", last="6", closed=True)
+    assert everything.end.shards["a"] == ShardOffset(first="1", last="6", rows=6, closed=True)
 
 
 def test_children_fetched_early_wait_for_the_batch_after_their_parents() -> None:
