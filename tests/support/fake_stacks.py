@@ -4,17 +4,27 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
+from aws_deploy.brokers import Cluster
 from fake_cloudformation import FakeCloudFormation, FakePaginator, refused
+
+_UNDER_BROKERS = {
+    "AWS::MSK::Configuration": "Configuration is in use by one or more clusters",
+    "AWS::EC2::Subnet": "The subnet has dependencies and cannot be deleted",
+}
 
 
 class FakeStacks(FakeCloudFormation):
-    """Fills ``options`` with what a call asked for besides the usual, and ``protected``, ``policies`` by stack."""
+    """Fills ``options`` with what a call asked for besides the usual, and ``protected``, ``policies`` by stack.
+
+    While there is a ``cluster``, what it stands on cannot be deleted.
+    """
 
     def __init__(self) -> None:
         super().__init__()
         self.options: list[str] = []
         self.protected: set[str] = set()
         self.policies: dict[str, Any] = {}
+        self.cluster: Cluster | None = None
 
     def create_change_set(self, *, ImportExistingResources: bool = False, **asked: Any) -> None:
         super().create_change_set(**asked)
@@ -25,6 +35,14 @@ class FakeStacks(FakeCloudFormation):
         super().execute_change_set(**asked)
         if RetainExceptOnCreate:
             self.options.append(f"clean {asked['StackName']}")
+
+    def delete_stack(self, *, StackName: str) -> None:
+        super().delete_stack(StackName=StackName)
+        stack = self.stacks[StackName]
+        for name, item in json.loads(stack.body or "{}").get("Resources", {}).items():
+            if self.cluster and item["Type"] in _UNDER_BROKERS:
+                self._event(stack, name, "DELETE_FAILED", _UNDER_BROKERS[item["Type"]])
+                stack.coming = ["DELETE_FAILED"]
 
     def describe_stacks(self, StackName: str) -> dict[str, Any]:
         found = super().describe_stacks(StackName)
@@ -43,6 +61,21 @@ class FakeStacks(FakeCloudFormation):
 
     def set_stack_policy(self, *, StackName: str, StackPolicyBody: str) -> None:
         self.policies[StackName] = json.loads(StackPolicyBody)
+
+
+class FakeBrokers:
+    """``aws_deploy.brokers.Brokers`` of these stacks."""
+
+    def __init__(self, cloud: FakeStacks) -> None:
+        self._cloud = cloud
+
+    def find(self) -> Cluster | None:
+        return self._cloud.cluster
+
+    def delete(self, cluster: Cluster) -> None:
+        assert cluster == self._cloud.cluster
+        self._cloud.calls.append("await the end of the brokers" if cluster.going else "DELETE brokers")
+        self._cloud.cluster = None
 
 
 class _Paginator(FakePaginator):

@@ -102,7 +102,7 @@ def outputs(*, form: str, **given: Any) -> None:
 @target_options
 @stacks_option
 @click.option("--unprotect", is_flag=True, help="Take down protected stacks too.")
-@click.option("--delete-data", is_flag=True, help="Then delete buckets, streams and brokers with all that is in them.")
+@click.option("--delete-data", is_flag=True, help="Delete buckets, streams and brokers with all that is in them, too.")
 @click.option("--yes", "confirmed", help="The pipeline id, instead of being asked for it.")
 def destroy(
     *, stacks: tuple[StackKind, ...], unprotect: bool, delete_data: bool, confirmed: str | None, **given: Any
@@ -115,7 +115,14 @@ def destroy(
         if (confirmed or click.prompt(f"Type the pipeline id to destroy it ({project})")) != project:
             raise click.ClickException("That is not its id; nothing was deleted")
         kinds = stacks or ALL
-        retained = destroy_stacks(target.deployer(Printer(out)), target.names, kinds, unprotect=unprotect)
+        done = destroy_stacks(
+            target.deployer(Printer(out)),
+            target.names,
+            kinds,
+            brokers=target.brokers(),
+            delete_data=delete_data,
+            unprotect=unprotect,
+        )
         # What an earlier run has left is known to no stack any more.
         looked = places(target.names, kinds, target.clients.target)
         left = find(target.clients, looked)
@@ -124,8 +131,12 @@ def destroy(
             for item in left
             if item.ours(project)
         ]
-        for item in dict.fromkeys([*retained, *ours]):
+        for item in dict.fromkeys([*done.retained, *ours]):
             out.print(f"{item.stack}: retained {item.kind} {item.physical_id} ({item.note})")
+        for stack in done.standing:
+            out.print(f"{stack.stack}: stays, {stack.usd_per_hour:.2f} USD an hour")
+        if done.standing:
+            out.print("These stacks cannot go while the brokers are there; --delete-data deletes brokers and stacks")
         if delete_data:
             for line in delete_leftovers(target.clients, left, project):
                 out.print(line)

@@ -8,11 +8,14 @@ import yaml
 from botocore.exceptions import ClientError
 from pipeline_contracts.names import Names
 
+from aws_deploy.brokers import Brokers
 from aws_deploy.calls import StackCalls
 from aws_deploy.clients import Clients
+from aws_deploy.costs import idle_costs
 from aws_deploy.errors import ForeignResourceError, ProtectedStackError, SettingError
-from aws_deploy.leftovers import Leftover
+from aws_deploy.leftovers import BROKERS, Leftover
 from aws_deploy.render import template_path
+from aws_deploy.resolve import resolve
 from aws_deploy.stacks import stack_name
 from aws_deploy.wanted import ALL, NEEDS, StackKind
 
@@ -22,6 +25,9 @@ _COSTS = {
     "AWS::KMS::Key": "1 USD a month",
     "AWS::SecretsManager::Secret": "0.40 USD a month",
 }
+# MSK keeps a configuration that brokers use, and EC2 a subnet that they are in. These stacks import from ``data``.
+_UNDER_BROKERS: frozenset[StackKind] = NEEDS["kafka"] | {"kafka"}
+_GO_WITH_BROKERS = {BROKERS, "AWS::MSK::Topic"}
 
 
 @dataclass(frozen=True)
@@ -38,33 +44,74 @@ class Retained:
         return _COSTS.get(self.kind, "paid by size")
 
 
+@dataclass(frozen=True)
+class Standing:
+    """A stack that cannot go while the brokers are there."""
+
+    stack: str
+    usd_per_hour: float
+
+
+@dataclass(frozen=True)
+class Left:
+    """What ``destroy_stacks`` has not deleted."""
+
+    retained: list[Retained]
+    standing: list[Standing]
+
+
 def destroy_stacks(
-    calls: StackCalls, names: Names, kinds: Collection[StackKind] = ALL, *, unprotect: bool = False
-) -> list[Retained]:
+    calls: StackCalls,
+    names: Names,
+    kinds: Collection[StackKind] = ALL,
+    *,
+    brokers: Brokers | None,
+    delete_data: bool = False,
+    unprotect: bool = False,
+) -> Left:
     """Delete the stacks, the last first; those that are not there are no error. Blocks until it is done.
+
+    With ``delete_data`` the brokers go before the stacks that they stand on. Without it those stacks stay where there
+    are brokers. ``brokers`` is None where there can be none.
 
     Raises:
         ProtectedStackError: one of them is protected and ``unprotect`` is not set; nothing was deleted.
-        SettingError: a stack outside ``kinds`` needs one of them; nothing was deleted.
+        SettingError: a stack outside ``kinds`` needs one of them, or brokers outside ``kinds`` do, whose data was not
+            to be kept; nothing was deleted.
         ForeignStackError: one lacks our tag; nothing was deleted.
         StackFailedError: a resource could not be deleted; the stacks before it are still there.
+        DeployTimeoutError: the brokers are not gone yet; the stacks that they stand on are still there.
     """
     there = [kind for kind in ALL if calls.status(stack_name(names, kind), names.pipeline_id)]
     _check_nobody_needs_them(there, kinds)
-    going = [kind for kind in reversed(ALL) if kind in kinds and kind in there]
+    cluster = brokers.find() if brokers and _UNDER_BROKERS & set(kinds) else None
+    if cluster and not cluster.going and delete_data and "kafka" not in kinds:
+        raise SettingError(
+            f"The brokers of {names.pipeline_id} are still there; --stack kafka deletes them with the rest"
+        )
+    stay = _UNDER_BROKERS if cluster and not cluster.going and not delete_data else frozenset()
+    going = [kind for kind in reversed(ALL) if kind in kinds and kind in there and kind not in stay]
     protected = [stack_name(names, kind) for kind in going if _protected(calls, stack_name(names, kind))]
     if protected and not unprotect:
         raise ProtectedStackError(
             f"{', '.join(protected)} are protected against deletion; nothing was deleted. "
             "With --unprotect they go too (what holds data is retained all the same)"
         )
-    retained = []
-    for kind in going:
-        name = stack_name(names, kind)
-        if name in protected:
-            calls.client.update_termination_protection(StackName=name, EnableTerminationProtection=False)
-        retained += list(_retained(calls, kind, name))
-        calls.delete(name, tell=True)
+    users = [kind for kind in going if ALL.index(kind) > ALL.index("kafka")]
+    retained = [item for kind in users for item in _delete(calls, kind, stack_name(names, kind))]
+    if brokers and cluster and not stay:
+        brokers.delete(cluster)
+    rest = [kind for kind in going if kind not in users]
+    retained += [item for kind in rest for item in _delete(calls, kind, stack_name(names, kind))]
+    standing = [kind for kind in there if kind in kinds and kind in stay]
+    return Left(retained, [_standing(calls, names, kind) for kind in standing])
+
+
+def _delete(calls: StackCalls, kind: StackKind, name: str) -> list[Retained]:
+    if _protected(calls, name):
+        calls.client.update_termination_protection(StackName=name, EnableTerminationProtection=False)
+    retained = list(_retained(calls, kind, name))
+    calls.delete(name, tell=True)
     return retained
 
 
@@ -74,14 +121,29 @@ def _check_nobody_needs_them(there: Collection[StackKind], kinds: Collection[Sta
             raise SettingError(f"Stack {kind} needs {', '.join(sorted(used))}; destroy it first, or with them")
 
 
+def _standing(calls: StackCalls, names: Names, kind: StackKind) -> Standing:
+    name = stack_name(names, kind)
+    found = calls.find(name)
+    given = {item["ParameterKey"]: item["ParameterValue"] for item in found.get("Parameters", [])} if found else {}
+    return Standing(name, sum(idle.usd_per_hour for idle in idle_costs(resolve(_template(kind), given))))
+
+
+def _template(kind: StackKind) -> Mapping[str, Any]:
+    document: Mapping[str, Any] = yaml.safe_load(template_path(kind).read_text(encoding="utf-8"))
+    return document
+
+
 def _protected(calls: StackCalls, name: str) -> bool:
     found = calls.find(name)
     return bool(found and found.get("EnableTerminationProtection"))
 
 
 def _retained(calls: StackCalls, kind: StackKind, name: str) -> Iterator[Retained]:
-    template: Mapping[str, Any] = yaml.safe_load(template_path(kind).read_text(encoding="utf-8"))["Resources"]
-    keep = {logical for logical, resource in template.items() if resource.get("DeletionPolicy") == "Retain"}
+    keep = {
+        logical
+        for logical, resource in _template(kind)["Resources"].items()
+        if resource.get("DeletionPolicy") == "Retain" and resource["Type"] not in _GO_WITH_BROKERS
+    }
     for page in calls.client.get_paginator("list_stack_resources").paginate(StackName=name):
         for resource in page["StackResourceSummaries"]:
             if resource["LogicalResourceId"] in keep and resource.get("PhysicalResourceId"):
@@ -89,7 +151,7 @@ def _retained(calls: StackCalls, kind: StackKind, name: str) -> Iterator[Retaine
 
 
 def delete_leftovers(clients: Clients, leftovers: Collection[Leftover], project: str) -> Iterator[str]:
-    """Delete them with all data in them, as far as they are ours: buckets, streams, brokers, the secret; a line each.
+    """Delete them with all data in them, as far as they are ours: buckets, streams, the secret; a line each.
 
     Key, images and ledger stay: they cost little, and without the key nothing old can be read.
 
@@ -104,9 +166,6 @@ def delete_leftovers(clients: Clients, leftovers: Collection[Leftover], project:
             case "AWS::Kinesis::Stream":
                 clients.kinesis.delete_stream(StreamName=name, EnforceConsumerDeletion=True)
                 yield f"stream {name}: deleted"
-            case "AWS::MSK::Cluster":
-                clients.other("kafka").delete_cluster(ClusterArn=item.physical_id)
-                yield f"brokers {name}: being deleted"
             case "AWS::SecretsManager::Secret":
                 clients.other("secretsmanager").delete_secret(SecretId=name, ForceDeleteWithoutRecovery=True)
                 yield f"secret {name}: deleted"

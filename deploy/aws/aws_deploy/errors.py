@@ -28,7 +28,7 @@ class UnsupportedResourceError(DeployError):
 
 
 class DeployTimeoutError(DeployError):
-    """CloudFormation has not ended within the deadline. It goes on by itself; apply again later."""
+    """AWS has not ended within the deadline. It goes on by itself; repeat the command later."""
 
 
 class TopicError(DeployError):

@@ -7,6 +7,7 @@ from typing import Any, get_args
 from botocore.exceptions import ClientError
 from pipeline_contracts.names import Names
 
+from aws_deploy.brokers import cluster_info
 from aws_deploy.clients import Clients, Target
 from aws_deploy.own_names import (
     Service,
@@ -137,10 +138,10 @@ def _repository(clients: Clients, name: str) -> tuple[str, Mapping[str, str]]:
 
 
 def _brokers(clients: Clients, name: str) -> tuple[str, Mapping[str, str]] | None:
-    for cluster in clients.other("kafka").list_clusters(ClusterNameFilter=name)["ClusterInfoList"]:
-        if cluster["ClusterName"] == name and cluster.get("State") != "DELETING":
-            return cluster["ClusterArn"], cluster.get("Tags", {})
-    return None
+    info = cluster_info(clients.other("kafka"), name)
+    if info is None or info.get("State") == "DELETING":
+        return None
+    return info["ClusterArn"], info.get("Tags", {})
 
 
 def _secret(clients: Clients, name: str) -> tuple[str, Mapping[str, str]]:

@@ -8,6 +8,7 @@ import click
 from pipeline_contracts.names import Names
 from pydantic import SecretStr
 
+from aws_deploy.brokers import Brokers, MskBrokers
 from aws_deploy.checkout import Checkout, own_checkout
 from aws_deploy.clients import Clients
 from aws_deploy.deployer import Deployer
@@ -17,6 +18,8 @@ from aws_deploy.wanted import ALL, ORDER, StackKind, Wanted
 from aws_deploy.watcher import Watcher
 
 type Command = Callable[..., Any]
+
+_LOCAL_POLL_S = 0.2
 
 _TARGET = [
     click.option("--pipeline-id", envvar="PIPELINE_ID", default="pinterest", show_default=True),
@@ -99,7 +102,7 @@ class Target:
 
     def deployer(self, watcher: Watcher | None = None) -> Deployer:
         """A deployer that tells ``watcher``."""
-        poll_s = 0.2 if self.clients.target == "localstack" else 2.0
+        poll_s = _LOCAL_POLL_S if self.clients.target == "localstack" else 2.0
         # An MSK cluster or an Airflow environment takes up to 40 minutes.
         deadline_s = 900.0 if self.target == "localstack" else 5400.0
         told = watcher or Watcher()
@@ -111,6 +114,13 @@ class Target:
             deadline_s=deadline_s,
             stand_in=self.stand_in,
         )
+
+    def brokers(self) -> Brokers | None:
+        """The brokers; None on the laptop, where no stack has any."""
+        if self.target == "localstack":
+            return None
+        poll_s = _LOCAL_POLL_S if self.stand_in else 15.0
+        return MskBrokers(self.clients.other("kafka"), self.names, poll_s=poll_s)
 
     def kinds(self, stacks: tuple[StackKind, ...]) -> tuple[StackKind, ...]:
         """The stacks that are meant, in order."""

@@ -17,6 +17,15 @@ _THERE: dict[str, dict[str, dict[str, Any]]] = {}
 """Everything that was made, by type and identifier. LocalStack forgets at its end, and so does this."""
 
 
+def brokers_of(*, configuration: str = "", subnet: str = "") -> list[str]:
+    """ARNs of clusters that use a configuration, or are in a subnet."""
+    return [
+        arn
+        for arn, model in _THERE.get("AWS::MSK::Cluster", {}).items()
+        if configuration == model["ConfigurationInfo"]["Arn"] or subnet in model["BrokerNodeGroupInfo"]["ClientSubnets"]
+    ]
+
+
 class StandIn(ResourceProvider[Any]):  # type: ignore[misc]  # LocalStack is in no environment of ours
     """Subclasses say which type."""
 
@@ -78,6 +87,8 @@ class StandIn(ResourceProvider[Any]):  # type: ignore[misc]  # LocalStack is in 
                 request.aws_client_factory.ec2.release_address(AllocationId=model["AllocationId"])
             if self.TYPE == "AWS::MSK::Topic":
                 delete_topic(model)
+            if self.TYPE == "AWS::MSK::Configuration" and brokers_of(configuration=model["Arn"]):
+                raise InvalidPropertyError("Configuration is in use by one or more clusters")
         except InvalidPropertyError as error:
             return ProgressEvent(OperationStatus.FAILED, resource_model=model, message=str(error))
         self._there().pop(self._identifier(model), None)
