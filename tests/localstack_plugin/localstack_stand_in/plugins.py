@@ -73,8 +73,8 @@ def _answer_for_brokers() -> None:
 
 def _keep_their_subnets() -> None:
     """EC2 deletes no subnet that has an interface in it, such as a broker's; LocalStack does not look."""
-    from moto.ec2.exceptions import DependencyViolationError  # noqa: PLC0415
-    from moto.ec2.models.subnets import SubnetBackend  # noqa: PLC0415
+    from moto.ec2.exceptions import DependencyViolationError  # type: ignore[import-not-found]  # noqa: PLC0415
+    from moto.ec2.models.subnets import SubnetBackend  # type: ignore[import-not-found]  # noqa: PLC0415
 
     delete = SubnetBackend.delete_subnet
 
