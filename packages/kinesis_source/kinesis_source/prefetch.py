@@ -173,25 +173,29 @@ class Prefetcher:
             thread.join(max(0.0, end_s - self._clock.monotonic()))
 
     def run_due(self) -> bool:
-        """Do one step of one shard that is due and has room. False: none is."""
+        """Do one step of one shard that is due and has room. False: none is.
+
+        What it raises ends the fetching: ``observed`` raises it, too.
+        """
         with self._lock:
             slot = self._next_due()
             if slot is None:
                 return False
             slot.busy = True
-        chunk = None
         try:
             began_s = self._clock.monotonic()
             step = slot.fetcher.step()
             slot.due_s = began_s + step.wait_s
             chunk = self._store(slot, step)
-        finally:
-            with self._lock:
-                self._take_over(slot, chunk)
+        except BaseException as error:
+            self._fail(error, slot)
+            raise
+        with self._lock:
+            self._take_over(slot, chunk)
         return True
 
     def _take_over(self, slot: _Slot, chunk: Chunk | None) -> None:
-        """Make a step's outcome known, all of it at once."""
+        """Make the outcome of a step known, all of it at once, and only once its records are stored."""
         fetcher, before = slot.fetcher, (slot.ended, slot.caught_up)
         slot.busy, slot.tip_ms = False, fetcher.tip_ms
         slot.ended, slot.caught_up = fetcher.ended, fetcher.caught_up
@@ -209,14 +213,20 @@ class Prefetcher:
                     with self._lock:
                         self._work.wait(self._idle_s())
         except BaseException as error:  # the thread's outermost loop: whoever plans the next batch raises it
+            self._fail(error)
             if not isinstance(error, KinesisSourceError):
                 logger.exception("fetching stopped by an unexpected error")
-            with self._lock:
-                self._failure = self._failure or error
-                self._stopped = True
-                self._news_count += 1
-                self._news.notify_all()
-                self._work.notify_all()
+
+    def _fail(self, error: BaseException, slot: _Slot | None = None) -> None:
+        """End the fetching and the planning: a shard may have given out records that are not stored."""
+        with self._lock:
+            self._failure = self._failure or error
+            self._stopped = True
+            if slot is not None:
+                slot.busy = False
+            self._news_count += 1
+            self._news.notify_all()
+            self._work.notify_all()
 
     def _store(self, slot: _Slot, step: Step) -> Chunk | None:
         if not step.records:

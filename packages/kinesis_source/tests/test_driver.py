@@ -322,6 +322,33 @@ def test_no_permission_fails_at_once(query: Make, kinesis: FakeKinesis, put: Mak
         reading.fetch()
 
 
+def test_a_shard_is_not_closed_while_its_last_records_are_not_stored(
+    query: Make, put: Make, kinesis: FakeKinesis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(9)
+    reading = query()
+    reading.tick()
+    kinesis.split_shard(StreamName="s", ShardToSplit="shardId-000000000000", NewStartingHashKey=HALF)
+    answer = kinesis.get_records
+
+    def at_once(**request: Any) -> Any:
+        """As real ones do: the last records of a closed shard without an iterator."""
+        page = answer(**request)
+        if json.loads(request["ShardIterator"])[2] == "shardId-000000000000":
+            del page["NextShardIterator"]
+        return page
+
+    def no_memory(*_: Any) -> str:
+        raise MemoryError
+
+    monkeypatch.setattr(kinesis, "get_records", at_once)
+    monkeypatch.setattr(reading.spool, "write", no_memory)
+    with pytest.raises(MemoryError):
+        reading.fetch()
+    with pytest.raises(MemoryError):
+        reading.plan()
+
+
 def test_a_stream_that_is_not_there(query: Make, kinesis: FakeKinesis) -> None:
     kinesis.delete_stream(StreamName="s")
     with pytest.raises(StreamMissingError, match="stream s"):
