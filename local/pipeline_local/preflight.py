@@ -1,8 +1,10 @@
 """What must hold before anything starts: each failure is one line that names the setting."""
 
+import re
 import shutil
 import socket
 from pathlib import Path
+from typing import Final
 
 import psutil
 
@@ -12,10 +14,15 @@ MIN_MEMORY_BYTES = 3 * 1024**3
 MIN_DISK_BYTES = 2 * 1024**3
 MIN_DISK_BEFORE_SETUP_BYTES = 4 * 1024**3
 
+_NOT_IN_PATHS: Final = re.compile(r"[#?\[\]^|\\,]|%[0-9A-Fa-f]{2}")
+"""What delta-rs takes for something else in the name of a folder; a comma would give Kafka two."""
+
 
 def problems(topology: Topology, home: Path, *, set_up: bool, memory: int | None = None) -> list[str]:
     """Everything that stands in the way of ``pipeline up``, one line each; empty when nothing does."""
     found = [*_ports(topology)]
+    if odd := _NOT_IN_PATHS.search(str(home)):
+        found.append(f"the folder {home} has {odd[0]} in its path, where no table can be: set PIPELINE_HOME to another")
     available = psutil.virtual_memory().available if memory is None else memory
     if available < MIN_MEMORY_BYTES:
         found.append(f"{_gib(available)} GiB of memory are free; {_gib(MIN_MEMORY_BYTES)} GiB are needed")

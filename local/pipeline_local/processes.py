@@ -1,10 +1,9 @@
 """How each service of ``compose.yaml`` runs as a process: its command, its folders, its readiness probe."""
 
 import http.client
-import os
 import socket
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from service_kit import probe as probes
@@ -16,8 +15,8 @@ from pipeline_local.topology import LOOPBACK, Service
 
 PROBE_TIMEOUT_S = 5
 
-INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "SSL_CERT_FILE")
-"""What every child gets of the shell: where programs and certificates are found on this machine."""
+INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "LC_CTYPE", "TMPDIR", "SSL_CERT_FILE")
+"""What every child gets of the shell: where programs and certificates are found, how names of files are written."""
 
 MODULES = {
     "mirror": "aws_deploy.mirror",
@@ -30,13 +29,15 @@ MODULES = {
 }
 
 
-def command(layout: Layout, service: Service) -> Command:
+def command(shell: Mapping[str, str], layout: Layout, service: Service) -> Command:
     """The command of one service, with folders of this installation in the place of a container's volumes.
+
+    ``shell`` is the environment of whoever starts it: little of it is handed on.
 
     Raises:
         KeyError: a service that has no command here (``tests/policy`` keeps both lists equal).
     """
-    inherited = {name: os.environ[name] for name in INHERITED if name in os.environ}
+    inherited = {name: shell[name] for name in INHERITED if name in shell}
     folder = layout.home / service.name
     folder.mkdir(parents=True, exist_ok=True)
     if service.name == "kafka":
@@ -48,7 +49,7 @@ def command(layout: Layout, service: Service) -> Command:
     prefix = service.name.replace("-", "_").upper()
     own = {f"{prefix}_HOST": LOOPBACK, f"{prefix}_PORT": str(service.port)} if service.port else {}
     # A job is a command of whoever types it: it takes the shell's settings, too, below those of the installation.
-    asked = {name: value for name, value in os.environ.items() if service.is_job and name.startswith(f"{prefix}_")}
+    asked = {name: value for name, value in shell.items() if service.is_job and name.startswith(f"{prefix}_")}
     installed = {**service.environment, **own, **_paths(layout, service)}
     env = {**inherited, "TZ": "UTC", "PYTHONUNBUFFERED": "1", **asked, **installed}
     return Command([sys.executable, "-m", MODULES[service.name]], env, folder)

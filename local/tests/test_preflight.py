@@ -48,3 +48,13 @@ def test_too_little_disk(tmp_path: Path, free_port: int, monkeypatch: pytest.Mon
     monkeypatch.setattr(preflight, "MIN_DISK_BYTES", 2**62)
     (found,) = preflight.problems(topology(service("a", free_port)), tmp_path, set_up=True)
     assert f"on the disk of {tmp_path}" in found
+
+
+@pytest.mark.parametrize("name", ["a#b", "why?", "a[1]", "x^2", "a|b", "back\\slash", "one,two", "100%25"])
+def test_a_folder_that_can_hold_no_table(tmp_path: Path, free_port: int, name: str) -> None:
+    (found,) = preflight.problems(topology(service("a", free_port)), tmp_path / name, set_up=True)
+    assert f"{tmp_path / name} has" in found
+
+
+def test_a_folder_of_another_language(tmp_path: Path, free_port: int) -> None:
+    assert preflight.problems(topology(service("a", free_port)), tmp_path / "my läke 100% 😀", set_up=True) == []

@@ -103,6 +103,8 @@ def test_objects_count_each_coordinate_once(spark: SparkSession) -> None:
     [
         ("file:///srv/lake", "file:/srv/lake/runs"),
         ("file:///srv/lake/", "file:/srv/lake/runs"),
+        ("file://localhost/srv/lake", "file:/srv/lake/runs"),
+        ("file:///srv/my%20l%C3%A4ke%2520", "file:/srv/my läke%20/runs"),
         ("s3://bucket/lake", "s3a://bucket/lake/runs"),
         ("s3a://bucket/lake", "s3a://bucket/lake/runs"),
         ("/srv/lake", "/srv/lake/runs"),

@@ -63,7 +63,8 @@ def raw(localstack: LocalStack, request: pytest.FixtureRequest) -> RawObjects:
 
 @pytest.fixture
 def settings(localstack: LocalStack, raw: RawObjects, tmp_path: Path) -> AnalyserSettings:
-    return make_settings(localstack.endpoint_url, tmp_path, PIPELINE_ID=raw.names.pipeline_id)
+    """Of a lake in a folder whose name is another one in its URI."""
+    return make_settings(localstack.endpoint_url, tmp_path / "my läke 100%", PIPELINE_ID=raw.names.pipeline_id)
 
 
 def make_settings(endpoint_url: str, folder: Path, **more: Any) -> AnalyserSettings:

@@ -1,8 +1,10 @@
 """The servers that other tests trust."""
 
+from pathlib import Path
+
 import boto3
 from confluent_kafka import Consumer, Producer
-from confluent_kafka.admin import NewTopic
+from confluent_kafka.admin import AdminClient, NewTopic
 from servers import Kafka, LocalStack, free_port, make_topics
 
 
@@ -19,6 +21,15 @@ def test_kafka_keeps_a_record(kafka: Kafka) -> None:
     consumer.close()
     assert message is not None
     assert message.value() == b"value"
+
+
+def test_kafka_keeps_its_records_in_a_folder_of_any_name(tmp_path: Path) -> None:
+    server = Kafka(tmp_path / "my läke 😀")
+    with server:
+        make_topics(server.bootstrap_servers, NewTopic("servers", 1))
+    assert (server.folder / "data" / "servers-0").is_dir()
+    with server:  # what is formatted is not formatted again
+        assert "servers" in AdminClient({"bootstrap.servers": server.bootstrap_servers}).list_topics(timeout=10).topics
 
 
 def test_localstack_keeps_an_object(localstack: LocalStack) -> None:

@@ -51,10 +51,10 @@ class DeltaLake:
     use_delta_rs: bool = field(default_factory=lambda: "DATABRICKS_RUNTIME_VERSION" not in os.environ)
 
     def path(self, table: str) -> str:
-        """The table's location, as Spark and Delta write it themselves."""
+        """The table's location, as Spark and Delta write it themselves: a folder by its name, not escaped."""
         root = self.uri.rstrip("/")
-        if root.startswith("file://"):
-            root = "file:" + root.removeprefix("file://").removeprefix("localhost")
+        if root.startswith("file:"):
+            root = f"file:{local_folder(root)}"
         elif root.startswith("s3://") and "DATABRICKS_RUNTIME_VERSION" not in os.environ:
             root = "s3a://" + root.removeprefix("s3://")  # Hadoop's name for it
         return f"{root}/{table}"

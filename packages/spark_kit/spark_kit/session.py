@@ -130,7 +130,7 @@ def session_conf(config: SessionConfig) -> dict[str, str]:
         "spark.sql.sources.parallelPartitionDiscovery.parallelism": str(config.cores),
         "spark.sql.files.openCostInBytes": "65536",
         "spark.sql.catalogImplementation": "in-memory",
-        "spark.sql.warehouse.dir": (scratch / "warehouse").resolve().as_uri(),
+        "spark.sql.warehouse.dir": f"file:{(scratch / 'warehouse').resolve()}",
         "spark.sql.execution.arrow.pyspark.enabled": "true",
     }
     if config.jvm.jars_dir is not None:
