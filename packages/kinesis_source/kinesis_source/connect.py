@@ -37,7 +37,7 @@ def connect(options: Options, connections: int) -> Stream:
         AccessError: botocore cannot make a client of these options.
     """
     session = _session(options)
-    region = options.region or _region_of(options.stream) or session.get_config_variable("region")
+    region = _region(options, session)
     if region is None:
         raise OptionError("region", "not given, and the machine has none configured")
     boto = boto3.Session(botocore_session=session, region_name=region)
@@ -85,8 +85,11 @@ def _session(options: Options) -> botocore.session.Session:
     return session
 
 
-def _region_of(stream: str) -> str | None:
-    return (stream.split(":")[3] or None) if stream.startswith("arn:") else None
+def _region(options: Options, session: botocore.session.Session) -> str | None:
+    """As given, else the ARN's, else the machine's."""
+    in_arn = options.stream.split(":")[3] if options.stream.startswith("arn:") else ""
+    configured: str | None = session.get_config_variable("region")
+    return options.region or in_arn or configured
 
 
 class _AssumedRole(CredentialProvider):
@@ -105,9 +108,8 @@ class _AssumedRole(CredentialProvider):
             raise AccessError(f"no credentials to assume the role {self._role_arn} with")
 
         def create_client(service: str, **arguments: Any) -> Any:
-            region = options.region or _region_of(options.stream) or self._source.get_config_variable("region")
             return self._source.create_client(
-                service, region_name=region, endpoint_url=options.sts_endpoint, **arguments
+                service, region_name=_region(options, self._source), endpoint_url=options.sts_endpoint, **arguments
             )
 
         extra = {"RoleSessionName": options.role_session_name or "kinesis-source"}

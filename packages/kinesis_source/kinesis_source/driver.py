@@ -4,11 +4,12 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from service_kit.retries import RetryPolicy, retry
+from service_kit.retries import RetryPolicy
 
-from kinesis_source.errors import AccessError, DataLossError, StreamReplacedError
-from kinesis_source.failures import CLIENT_ERRORS, classify
-from kinesis_source.fetch import FetchSettings, ShardFetcher, given_up
+from kinesis_source.attempts import Attempts
+from kinesis_source.errors import DataLossError, StreamReplacedError, UnavailableError
+from kinesis_source.failures import CLIENT_ERRORS
+from kinesis_source.fetch import FetchSettings, ShardFetcher
 from kinesis_source.offsets import Offset, ShardOffset, Start, from_json, to_json
 from kinesis_source.options import Options
 from kinesis_source.planner import Chunk, Observed, TipRule, plan, readable, reconcile, starting_shards
@@ -21,10 +22,6 @@ logger = logging.getLogger(__name__)
 IDLE_WAIT_S = 0.25
 TIPS_PER_RETENTION = 24
 """So often, in a retention period, an idle query plans a batch without rows; see ``TipRule``."""
-
-
-class _Transient(Exception):  # noqa: N818 - never leaves this module
-    """An error that is worth another try."""
 
 
 class Driver:
@@ -135,12 +132,12 @@ class Driver:
 
     def _make_fetcher(self, shard_id: str, offset: ShardOffset) -> ShardFetcher:
         settings = FetchSettings(
+            stream_id=self._identified.id,
             limit=self._options.max_records_per_fetch,
             poll_interval_s=self._options.poll_interval_s,
             retention_ms=self._identified.retention_ms,
             fail_on_data_loss=self._options.fail_on_data_loss,
             retries=self._retries,
-            check_identity=self._check_identity,
         )
         # Only this process' own "now" may be read as the shard's end: after a restart it lies in the past.
         fresh = offset.start is not None and offset.start == self._from_now
@@ -151,6 +148,7 @@ class Driver:
 
     def _identify(self, start: Offset | None) -> StreamInfo:
         """Describe the stream once, between two equal listings: so these shards are known to be this stream's."""
+        waits = self._retries.waits()
         while self._info is None:
             before = _starting(self._list())
             info = self._request(self._stream.describe)
@@ -160,6 +158,11 @@ class Driver:
             self._starting = _starting(self._listed)
             if before.items() <= self._starting.items():
                 self._info = info
+            elif (wait_s := next(waits, None)) is not None:
+                self._clock.sleep(wait_s)
+            else:
+                msg = f"stream {self._options.stream}: its shards change with every listing (retryDeadline)"
+                raise UnavailableError(msg)
         return self._info
 
     @property
@@ -167,15 +170,6 @@ class Driver:
         if self._info is None:
             raise RuntimeError("nothing is fetched before the stream was identified")
         return self._info
-
-    def _check_identity(self) -> None:
-        """For fetchers: raise if the stream is another now. No answer proves nothing."""
-        try:
-            info = self._stream.describe()
-        except CLIENT_ERRORS:
-            return
-        if info.id != self._identified.id:
-            raise StreamReplacedError(self._identified.id, info.id)
 
     def _refresh(self, *, force: bool) -> None:
         """List the shards if it is time; notice there, too, that the stream is another one."""
@@ -212,27 +206,17 @@ class Driver:
     def _request[T](self, call: Callable[[], T]) -> T:
         """Call until it answers, within the bound."""
 
-        def attempt() -> T:
+        attempts = Attempts(f"stream {self._options.stream}", self._retries)
+        while True:
             try:
                 return call()
             except CLIENT_ERRORS as error:
-                if classify(error) == "fatal" or classify(error) == "invalid":
-                    raise AccessError(f"stream {self._options.stream}: {error}") from error
-                raise _Transient from error
-
-        def log(error: BaseException, wait_s: float) -> None:
-            logger.info(
-                "Kinesis does not answer, trying again",
-                extra={"wait_s": round(wait_s, 3), "reason": str(error.__cause__ or error)},
-            )
-
-        try:
-            return retry(attempt, self._retries, _Transient, log)
-        except _Transient as error:
-            cause = error.__cause__ if isinstance(error.__cause__, Exception) else error
-            failure = classify(cause)
-            what = f"stream {self._options.stream}"
-            raise given_up(failure, what, self._retries.deadline_s, cause) from cause
+                wait_s = attempts.failed(error).wait_s
+                logger.info(
+                    "Kinesis does not answer, trying again",
+                    extra={"wait_s": round(wait_s, 3), "reason": str(error)},
+                )
+            self._clock.sleep(wait_s)
 
     def _now_ms(self) -> int:
         return round(self._clock.now().timestamp() * 1000)

@@ -4,39 +4,34 @@ A step is one GetRecords. Where it cannot be done now, the step says when to try
 """
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from service_kit.clock import Clock
 from service_kit.retries import RetryPolicy
 
-from kinesis_source.errors import AccessError, DataLossError, StreamMissingError, UnavailableError
-from kinesis_source.failures import CLIENT_ERRORS, Failure, classify, timed_out
+from kinesis_source.attempts import Attempts
+from kinesis_source.errors import DataLossError
+from kinesis_source.failures import CLIENT_ERRORS, classify, timed_out
+from kinesis_source.identity import StreamId
 from kinesis_source.offsets import ShardOffset, later
 from kinesis_source.records import Page, Record
 from kinesis_source.stream import Stream
 
 logger = logging.getLogger(__name__)
 
-_UNBROKEN_S = 90.0
-"""Failures further apart are not one outage: in between nobody asked, because the buffer was full."""
-
 
 @dataclass(frozen=True)
 class FetchSettings:
-    """What all shards of a query share.
+    """What all shards of a query share."""
 
-    ``check_identity`` raises StreamReplacedError if the stream is not the query's any more; it may make a request,
-    and returns quietly while it cannot tell.
-    """
-
+    stream_id: StreamId
     limit: int
     poll_interval_s: float
     retention_ms: int
     fail_on_data_loss: bool
     retries: RetryPolicy
-    check_identity: Callable[[], None]
 
     @property
     def clock(self) -> Clock:
@@ -86,8 +81,9 @@ class ShardFetcher:
         self._expects_last = False
         self._not_before_ms: int | None = None
         self._stop_at_ms = stop_at_ms
-        self._waits: Iterator[float] | None = None
-        self._failed_at_s = 0.0
+        self._attempts = Attempts(
+            f"shard {shard_id}", settings.retries, lambda: stream.check_identity(settings.stream_id)
+        )
 
     def step(self) -> Step:
         """One GetRecords; blocks for its time.
@@ -105,7 +101,7 @@ class ShardFetcher:
             page = self._stream.fetch(self._iterator, self._settings.limit)
         except CLIENT_ERRORS as error:
             return Step((), self._failed(error))
-        self._waits = None
+        self._attempts.worked()
         records = self._unread(page)
         self._iterator = page.next_shard_iterator
         self._advance(page, records, asked_ms)
@@ -158,7 +154,7 @@ class ShardFetcher:
         except CLIENT_ERRORS as error:
             if classify(error) != "invalid":
                 raise
-            self._settings.check_identity()
+            self._stream.check_identity(self._settings.stream_id)
             iterator = self._stream.from_oldest(self.shard_id)
         self._expects_last = True
         return iterator
@@ -211,35 +207,17 @@ class ShardFetcher:
 
     def _failed(self, error: Exception) -> float:
         """How long to wait after this error; raises what is final."""
-        failure = classify(error)
-        if failure == "fatal":
-            raise AccessError(f"shard {self.shard_id}: {error}") from error
-        if failure in ("missing", "invalid"):
-            self._settings.check_identity()
-        if failure != "transient":
+        again = self._attempts.failed(error)
+        if again.new_iterator:
             self._iterator = None
-        now_s = self._settings.clock.monotonic()
-        if self._waits is None or now_s - self._failed_at_s > _UNBROKEN_S:
-            self._waits = self._settings.retries.waits()
-        self._failed_at_s = now_s
-        wait_s = next(self._waits, None)
-        if wait_s is None:
-            raise given_up(failure, f"shard {self.shard_id}", self._settings.retries.deadline_s, error) from error
         logger.info(
             "shard could not be read, trying again",
-            extra={"shard": self.shard_id, "wait_s": round(wait_s, 3), "reason": str(error)},
+            extra={"shard": self.shard_id, "wait_s": round(again.wait_s, 3), "reason": str(error)},
         )
-        return 0.0 if failure == "expired" else max(wait_s, self._settings.poll_interval_s)
+        return 0.0 if again.failure == "expired" else max(again.wait_s, self._settings.poll_interval_s)
 
     def _now_ms(self) -> int:
         return round(self._settings.clock.now().timestamp() * 1000)
-
-
-def given_up(failure: Failure, what: str, deadline_s: float, error: Exception) -> UnavailableError:
-    """The error after the last try."""
-    if failure == "missing":
-        return StreamMissingError(f"{what}: not there for {deadline_s:g} s: {error}")
-    return UnavailableError(f"{what}: no records from Kinesis for {deadline_s:g} s (retryDeadline): {error}")
 
 
 def _count_until(records: Sequence[Record], side: Literal["before", "until"], at_ms: int) -> int:

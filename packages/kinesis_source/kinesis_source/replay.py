@@ -4,11 +4,12 @@ import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from service_kit.clock import Clock
 from service_kit.retries import RetryPolicy
 
-from kinesis_source.errors import AccessError, DataLossError, StreamReplacedError
-from kinesis_source.failures import CLIENT_ERRORS, classify
-from kinesis_source.fetch import given_up
+from kinesis_source.attempts import Attempts
+from kinesis_source.errors import DataLossError
+from kinesis_source.failures import CLIENT_ERRORS
 from kinesis_source.identity import StreamId
 from kinesis_source.offsets import later
 from kinesis_source.options import Options
@@ -40,10 +41,11 @@ def read_range(
         AccessError: Kinesis refuses.
     """
     first, last = wanted.first, wanted.last
-    pages = _Pages(stream, expected, wanted.shard_id, options, retries, first=first)
+    attempts = Attempts(f"shard {wanted.shard_id}", retries, lambda: stream.check_identity(expected))
+    pages = _Pages(stream, wanted.shard_id, options, attempts, clock=retries.clock, first=first)
 
     def lost(what: str) -> None:
-        pages.check_identity()
+        stream.check_identity(expected)
         if options.fail_on_data_loss:
             raise DataLossError(shard_id=wanted.shard_id, lost=what)
         logger.warning("records of a batch have expired", extra={"shard": wanted.shard_id, "reason": what})
@@ -70,43 +72,28 @@ class _Pages:
     """Pages from a sequence number on, with retries."""
 
     def __init__(
-        self, stream: Stream, expected: StreamId, shard_id: str, options: Options, retries: RetryPolicy, *, first: str
+        self, stream: Stream, shard_id: str, options: Options, attempts: Attempts, *, clock: Clock, first: str
     ) -> None:
-        self._stream, self._expected, self._shard_id = stream, expected, shard_id
-        self._options, self._retries, self._clock = options, retries, retries.clock
+        self._stream, self._shard_id, self._options = stream, shard_id, options
+        self._attempts, self._clock = attempts, clock
         self._at, self._skip_at = first, False
         self._iterator: str | None = None
         self._due_s = 0.0
 
     def next(self) -> Page:
-        waits: Iterator[float] | None = None
         while True:
             self._pause(self._due_s - self._clock.monotonic())
             self._due_s = self._clock.monotonic() + self._options.poll_interval_s
             try:
-                return self._fetch()
+                page = self._fetch()
             except CLIENT_ERRORS as error:
-                failure = classify(error)
-                if failure in ("missing", "invalid"):
-                    self.check_identity()
-                if failure == "fatal":
-                    raise AccessError(f"shard {self._shard_id}: {error}") from error
-                if failure != "transient":
+                again = self._attempts.failed(error)
+                if again.new_iterator:
                     self._iterator = None
-                waits = waits or self._retries.waits()
-                wait_s = next(waits, None)
-                if wait_s is None:
-                    raise given_up(failure, f"shard {self._shard_id}", self._retries.deadline_s, error) from error
-                self._pause(wait_s)
-
-    def check_identity(self) -> None:
-        """Raise if the stream is another now; no answer proves nothing."""
-        try:
-            found = self._stream.describe().id
-        except CLIENT_ERRORS:
-            return
-        if found != self._expected:
-            raise StreamReplacedError(self._expected, found)
+                self._pause(again.wait_s)
+            else:
+                self._attempts.worked()
+                return page
 
     def _fetch(self) -> Page:
         if self._iterator is None:

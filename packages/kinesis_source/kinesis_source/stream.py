@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from kinesis_source.errors import StreamReplacedError
+from kinesis_source.failures import CLIENT_ERRORS
 from kinesis_source.identity import StreamId
 from kinesis_source.records import Page, epoch_s, page_from_answer
 
@@ -62,6 +64,15 @@ class Stream:
         return StreamInfo(
             StreamId(summary["StreamARN"], created_ms), int(summary.get("RetentionPeriodHours", 24)) * 3_600_000
         )
+
+    def check_identity(self, expected: StreamId) -> None:
+        """Raise StreamReplacedError if it is another stream now; no answer proves nothing."""
+        try:
+            found = self.describe().id
+        except CLIENT_ERRORS:
+            return
+        if found != expected:
+            raise StreamReplacedError(expected, found)
 
     def list_shards(self, page_size: int) -> Sequence[Shard]:
         """All shards within retention, open and closed, in no order."""

@@ -355,6 +355,26 @@ def test_a_stream_that_is_not_there(query: Make, kinesis: FakeKinesis) -> None:
         query(retryDeadline="10s").tick()
 
 
+def test_shards_that_change_with_every_listing(
+    query: Make, kinesis: FakeKinesis, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So it is never known whose they are; nobody asks without a wait, or without an end."""
+    answer = kinesis.list_shards
+
+    def another(**request: Any) -> Any:
+        found = answer(**request)
+        for one in found["Shards"]:
+            one["SequenceNumberRange"]["StartingSequenceNumber"] = str(kinesis.calls["list_shards"])
+        return found
+
+    monkeypatch.setattr(kinesis, "list_shards", another)
+    began_s = clock.monotonic()
+    with pytest.raises(UnavailableError, match="change with every listing"):
+        query(retryDeadline="30s").tick()
+    assert 25 < clock.monotonic() - began_s < 35
+    assert kinesis.calls["list_shards"] < 60
+
+
 def replaced(kinesis: FakeKinesis, clock: ManualClock) -> None:
     clock.sleep(5)
     kinesis.delete_stream(StreamName="s")
