@@ -117,7 +117,9 @@ with DAG(
     @task.sensor(  # type: ignore[untyped-decorator]  # Airflow is not in the environment of mypy
         mode="reschedule", poke_interval=60, timeout=3600, soft_fail=True
     )
-    def sense(params: dict[str, Any], prev_start_date_success: Any = None) -> bool:
+    def sense(
+        params: dict[str, Any], prev_start_date_success: Any = None, prev_data_interval_end_success: Any = None
+    ) -> bool:
         """Whether raw objects were stored since the last successful run began; skips where there are none."""
         # Here, so that reading the file stays quick.
         import boto3  # noqa: PLC0415
@@ -126,7 +128,9 @@ with DAG(
         if asked := [name for name in PARAMS if name != "wait" and params[name] != DEFAULTS[name]]:
             logger.info("Not looked for: the run was asked for %s", ", ".join(asked))
             return True
-        since = prev_start_date_success - CLOCKS_APART if prev_start_date_success else None
+        # Clearing a step of a run makes its start that of the clearing; for when it was scheduled there is the interval.
+        began = [moment for moment in (prev_start_date_success, prev_data_interval_end_success) if moment]
+        since = min(began) - CLOCKS_APART if began else None
         pages = boto3.client("s3").get_paginator("list_objects_v2").paginate(Bucket=RAW_BUCKET, Prefix="topics/")
         for page in pages:
             for entry in page.get("Contents", ()):

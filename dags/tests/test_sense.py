@@ -54,10 +54,11 @@ def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[Bucket]:
     one.server.server_close()
 
 
-def sense(last_success: datetime | None, **params: Any) -> bool:
+def sense(started: datetime | None, scheduled: datetime | None = None, **params: Any) -> bool:
+    """After a successful run that was scheduled and started then."""
     module, _ = load(DAGS / "batch.py")
     defaults = {name: param.value for name, param in module.PARAMS.items()}
-    result = module.dag.get_task("sense").python_callable({**defaults, **params}, last_success)
+    result = module.dag.get_task("sense").python_callable({**defaults, **params}, started, scheduled or started)
     return bool(result)
 
 
@@ -70,6 +71,15 @@ def test_the_first_run_takes_what_is_there(bucket: Bucket) -> None:
 @pytest.mark.parametrize("ago", [timedelta(seconds=-1), timedelta(0), timedelta(minutes=5)])
 def test_what_came_since_the_last_success_began(bucket: Bucket, ago: timedelta) -> None:
     assert sense(NOON + ago)
+
+
+def test_what_came_before_a_step_of_the_last_run_was_cleared(bucket: Bucket) -> None:
+    """Its start is that of the clearing then, and what was stored between the two has been read by nobody."""
+    assert sense(NOON + timedelta(hours=7), NOON - timedelta(hours=1))
+
+
+def test_a_run_by_hand_for_a_later_date_began_when_it_was_started(bucket: Bucket) -> None:
+    assert sense(NOON - timedelta(hours=1), NOON + timedelta(days=1))
 
 
 @pytest.mark.parametrize("stored_at", [NOON, None])

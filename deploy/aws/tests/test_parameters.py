@@ -15,7 +15,7 @@ from rendered import EARLIER, document, wanted
     [
         ("kafka", "KafkaVersion", "banana", "must be one of 3.9.x.kraft, 4.1.x.kraft"),
         ("kafka", "InstanceType", "kafka.huge", "must be one of by-size, kafka.t3.small"),
-        ("mwaa", "AirflowVersion", "9.9.9", "must be one of 3.0.6, 3.2.1"),
+        ("mwaa", "AirflowVersion", "9.9.9", "must be one of 3.2.1"),
         ("kafka", "VolumeGiB", "5", "must be from 10 to 16384"),
         ("kafka", "VolumeGiB", "many", "must be a whole number"),
         ("network", "VpcPrefix", "8.8", "must be the first two numbers of a private /16"),

@@ -1,6 +1,7 @@
 """The templates as CloudFormation gets them: cfn-lint, and the lines of the security list that they can show."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -158,6 +159,12 @@ def test_subnets_lie_in_the_zones_that_are_chosen() -> None:
     }
     by_default = resolve(document("network"), stack("network").parameters)
     assert by_default["PrivateB"]["Properties"]["AvailabilityZone"] == {"Fn::Select": [1, {"Fn::GetAZs": ""}]}
+
+
+def test_airflow_has_the_version_that_the_dag_and_its_pins_are_for() -> None:
+    pins = (TEMPLATES.parents[2] / "dags" / "requirements.txt").read_text(encoding="utf-8")
+    [version] = set(re.findall(r"constraints-(\d+\.\d+\.\d+)/", pins))
+    assert document("mwaa")["Parameters"]["AirflowVersion"]["AllowedValues"] == [version]
 
 
 def test_the_api_key_is_not_echoed() -> None:

@@ -20,7 +20,7 @@ _WATCHED = {
     ("AWS/ApiGateway", "Latency"): "p95",
     ("ECS/ContainerInsights", "RunningTaskCount"): "Minimum",
     ("AmazonMWAA", "SchedulerHeartbeat"): "Sum",
-    ("AmazonMWAA", "TaskInstanceFailures"): "Sum",
+    ("AmazonMWAA", "DAGDurationFailed"): "SampleCount",
 }
 _TOPICS = {"pinterest.pin", "pinterest.geo", "pinterest.user"}
 
