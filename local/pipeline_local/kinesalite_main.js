@@ -9,6 +9,7 @@
 //   * streams may be named by StreamARN, as CloudFormation does;
 //   * CreateStream for a stream that exists already succeeds: LocalStack forgets its stacks when it restarts and
 //     creates the streams again, while the records are still here;
+//   * GetRecords gives none only where there is none: expired records go before, where kinesalite counts them;
 //   * streams that a kill left half created or half deleted are put right at the start;
 //   * it ends when LocalStack does, however that ended, so that its successor gets the port and the folder.
 //
@@ -22,18 +23,20 @@
 // Safe against a kill, not against a power cut: LevelDB hands each write to the operating system before it
 // answers, but does not wait for the disk.
 
+const crypto = require('crypto')
 const fs = require('fs')
 const http = require('http')
 const path = require('path')
 const { Readable } = require('stream')
 
 const db = require('kinesalite/db')
-const kinesalite = require('kinesalite')
 
 const HOST = '127.0.0.1'
 const LOCK_DEADLINE_MS = 15000 // the predecessor may still be ending
 const LOCK_RETRY_MS = 100
 const PARENT_CHECK_MS = 250
+const HOUR_MS = 3600 * 1000
+const EARLY_MS = 2000 // what expires within this time goes, too: not between our look and kinesalite's
 // The end of this file's path: what a starting script has on its command line too, whatever links lead here.
 const SCRIPT = path.join(path.basename(__dirname), path.basename(__filename))
 const AMZ_JSON = 'application/x-amz-json-1.1'
@@ -102,6 +105,41 @@ function existsAlready (store, asked, done) {
   })
 }
 
+/** The stream and the number of the shard of an iterator; null for what is none, which kinesalite answers. */
+function placeOf (iterator) {
+  try {
+    const decipher = crypto.createDecipheriv('aes-256-cbc', db.ITERATOR_PWD_KEY, db.ITERATOR_PWD_IV)
+    const sealed = Buffer.from(iterator, 'base64').slice(8)
+    const [, name, shardId] = (decipher.update(sealed, undefined, 'utf8') + decipher.final('utf8')).split('/')
+    return { name, shard: db.resolveShardId(shardId).shardIx }
+  } catch (error) {
+    return null
+  }
+}
+
+/** Deletes the records of a shard that are past the stream's retention: its first ones. */
+async function dropExpired (store, { name, shard }) {
+  const stream = await store.metaDb.get(name).catch(() => null) // none: kinesalite says so
+  if (stream === null) return
+  const kept = Date.now() + EARLY_MS - stream.RetentionPeriodHours * HOUR_MS
+  const records = store.getStreamDb(name)
+  const expired = []
+  for await (const key of records.createKeyStream({ gte: db.shardIxToHex(shard), lt: db.shardIxToHex(shard + 1) })) {
+    if (db.parseSequence(key.split('/')[1]).seqTime >= kept) break
+    expired.push({ type: 'del', key })
+  }
+  if (expired.length) await records.batch(expired)
+}
+
+/** GetRecords as it ought to be: kinesalite takes `Limit` records, and leaves out those that have expired then. */
+function withoutExpired (getRecords) {
+  return (store, asked, done) => {
+    const place = placeOf(asked.ShardIterator)
+    if (place === null) return getRecords(store, asked, done)
+    dropExpired(store, place).then(() => getRecords(store, asked, done), done)
+  }
+}
+
 /** The request with another body, in the form in which kinesalite listens to it. */
 function withBody (request, body) {
   const replayed = Readable.from(body.length ? [body] : [])
@@ -163,7 +201,11 @@ async function main () {
   const store = db.create(options)
   await finishInterrupted(store)
   db.create = () => store
-  const inner = kinesalite(options)
+  // It loads its actions by their names, so ours is there first.
+  const action = require.resolve('kinesalite/actions/getRecords')
+  const getRecords = require(action)
+  require.cache[action].exports = withoutExpired(getRecords)
+  const inner = require('kinesalite')(options)
 
   const server = http.createServer(front(store, inner))
   server.on('error', error => fail(`cannot listen: ${error.message}`))

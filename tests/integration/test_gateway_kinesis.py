@@ -122,6 +122,30 @@ def test_records_survive_a_kill_and_go_on_in_order(backend: Backend) -> None:
     assert numbers == sorted(set(numbers))
 
 
+def test_expired_records_hide_none_that_came_later(backend: Backend, tmp_path: Path) -> None:
+    """An answer without records, at 0 ms, is the end of the shard to whoever reads it."""
+    (tmp_path / "later.js").write_text("const now = Date.now; Date.now = () => now() + 25 * 3600 * 1000\n")
+    child = backend.up()
+    arn = backend.make("a", shards=1)
+    first = backend.client.put_record(StreamName="a", Data=b"old 0", PartitionKey="1")
+    for number in range(1, 7):
+        backend.client.put_record(StreamName="a", Data=b"old %d" % number, PartitionKey="1")
+    child.kill()
+    child.wait()
+    backend.up(NODE_OPTIONS=f"--require {tmp_path / 'later.js'}")
+    backend.client.put_record(StreamName="a", Data=b"new", PartitionKey="1")
+    iterator = backend.client.get_shard_iterator(
+        StreamARN=arn,
+        ShardId=first["ShardId"],
+        ShardIteratorType="AT_SEQUENCE_NUMBER",
+        StartingSequenceNumber=first["SequenceNumber"],
+    )["ShardIterator"]
+    page = backend.client.get_records(ShardIterator=iterator, Limit=2)
+    assert [record["Data"] for record in page["Records"]] == [b"new"]
+    with pytest.raises(ClientError, match="Invalid ShardIterator"):
+        backend.client.get_records(ShardIterator="A" * 200)
+
+
 def test_a_stream_that_exists_can_be_created_again_and_keeps_its_records(backend: Backend) -> None:
     backend.up()
     arn = backend.make("a")
