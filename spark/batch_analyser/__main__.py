@@ -1,4 +1,7 @@
-"""The analyser's service: ``python -m batch_analyser``."""
+"""The analyser's service: ``python -m batch_analyser``.
+
+Exit codes: 0 stopped in order; 1 the JVM is gone or did not start; 2 bad settings, port taken; 3 another writer.
+"""
 
 import logging
 import sys
@@ -13,10 +16,10 @@ from service_kit.clock import SystemClock
 from service_kit.logs import configure_logging
 from service_kit.ops import Check, Ops
 from service_kit.shutdown import Shutdown
+from service_kit.web import bound_server
 from spark_kit.fence import FencedError, hold_fence
 from spark_kit.jvm import JvmError
 from spark_kit.session import build_session, session_alive, stop_session
-from werkzeug.serving import WSGIRequestHandler, make_server
 
 from batch_analyser.jobs.catalogue import ALL_TASKS, run_task
 from batch_analyser.lake import Lake
@@ -29,12 +32,8 @@ from batch_analyser.settings import ServerSettings
 
 logger = logging.getLogger(__name__)
 
+EXIT_OK, EXIT_CRASHED, EXIT_BAD_INPUT, EXIT_OTHER_WRITER = 0, 1, 2, 3
 _BEAT_S = 15.0
-
-
-class _QuietHandler(WSGIRequestHandler):
-    def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
-        """Polling clients are no news."""
 
 
 def main() -> int:
@@ -47,20 +46,21 @@ def main() -> int:
         fence = hold_fence(settings.lake_uri, service="analyser", area="batch", wait_s=settings.lock_wait_s)
     except FencedError as error:
         logger.error("the analyser cannot start", extra={"reason": str(error)})  # noqa: TRY400  # the reason says it all
-        return 3
+        return EXIT_OTHER_WRITER
     with fence:
         try:
             spark = build_session(settings.session(), inherit=fence.inheritable)
         except JvmError as error:
             logger.error("the analyser cannot start", extra={"reason": str(error)})  # noqa: TRY400
-            return 1
+            return EXIT_CRASHED
         try:
-            return _serve(settings, spark, shutdown)
+            return serve(settings, spark, shutdown)
         finally:
             stop_session(spark)
 
 
-def _serve(settings: ServerSettings, spark: SparkSession, shutdown: Shutdown) -> int:
+def serve(settings: ServerSettings, spark: SparkSession, shutdown: Shutdown) -> int:
+    """Answer and work until asked to stop, or until the JVM is gone; returns the exit code."""
     store = RunStore(settings.state_dir / "runs.sqlite", SystemClock())
     if cut_off := store.end_unfinished(CRASHED):
         logger.warning("runs had been cut off", extra={"runs": cut_off})
@@ -75,13 +75,12 @@ def _serve(settings: ServerSettings, spark: SparkSession, shutdown: Shutdown) ->
     # or behind a token, so Werkzeug's threaded server does.
     base_url = f"http://{settings.host}:{settings.port}"
     app = create_app(store, worker, settings.names, settings.token, base_url)
-    server = make_server(
-        settings.host,
-        settings.port,
-        Ops("analyser", checks).in_front_of(app.wsgi_app),
-        threaded=True,
-        request_handler=_QuietHandler,
-    )
+    try:
+        server = bound_server(settings.host, settings.port, Ops("analyser", checks).in_front_of(app.wsgi_app))
+    except OSError as error:
+        sys.stderr.write(f"ANALYSER_PORT: {settings.host}:{settings.port} cannot be used: {error.strerror}\n")
+        store.close()
+        return EXIT_BAD_INPUT
     stop_beat = threading.Event()
     worker.start(first=partial(_warm_up, spark, settings))
     threads = [
@@ -102,7 +101,7 @@ def _serve(settings: ServerSettings, spark: SparkSession, shutdown: Shutdown) ->
     for thread in threads:
         thread.join(1.0)
     store.close()
-    return 1 if crashed else 0
+    return EXIT_CRASHED if crashed else EXIT_OK
 
 
 def _tasks(spark: SparkSession, settings: ServerSettings) -> Mapping[str, Task]:

@@ -1,13 +1,12 @@
 """What an analysis depends on, from the environment."""
 
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Self
 
 from pipeline_contracts.names import Names, checked_id
 from pydantic import AfterValidator, Field, SecretStr, model_validator
 from pydantic_settings import SettingsConfigDict
-from service_kit.settings import LogLevel, ServiceSettings
+from service_kit.settings import LogLevel, ServiceSettings, check_reach
 from spark_kit.jvm import JvmConfig
 from spark_kit.session import SessionConfig
 
@@ -75,15 +74,5 @@ class ServerSettings(AnalyserSettings):
 
     @model_validator(mode="after")
     def _token_beyond_loopback(self) -> Self:
-        loopback = self.host == "localhost" or _is_loopback(self.host)
-        if not loopback and self.token is None:
-            msg = f"ANALYSER_HOST is {self.host}, which others can reach; set ANALYSER_TOKEN"
-            raise ValueError(msg)
+        check_reach("ANALYSER_", self.host, self.token)
         return self
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return False

@@ -1,21 +1,26 @@
 import json
+import socket
 import threading
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
+from batch_analyser.__main__ import serve
 from batch_analyser.jobs.catalogue import ALL_TASKS, TASKS
 from batch_analyser.service import readiness
 from batch_analyser.service.api import create_app
 from batch_analyser.service.store import RunStore
 from batch_analyser.service.worker import CRASHED, STOPPED, QueueFullError, Worker
+from batch_analyser.settings import ServerSettings
 from flask.testing import FlaskClient
 from pipeline_contracts.names import Names
 from py4j.protocol import Py4JError
 from pydantic import SecretStr
 from pyspark.errors import PySparkException
+from pyspark.sql import SparkSession
 from service_kit.clock import ManualClock
+from service_kit.shutdown import Shutdown
 
 DEADLINE_S = 5.0
 
@@ -171,6 +176,18 @@ def test_bad_requests_say_what_is_wrong(client: FlaskClient, method: str, path: 
 def test_the_token_is_asked_for(client: FlaskClient) -> None:
     assert call(client, "GET", "/2.2/jobs/list", token="other")["status"] == 401
     assert client.get("/runs/1").status_code == 401
+
+
+def test_a_taken_port_is_one_line_and_exit_code_2(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        for name, value in {"LAKE_URI": tmp_path.as_uri(), "STATE_DIR": str(tmp_path), "PORT": str(port)}.items():
+            monkeypatch.setenv(name if name == "LAKE_URI" else f"ANALYSER_{name}", value)
+        no_session = cast("SparkSession", None)
+        assert serve(ServerSettings.load(), no_session, Shutdown()) == 2
+    assert f"ANALYSER_PORT: 127.0.0.1:{port} cannot be used" in capsys.readouterr().err
 
 
 def test_a_full_queue_takes_no_more_and_forgets_the_run(

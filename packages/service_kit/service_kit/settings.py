@@ -1,9 +1,10 @@
 """Settings come from the environment once, at the composition root, and are passed down."""
 
 import sys
+from ipaddress import ip_address
 from typing import Annotated, Literal, Self
 
-from pydantic import BeforeValidator, ValidationError
+from pydantic import BeforeValidator, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 LogLevel = Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR"], BeforeValidator(str.upper)]
@@ -39,3 +40,21 @@ class ServiceSettings(BaseSettings):
         name = str(location[0]) if location else cls.__name__
         field = cls.model_fields.get(name)
         return name if field is None else f"{cls.model_config.get('env_prefix', '')}{name}".upper()
+
+
+def check_reach(prefix: str, host: str, token: SecretStr | None) -> None:
+    """Without a token a service may listen on loopback alone. For validators; ``prefix`` is that of the variables.
+
+    Raises:
+        ValueError: others can reach ``host``, and there is no token.
+    """
+    if token is None and not _is_loopback(host):
+        msg = f"{prefix}HOST is {host}, which others can reach; set {prefix}TOKEN"
+        raise ValueError(msg)
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        return False

@@ -1,7 +1,7 @@
 import pytest
 from pydantic import Field, SecretStr
 from pydantic_settings import SettingsConfigDict
-from service_kit.settings import LogLevel, ServiceSettings
+from service_kit.settings import LogLevel, ServiceSettings, check_reach
 
 
 class Example(ServiceSettings):
@@ -50,3 +50,15 @@ def test_secrets_are_not_described(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("EXAMPLE_TOKEN", "hunter2")
     assert "hunter2" not in str(Example.load().described())
     assert "hunter2" not in repr(Example.load())
+
+
+@pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "127.1.2.3", "::1"])
+def test_on_loopback_no_token_is_needed(host: str) -> None:
+    check_reach("EXAMPLE_", host, None)
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "10.0.0.1", "example.org", ""])
+def test_beyond_loopback_a_token_is_needed(host: str) -> None:
+    check_reach("EXAMPLE_", host, SecretStr("t"))
+    with pytest.raises(ValueError, match=r"EXAMPLE_HOST is .*set EXAMPLE_TOKEN"):
+        check_reach("EXAMPLE_", host, None)

@@ -1,7 +1,6 @@
 """The Flask application."""
 
 import json
-import logging
 from importlib import resources
 from typing import Any
 
@@ -10,7 +9,8 @@ from flask import Flask, Response
 from pipeline_contracts.proxy import ErrorAnswer
 from prometheus_client import CollectorRegistry
 from service_kit.ops import NotReadyError, Ops
-from werkzeug.exceptions import HTTPException, InternalServerError
+from service_kit.web import answer_errors
+from werkzeug.exceptions import HTTPException
 
 from ingest_proxy.errors import ProxyError, UnavailableError
 from ingest_proxy.ingest import Ingest
@@ -19,8 +19,6 @@ from ingest_proxy.producer import Sender
 from ingest_proxy.routes import kafka_rest
 from ingest_proxy.settings import ProxySettings
 from ingest_proxy.topics import Topics
-
-logger = logging.getLogger(__name__)
 
 
 def create_app(settings: ProxySettings, topics: Topics, sender: Sender, registry: CollectorRegistry) -> Flask:
@@ -34,7 +32,7 @@ def create_app(settings: ProxySettings, topics: Topics, sender: Sender, registry
     description = openapi(settings)
     app.add_url_rule("/openapi.json", "openapi", lambda: Response(description, content_type="application/json"))
     app.register_error_handler(ProxyError, _proxy_error)
-    app.register_error_handler(HTTPException, _http_error)
+    answer_errors(app, _http_error)
     ops = Ops("proxy", {"kafka": lambda: _ready(settings, topics)}, registry)
     app.wsgi_app = ops.in_front_of(metrics.around(app.wsgi_app))  # type: ignore[assignment, method-assign]
     return app
@@ -66,14 +64,8 @@ def _proxy_error(error: ProxyError) -> Response:
 
 
 def _http_error(error: HTTPException) -> Response:
-    if isinstance(error, InternalServerError):
-        logger.error("unexpected error", exc_info=error.original_exception)
     status = error.code or 500
-    answer = _error(status, status, error.name)
-    allowed = getattr(error, "valid_methods", None)
-    if allowed:
-        answer.headers["Allow"] = ", ".join(sorted(allowed))
-    return answer
+    return _error(status, status, error.name)
 
 
 def _error(status: int, code: int, message: str) -> Response:

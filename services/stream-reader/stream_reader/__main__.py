@@ -17,6 +17,7 @@ from service_kit.logs import configure_logging
 from service_kit.ops import Ops
 from service_kit.retries import RetryPolicy
 from service_kit.shutdown import Shutdown
+from service_kit.web import bound_server
 from spark_kit.fence import FencedError, hold_fence
 from spark_kit.jvm import JvmError
 from spark_kit.session import build_session, session_alive, stop_session
@@ -26,7 +27,6 @@ from stream_reader.reader import Reader, build_reader
 from stream_reader.rehearsal import rehearse
 from stream_reader.settings import Settings
 from stream_reader.streams import KinesisStreams
-from stream_reader.web import bound_server
 
 logger = logging.getLogger(__name__)
 

@@ -1,8 +1,6 @@
 """HTTP in, HTTP out: who is popular now, and the state of the queries."""
 
-import hmac
 import json
-import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -16,14 +14,13 @@ from pipeline_contracts.proxy import ErrorAnswer
 from pipeline_transforms.ages import AGE_GROUPS
 from pydantic import SecretStr
 from service_kit.clock import Clock
-from werkzeug.exceptions import HTTPException, InternalServerError
+from service_kit.web import answer_errors, bears
+from werkzeug.exceptions import HTTPException
 
 from stream_reader.index import Index, timestamp
 from stream_reader.latency import Latencies
 from stream_reader.posts import CELL
 from stream_reader.query import StreamQuery
-
-logger = logging.getLogger(__name__)
 
 DEFAULT_LIMIT: Final = 20
 MAX_LIMIT: Final = 1_000
@@ -73,7 +70,7 @@ def create_app(index: Index, clock: Clock, operations: Operations | None = None)
     for path, view in routes.items():
         app.add_url_rule(path, path, view, methods=["GET"])
     app.register_error_handler(ApiError, lambda error: _error(error.status, str(error)))
-    app.register_error_handler(HTTPException, _http_error)
+    answer_errors(app, _http_error)
     return app
 
 
@@ -112,8 +109,7 @@ def _latencies(latencies: Mapping[str, Latencies]) -> Response:
 def _resume(queries: Mapping[Kind, StreamQuery], kind: str, token: SecretStr | None) -> Response:
     if token is None:
         raise ApiError(HTTPStatus.FORBIDDEN, "set STREAM_READER_TOKEN to be able to resume queries")
-    given = request.headers.get("Authorization", "").removeprefix("Bearer ")
-    if not hmac.compare_digest(given.encode(), token.get_secret_value().encode()):
+    if not bears(token):
         raise ApiError(HTTPStatus.UNAUTHORIZED, "send 'Authorization: Bearer <STREAM_READER_TOKEN>'")
     known = next((one for one in KINDS if one == kind), None)
     if known is None:
@@ -147,13 +143,7 @@ def _bad(message: str) -> ApiError:
 
 
 def _http_error(error: HTTPException) -> Response:
-    if isinstance(error, InternalServerError):
-        logger.error("unexpected error", exc_info=error.original_exception)
-    answer = _error(error.code or 500, error.name)
-    allowed = getattr(error, "valid_methods", None)
-    if allowed:
-        answer.headers["Allow"] = ", ".join(sorted(allowed))
-    return answer
+    return _error(error.code or 500, error.name)
 
 
 def _error(status: int, message: str) -> Response:

@@ -16,6 +16,7 @@ from service_kit.logs import configure_logging
 from service_kit.ops import Ops
 from service_kit.retries import RetryPolicy
 from service_kit.shutdown import Shutdown
+from service_kit.web import bound_server
 
 from stream_reader.api import create_app
 from stream_reader.delta import DeltaTables
@@ -23,7 +24,6 @@ from stream_reader.follower import Follower
 from stream_reader.index import Index
 from stream_reader.posts import Posts
 from stream_reader.settings import LakeSettings
-from stream_reader.web import bound_server
 
 logger = logging.getLogger(__name__)
 

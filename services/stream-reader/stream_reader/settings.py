@@ -1,13 +1,12 @@
 """Settings of the stream reader (``STREAM_READER_…`` and what all services share)."""
 
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Self
 
 from pipeline_contracts.names import Names, checked_id
 from pydantic import AfterValidator, Field, SecretStr, model_validator
 from pydantic_settings import SettingsConfigDict
-from service_kit.settings import LogLevel, ServiceSettings
+from service_kit.settings import LogLevel, ServiceSettings, check_reach
 from spark_kit.jvm import JvmConfig
 from spark_kit.session import SessionConfig
 
@@ -89,9 +88,7 @@ class Settings(LakeSettings):
 
     @model_validator(mode="after")
     def _token_beyond_loopback(self) -> Self:
-        if not _is_loopback(self.host) and self.token is None:
-            msg = f"STREAM_READER_HOST is {self.host}, which others can reach; set STREAM_READER_TOKEN"
-            raise ValueError(msg)
+        check_reach("STREAM_READER_", self.host, self.token)
         return self
 
     @property
@@ -127,10 +124,3 @@ SMALL_BATCHES = {
     "spark.hadoop.fs.AbstractFileSystem.file.impl": "org.apache.hadoop.fs.local.RawLocalFs",
 }
 """Spark's configuration for many small batches."""
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return host == "localhost" or ip_address(host).is_loopback
-    except ValueError:
-        return False

@@ -4,13 +4,13 @@ https://docs.databricks.com/api/workspace/jobs. Versions 2.1 and 2.2 answer alik
 blocking send ``run_id`` in the body of a GET, so both places are read.
 """
 
-import hmac
 from collections.abc import Callable
 from http import HTTPStatus
 
-from flask import Blueprint, Flask, Response, jsonify, request
+from flask import Blueprint, Flask, Response, jsonify
 from pipeline_contracts.names import Names
 from pydantic import SecretStr
+from service_kit.web import answer_errors, bears
 from werkzeug.exceptions import HTTPException
 
 from batch_analyser.service.arguments import ApiError, arguments
@@ -33,22 +33,22 @@ def create_app(store: RunStore, worker: Worker, names: Names, token: SecretStr |
 
     @app.before_request
     def authenticate() -> None:
-        if token is None:
-            return
-        given = request.headers.get("Authorization", "").removeprefix("Bearer ")
-        if not hmac.compare_digest(given.encode(), token.get_secret_value().encode()):
+        if token is not None and not bears(token):
             raise ApiError(HTTPStatus.UNAUTHORIZED, "UNAUTHENTICATED", "send 'Authorization: Bearer <ANALYSER_TOKEN>'")
 
     @app.errorhandler(ApiError)
     def api_error(error: ApiError) -> tuple[Response, int]:
         return jsonify(error_code=error.code, message=str(error)), error.status
 
-    @app.errorhandler(HTTPException)
-    def http_error(error: HTTPException) -> tuple[Response, int]:
-        code = "ENDPOINT_NOT_FOUND" if error.code == 404 else "BAD_REQUEST"
-        return jsonify(error_code=code, message=error.description), error.code or 500
-
+    answer_errors(app, _http_error)
     return app
+
+
+def _http_error(error: HTTPException) -> Response:
+    code = "ENDPOINT_NOT_FOUND" if error.code == 404 else "BAD_REQUEST"
+    answer = jsonify(error_code=code, message=error.description)
+    answer.status_code = error.code or 500
+    return answer
 
 
 def _routes(requests: Requests, version: str) -> Blueprint:
