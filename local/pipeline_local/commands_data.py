@@ -110,7 +110,7 @@ def audit(installation: Installation, path: PathName | None, form: str) -> None:
     try:
         must_run(installation)
         found = audit_paths(installation, [path] if path else PATHS)
-    except (InstallationError, StageUnreachableError) as error:
+    except (InstallationError, StageUnreachableError, duckdb.Error) as error:
         click.echo(f"cannot audit: {error}", err=True)
         sys.exit(EXIT_UNREACHABLE)
     if form == "json":

@@ -9,9 +9,12 @@ import duckdb
 from deltalake import DeltaTable
 from deltalake.exceptions import TableNotFoundError
 from pyarrow import fs
-from pyarrow.dataset import Dataset
+from pyarrow.dataset import Dataset, ParquetReadOptions
 
 POPULARITY: Final = "stream/profile_popularity"
+
+_READ: Final = ParquetReadOptions(coerce_int96_timestamp_unit="us")
+"""For the form in which Spark wrote times once: as nanoseconds, those before 1677 cannot be read."""
 
 _ORDER: Final = ("recorded_at", '"partition"', 'length("offset")', '"offset"', "log_id")
 EARLIEST_FIRST: Final = ", ".join(_ORDER)
@@ -46,9 +49,10 @@ class Lake:
         # its files when the interpreter ends abort the process ("terminate called without an active exception").
         files = fs.SubTreeFileSystem(str(folder), fs.LocalFileSystem())
         try:
-            return DeltaTable(folder, version=version).to_pyarrow_dataset(filesystem=files)
+            opened = DeltaTable(folder, version=version)
         except TableNotFoundError:
             return None
+        return opened.to_pyarrow_dataset(filesystem=files, parquet_read_options=_READ)
 
     def last_run(self) -> Run | None:
         """The last complete run, or None before the first."""

@@ -12,6 +12,7 @@ from itertools import permutations
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 from batch_analyser.jobs import answers, audit, clean, ingest, upkeep
 from batch_analyser.lake import EVENTS, OBJECTS, QUARANTINE, RUNS, SCHEMAS, UPKEEP, Lake, gold, silver
@@ -20,6 +21,9 @@ from batch_analyser.service.worker import Worker
 from batch_analyser.settings import MIB, AnalyserSettings
 from pipeline_contracts import dead_letters
 from pipeline_contracts.names import KINDS
+from pipeline_local import lake as local_lake
+from pipeline_local.audit.fates import Acknowledged, Stages
+from pipeline_local.audit.fates import audit as judged
 from pipeline_local.layout import Layout
 from pipeline_transforms.answers import ANSWERS, COUNTS
 from pyspark.sql import SparkSession
@@ -28,6 +32,7 @@ from raw_objects import CountingProxy, RawObjects, post
 from servers import LocalStack
 from service_kit.clock import ManualClock, SystemClock
 from spark_kit.commits import Written
+from spark_kit.fence import local_folder
 from spark_kit.session import build_session, stop_session
 
 pytestmark = pytest.mark.spark
@@ -439,6 +444,25 @@ def test_replay_moves_what_passes_now(spark: SparkSession, raw: RawObjects, sett
     assert (done.records, done.inserted) == (1, 1)
     assert fates(spark, settings, recount=True)["quarantined"] == 1
     assert clean.run(spark, settings, replay=True).kinds == {}
+
+
+def test_a_user_of_the_year_1_can_be_read_without_spark(
+    spark: SparkSession, raw: RawObjects, settings: AnalyserSettings
+) -> None:
+    for version, name in enumerate(("A", "B")):
+        raw.put("user", [post(1)["user"] | {"first_name": name, "date_joined": "0001-01-01 00:00:00"}], version)
+        ingest.run(spark, settings)
+        clean.run(spark, settings)
+    folder = local_folder(settings.lake_uri) or Path()
+    forms = {str(pq.read_metadata(file).schema) for file in folder.glob("silver/user/*.parquet")}
+    assert forms
+    assert not any("int96" in form for form in forms), "nanoseconds, which begin in 1677"
+    lake = local_lake.Lake(folder)
+    found = judged(raw.names, lake, Stages([], [], set(), Acknowledged.empty_table()))
+    assert [(row.current, row.superseded, row.in_log) for row in found] == [(1, 1, 2)]
+    with lake.connect(["silver/user"]) as connection:
+        rows = connection.execute("select year(date_joined), year(superseded[1].date_joined) from silver_user")
+        assert rows.fetchall() == [(1, 1)]
 
 
 def test_the_whole_run_with_the_lake_in_s3(spark: SparkSession, raw: RawObjects, settings: AnalyserSettings) -> None:

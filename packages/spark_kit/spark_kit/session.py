@@ -23,7 +23,13 @@ _running: list[Jvm] = []
 """The JVM of this process, at most one: Spark keeps its gateway in a global, too."""
 
 
-_ALIKE: Final = ("spark.sql.session.timeZone", "spark.sql.ansi.enabled", "spark.sql.shuffle.partitions")
+_ALIKE: Final[Mapping[str, str]] = {
+    "spark.sql.session.timeZone": "UTC",
+    "spark.sql.ansi.enabled": "true",
+    # Spark's own form, INT96, is read as nanoseconds by others, and those begin in 1677.
+    "spark.sql.parquet.outputTimestampType": "TIMESTAMP_MICROS",
+}
+"""What every session has: it reads and writes times and numbers like any other."""
 
 
 @dataclass(frozen=True)
@@ -88,12 +94,12 @@ def stop_session(spark: SparkSession, deadline_s: float = STOP_DEADLINE_S) -> No
 
 
 def own_session(spark: SparkSession) -> SparkSession:
-    """Another session of the same JVM, for settings of its own; it reads times and numbers alike.
+    """Another session of the same JVM, for settings of its own; what stands in ``_ALIKE`` it takes over.
 
     Spark gives a new session the settings that its context was made with, and none that were set later.
     """
     session = spark.newSession()
-    for name in _ALIKE:
+    for name in (*_ALIKE, "spark.sql.shuffle.partitions"):
         session.conf.set(name, str(spark.conf.get(name)))
     return session
 
@@ -124,8 +130,7 @@ def session_conf(config: SessionConfig) -> dict[str, str]:
         "spark.ui.enabled": "false",
         "spark.ui.showConsoleProgress": "false",
         "spark.local.dir": str(scratch),
-        "spark.sql.session.timeZone": "UTC",
-        "spark.sql.ansi.enabled": "true",
+        **_ALIKE,
         "spark.sql.shuffle.partitions": str(config.cores),
         "spark.sql.sources.parallelPartitionDiscovery.parallelism": str(config.cores),
         "spark.sql.files.openCostInBytes": "65536",
@@ -203,6 +208,6 @@ def _forget_gateway() -> None:
 
 def _databricks_session() -> SparkSession:
     spark = SparkSession.builder.getOrCreate()
-    spark.conf.set("spark.sql.session.timeZone", "UTC")
-    spark.conf.set("spark.sql.ansi.enabled", "true")
+    for name, value in _ALIKE.items():
+        spark.conf.set(name, value)
     return spark

@@ -14,12 +14,14 @@ import pyarrow.compute as pc
 from deltalake import CommitProperties, DeltaTable, Schema, write_deltalake
 from deltalake import Transaction as AppTransaction
 from pyarrow import fs
-from pyarrow.dataset import Dataset
+from pyarrow.dataset import Dataset, ParquetReadOptions
 from pyspark.sql.types import StructType
 from spark_kit.lake import Transaction
 
 _ROWS: Final = 65_536
 _KEY: Final = "old.{key} = new.{key}"
+_READ: Final = ParquetReadOptions(coerce_int96_timestamp_unit="us")
+"""For the form in which Spark wrote times once: as nanoseconds, those before 1677 cannot be read."""
 
 
 class DeltaTables:
@@ -130,8 +132,10 @@ class DeltaTables:
             # Arrow's own file system: the default one is written in Python, and Arrow's threads that still hold one of
             # its files when the interpreter ends abort the process.
             folder = unquote(urlsplit(opened.table_uri).path)
-            return opened.to_pyarrow_dataset(filesystem=fs.SubTreeFileSystem(folder, fs.LocalFileSystem()))
-        return opened.to_pyarrow_dataset()
+            return opened.to_pyarrow_dataset(
+                filesystem=fs.SubTreeFileSystem(folder, fs.LocalFileSystem()), parquet_read_options=_READ
+            )
+        return opened.to_pyarrow_dataset(parquet_read_options=_READ)
 
 
 def _files(opened: DeltaTable) -> dict[str, int]:

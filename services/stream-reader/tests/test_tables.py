@@ -1,9 +1,12 @@
 """The tables as ``create_all`` makes them, by what Delta's log says."""
 
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 
-from deltalake import DeltaTable
+import pyarrow as pa
+import pyarrow.parquet as pq
+from deltalake import DeltaTable, convert_to_deltalake
 from pipeline_contracts.names import KINDS, Names
 from pyspark.sql.types import StructType
 from stream_reader.delta import DeltaTables
@@ -47,3 +50,13 @@ def test_a_table_that_is_there_stays(tmp_path: Path) -> None:
     assert {table: (tables.id(table), tables.version(table)) for table in SCHEMAS} == {
         table: (id_, 0) for table, id_ in before.items()
     }
+
+
+def test_times_of_every_century_in_the_form_that_spark_wrote_once(tmp_path: Path) -> None:
+    times = [datetime(1, 1, 1, tzinfo=UTC), datetime(2020, 1, 2, 3, 4, 5, 678901, UTC)]
+    written = pa.table({"at": pa.array(times, pa.timestamp("us", "UTC"))})
+    (tmp_path / "t").mkdir()
+    pq.write_table(written, tmp_path / "t" / "part.parquet", use_deprecated_int96_timestamps=True)
+    convert_to_deltalake(tmp_path / "t")
+    (read,) = DeltaTables(tmp_path.as_uri()).read("t", ["at"])
+    assert read["at"].to_pylist() == times
