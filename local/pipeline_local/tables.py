@@ -11,8 +11,8 @@ from typing import Any
 
 import psutil
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from pipeline_local import descendants
 from pipeline_local.audit.report import EXIT_EQUAL, EXIT_FLOWING, EXIT_MISSING, PATHS, Audit, AuditRow, PathName
@@ -44,7 +44,7 @@ def print_status(console: Console, installation: Installation) -> None:
     status = installation.status
     if status is None or not installation.runs:
         reason = f" ({status.reason})" if status and status.reason else ""
-        console.print(f"nothing is running{reason}; `pipeline up` starts it", highlight=False)
+        console.print(Text(f"nothing is running{reason}; `pipeline up` starts it"))
         return
     table = Table("service", "state", "process", "port", "restarts", "ready after", "memory (PSS)")
     table.columns[0].min_width = max(map(len, status.services), default=0)
@@ -141,11 +141,11 @@ def print_quarantine(console: Console, rows: list[dict[str, Any]], limit: int) -
     table.add_column("text")
     for row in rows[:limit]:
         table.add_row(
-            row["topic"] if row["path"] == "batch" else _narrow(row["stream"]),
+            Text(row["topic"] if row["path"] == "batch" else _narrow(row["stream"])),
             str(row["partition"]),
             str(row["offset"]),
             row["reason"],
-            escape((row["value"] or row["raw_base64"])[:120]),
+            Text((row["value"] or row["raw_base64"])[:120]),
         )
     console.print(table)
     if len(rows) > limit:
@@ -162,7 +162,7 @@ def print_popular(console: Console, profiles: list[dict[str, Any]]) -> None:
     for place, profile in enumerate(profiles, start=1):
         table.add_row(
             str(place),
-            escape(profile["poster_name"]),
+            Text(profile["poster_name"]),
             f"{profile['score']:.3f}",
             f"{profile['posts']:,}",
             f"{profile['follower_count'] or 0:,}",
@@ -199,16 +199,19 @@ def print_rows(console: Console, title: str, rows: list[dict[str, Any]]) -> None
 def rendered(columns: list[str], rows: list[tuple[Any, ...]]) -> str:
     """A plain table as text."""
     console = Console(record=True, file=io.StringIO(), width=shutil.get_terminal_size((160, 40)).columns)
-    table = Table(*columns)
+    table = Table()
+    for column in columns:
+        table.add_column(Text(column))
     for row in rows:
-        table.add_row(*("" if value is None else escape(str(value)) for value in row))
+        table.add_row(*(Text("" if value is None else str(value)) for value in row))
     console.print(table)
     return console.export_text()
 
 
-def _cell(value: object) -> str:
+def _cell(value: object) -> Text:
+    """As text, in which Rich looks for no markup and no emoji codes."""
     if isinstance(value, int) and not isinstance(value, bool) and value >= 10_000:
-        return f"{value:,}"
+        return Text(f"{value:,}")
     if isinstance(value, float):
-        return f"{value:,.1f}"
-    return "" if value is None else escape(str(value))
+        return Text(f"{value:,.1f}")
+    return Text("" if value is None else str(value))

@@ -40,7 +40,7 @@ def test_troubles_are_named(console: Console) -> None:
     assert "missing: s, shard shardId-0, offsets [['1', '2']]" in console.export_text()
 
 
-@pytest.mark.parametrize("text", ["[/b] not markup [red]", None])
+@pytest.mark.parametrize("text", ["[/b] not markup [red] :rainbow:", None])
 def test_quarantine_of_both_paths(console: Console, text: str | None) -> None:
     rows: list[dict[str, Any]] = [
         {"path": "batch", "topic": "pinterest.pin", "value": text, **QUARANTINED},
@@ -53,12 +53,22 @@ def test_quarantine_of_both_paths(console: Console, text: str | None) -> None:
 
 
 def test_popular_profiles(console: Console) -> None:
-    profile = {"poster_name": "[b]The/One[/i]", "score": 12.34567, "posts": 1200, "follower_count": None}
+    profile = {"poster_name": "[b]The/One[/i] :rainbow:", "score": 12.34567, "posts": 1200, "follower_count": None}
     tables.print_popular(console, [profile | {"last_post_at": "2026-01-01T00:00:00Z"}])
     said = console.export_text()
-    assert "[b]The/One[/i]" in said
+    assert "[b]The/One[/i] :rainbow:" in said
     assert "12.346" in said
     assert "1,200" in said
+
+
+@pytest.mark.parametrize("name", ["Kids [/b] corner", "[red] shoes [x]", "ok :rainbow: x"])
+def test_rows_show_what_was_sent(console: Console, name: str) -> None:
+    tables.print_rows(console, "t", [{"poster_name": name, "posts": 12_345}])
+    said = console.export_text()
+    assert name in said
+    assert "12,345" in said
+    told = tables.rendered([name], [(name,), (None,)])
+    assert told.count(name) == 2
 
 
 def test_latencies_that_were_not_measured(console: Console) -> None:

@@ -12,6 +12,7 @@ from click.core import ParameterSource
 from pyspark.sql import SparkSession
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 from service_kit.logs import configure_logging
 from spark_kit.fence import FencedError, hold_fence
 from spark_kit.jvm import JvmError
@@ -223,7 +224,7 @@ def _print_rows(title: str, rows: list[dict[str, Any]]) -> None:
     for column in rows[0] if rows else ["(no rows)"]:
         table.add_column(str(column))
     for row in rows:
-        table.add_row(*[str(value) for value in row.values()])
+        table.add_row(*[Text(str(value)) for value in row.values()])
     Console().print(table)
 
 
