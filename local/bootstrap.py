@@ -8,16 +8,20 @@ works without a network once done. `--dev` adds the test tools; `--databricks` m
 Databricks runs, and `--mwaa` .venv-3.12-mwaa with Airflow on MWAA's Python, for the tests of the code that goes there.
 """
 
+import fcntl
 import hashlib
 import shutil
 import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 HEARTBEAT_S = 15
+STEP_DEADLINE_S = 1800
 
 
 def main() -> int:
@@ -26,11 +30,25 @@ def main() -> int:
     if arguments not in ([], ["--dev"], ["--databricks"], ["--mwaa"]):
         sys.stderr.write(__doc__ or "")
         return 2
-    if arguments == ["--mwaa"]:
-        return make(ROOT / ".venv-3.12-mwaa", (3, 12), ["airflow.txt", "airflow-dev.txt"], project=False)
-    if arguments == ["--databricks"]:
-        return make(ROOT / ".venv-3.12", (3, 12), ["databricks.txt", "databricks-dev.txt"])
-    return make(ROOT / ".venv", (3, 13), ["local.txt", *(["dev.txt"] if arguments else [])])
+    with alone(ROOT / ".pipeline" / "tools" / ".lock"):
+        if arguments == ["--mwaa"]:
+            return make(ROOT / ".venv-3.12-mwaa", (3, 12), ["airflow.txt", "airflow-dev.txt"], project=False)
+        if arguments == ["--databricks"]:
+            return make(ROOT / ".venv-3.12", (3, 12), ["databricks.txt", "databricks-dev.txt"])
+        return make(ROOT / ".venv", (3, 13), ["local.txt", *(["dev.txt"] if arguments else [])])
+
+
+@contextmanager
+def alone(lock: Path) -> Iterator[None]:
+    """Wait, with a line, while another set-up of this checkout is at work; ``pipeline_local.toolchain`` has the same lock."""
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    with lock.open("w", encoding="utf-8") as stream:
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            sys.stderr.write("set-up: another one is at work; waiting for it ...\n")
+            fcntl.flock(stream, fcntl.LOCK_EX)
+        yield
 
 
 def make(venv: Path, version: tuple[int, int], files: list[str], *, project: bool = True) -> int:
@@ -46,8 +64,11 @@ def make(venv: Path, version: tuple[int, int], files: list[str], *, project: boo
             f"(this is {sys.version.split()[0]}). Install it, then run this again.\n"
         )
         return 2
-    if not (venv / "bin" / "python").exists():
-        run(f"Python {wanted} environment", [python, "-m", "venv", str(venv)])
+    # One in which no step was ever done may be half of one, with a Python and without pip.
+    if not any(venv.glob(".stamp-*")):
+        step(
+            venv, "venv", wanted.encode(), f"Python {wanted} environment", [python, "-m", "venv", "--clear", str(venv)]
+        )
     inner = str(venv / "bin" / "python")
     # The files hold all that is needed: nothing to resolve, which the pip of 3.12 cannot do for pins of extras. Modules
     # are compiled when they are first imported: most never are.
@@ -68,12 +89,13 @@ def step(venv: Path, name: str, inputs: bytes, title: str, command: list[str]) -
     digest = hashlib.sha256(inputs).hexdigest()
     if stamp.exists() and stamp.read_text(encoding="utf-8") == digest:
         return
+    stamp.unlink(missing_ok=True)
     run(title, command)
     stamp.write_text(digest, encoding="utf-8")
 
 
 def run(title: str, command: list[str]) -> None:
-    """Run a command with a line at the start, a sign of life each 15 s, and the seconds at the end."""
+    """Run a command, for half an hour at most: a line at the start, a sign of life each 15 s, the seconds at the end."""
     sys.stderr.write(f"set-up: {title} ...\n")
     started = time.monotonic()
     done = threading.Event()
@@ -83,11 +105,19 @@ def run(title: str, command: list[str]) -> None:
             sys.stderr.write(f"set-up: {title}: {time.monotonic() - started:.0f} s ...\n")
 
     threading.Thread(target=heartbeat, daemon=True).start()
-    result = subprocess.run(command, check=False)
-    done.set()
-    if result.returncode:
+    try:
+        subprocess.run(command, check=True, timeout=STEP_DEADLINE_S)
+    except subprocess.CalledProcessError as error:
         sys.stderr.write(f"set-up: {title} failed; the lines above say why. Run the same command again to go on.\n")
-        raise SystemExit(1)
+        raise SystemExit(1) from error
+    except subprocess.TimeoutExpired as error:
+        sys.stderr.write(
+            f"set-up: {title} was not done within {STEP_DEADLINE_S} s: is the network slow or cut? "
+            "Run the same command again to go on.\n"
+        )
+        raise SystemExit(1) from error
+    finally:
+        done.set()
     sys.stderr.write(f"set-up: {title}: done in {time.monotonic() - started:.0f} s\n")
 
 

