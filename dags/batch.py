@@ -128,7 +128,7 @@ with DAG(
         if asked := [name for name in PARAMS if name != "wait" and params[name] != DEFAULTS[name]]:
             logger.info("Not looked for: the run was asked for %s", ", ".join(asked))
             return True
-        # Clearing a step of a run makes its start that of the clearing; for when it was scheduled there is the interval.
+        # Who clears a step of a run moves its start to the clearing; the interval stays as it was scheduled.
         began = [moment for moment in (prev_start_date_success, prev_data_interval_end_success) if moment]
         since = min(began) - CLOCKS_APART if began else None
         pages = boto3.client("s3").get_paginator("list_objects_v2").paginate(Bucket=RAW_BUCKET, Prefix="topics/")

@@ -45,9 +45,9 @@ def test_the_readme_lists_the_stacks_in_order() -> None:
 def test_every_alarm_has_a_runbook() -> None:
     headings = " ".join(re.findall(r"^## (.*)$", (DOCS / "runbooks.md").read_text(encoding="utf-8"), re.MULTILINE))
     alarms = [n for n, r in document("alarms")["Resources"].items() if r["Type"] == "AWS::CloudWatch::Alarm"]
-    missing = {name for name in alarms if re.sub(r"(Pin|Geo|User|\d)$", "", name) not in headings}
+    missing = {name for name in alarms if re.sub(r"(Pin|Geo|User)$", "", name) not in headings}
     assert missing == set()
-    assert len(alarms) > 30
+    assert len(alarms) > 20
 
 
 @pytest.mark.parametrize(("size", "column"), [("dev", 2), ("prod", 3)])

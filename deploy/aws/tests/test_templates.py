@@ -161,6 +161,14 @@ def test_subnets_lie_in_the_zones_that_are_chosen() -> None:
     assert by_default["PrivateB"]["Properties"]["AvailabilityZone"] == {"Fn::Select": [1, {"Fn::GetAZs": ""}]}
 
 
+def test_the_dashboard_is_json_and_shows_every_broker() -> None:
+    board = resolve(document("alarms"), stack("alarms").parameters)["Dashboard"]["Properties"]["DashboardBody"]
+    shown = json.loads(board)["widgets"]
+    assert (
+        sum('{AWS/Kafka,"Broker ID","Cluster Name"}' in str(widget["properties"]["metrics"]) for widget in shown) == 3
+    )
+
+
 def test_airflow_has_the_version_that_the_dag_and_its_pins_are_for() -> None:
     pins = (TEMPLATES.parents[2] / "dags" / "requirements.txt").read_text(encoding="utf-8")
     [version] = set(re.findall(r"constraints-(\d+\.\d+\.\d+)/", pins))

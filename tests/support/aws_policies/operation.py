@@ -3,13 +3,13 @@
 import re
 from typing import Any
 
-from aws_policies.deployment import Deployment, Documents, Rule, properties
+from aws_policies.deployment import Deployment, Documents, Resource, Rule, listed, properties
 
 _WATCHED = {
     ("AWS/Kafka", "EstimatedMaxTimeLag"): "Maximum",
     ("AWS/Kafka", "UnderReplicatedPartitions"): "Maximum",
     ("AWS/Kafka", "OfflinePartitionsCount"): "Sum",
-    ("AWS/Kafka", "CpuUser"): "Average",
+    ("AWS/Kafka", "CpuUser"): "Maximum",
     ("AWS/Kafka", "KafkaDataLogsDiskUsed"): "Maximum",
     ("AWS/Kafka", "BytesInPerSec"): "Maximum",
     ("AWS/KafkaConnect", "ErroredTaskCount"): "Maximum",
@@ -22,7 +22,20 @@ _WATCHED = {
     ("AmazonMWAA", "SchedulerHeartbeat"): "Sum",
     ("AmazonMWAA", "DAGDurationFailed"): "SampleCount",
 }
+_STATISTIC = {"MAX": "Maximum", "AVG": "Average", "SUM": "Sum", "MIN": "Minimum"}
+_QUERY = re.compile(
+    r'SELECT (?P<function>[A-Z]+)\((?P<metric>\w+)\) FROM SCHEMA\("(?P<namespace>[^"]+)", "Broker ID", "Cluster Name"'
+    r"(, Topic)?\) WHERE \"Cluster Name\" = 'pinterest'"
+)
+type Watched = tuple[str, str, str]
+"""Namespace, metric, statistic."""
 _TOPICS = {"pinterest.pin", "pinterest.geo", "pinterest.user"}
+
+
+_NAMED_BY_ITS_USER = {
+    "airflow-pinterest-": "AWS::MWAA::Environment",
+    "API-Gateway-Execution-Logs_": "AWS::ApiGateway::Stage",
+}
 
 
 def logs(deployment: Deployment) -> list[str]:
@@ -39,6 +52,14 @@ def logs(deployment: Deployment) -> list[str]:
             "is not traced": stage.properties.get("TracingEnabled") is True,
         }
         found += [f"{stage} {what}" for what, holds in wants.items() if not holds]
+    found += [
+        f"{user} may come before {group}, whose name it chooses"
+        for group in deployment.of("AWS::Logs::LogGroup")
+        for name, kind in _NAMED_BY_ITS_USER.items()
+        if name in str(group.properties["LogGroupName"])
+        for user in deployment.of(kind)
+        if group.name not in listed(user.whole.get("DependsOn", []))
+    ]
     named = {str(group.properties["LogGroupName"]) for group in deployment.of("AWS::Logs::LogGroup")}
     for service in ("Scheduler", "Task", "Worker", "WebServer", "DAGProcessing"):
         if f"airflow-pinterest-{service}" not in named:
@@ -60,21 +81,35 @@ def _made_by_airflow(documents: Documents) -> None:
     del documents["mwaa"]["Resources"]["TaskLog"]
 
 
+def _watches(alarm: Resource) -> Watched:
+    properties = alarm.properties
+    if "Metrics" not in properties:
+        statistic = properties.get("Statistic") or properties.get("ExtendedStatistic")
+        return properties["Namespace"], properties["MetricName"], statistic
+    [query] = properties["Metrics"]
+    found = _QUERY.match(query["Expression"])
+    assert found, query
+    return found["namespace"], found["metric"], _STATISTIC[found["function"]]
+
+
+def _log_after_its_user(documents: Documents) -> None:
+    del documents["api"]["Resources"]["ApiStage"]["DependsOn"]
+
+
 def alarms(deployment: Deployment) -> list[str]:
     there = list(deployment.of("AWS::CloudWatch::Alarm"))
-    by_metric = {(a.properties["Namespace"], a.properties["MetricName"]): a.properties for a in there}
-    found = [f"nobody watches {' '.join(metric)}" for metric in _WATCHED if metric not in by_metric]
+    watched = {(namespace, metric): statistic for namespace, metric, statistic in map(_watches, there)}
+    found = [f"nobody watches {' '.join(metric)}" for metric in _WATCHED if metric not in watched]
     for metric, statistic in _WATCHED.items():
-        watching = by_metric.get(metric, {})
-        if watching and statistic not in {watching.get("Statistic"), watching.get("ExtendedStatistic")}:
+        if watched.get(metric, statistic) != statistic:
             found.append(f"{' '.join(metric)} is not watched by its {statistic}")
     found += [f"{alarm} tells nobody" for alarm in there if alarm.properties.get("AlarmActions") != [{"Ref": "Topic"}]]
+    dimensions = [(alarm, dimension) for alarm in there for dimension in alarm.properties.get("Dimensions", [])]
+    found += [f"{alarm} watches one broker of many" for alarm, item in dimensions if item["Name"] == "Broker ID"]
     lags = {
         dimension["Value"]
-        for alarm in there
-        if alarm.properties["MetricName"] == "EstimatedMaxTimeLag"
-        for dimension in alarm.properties["Dimensions"]
-        if dimension["Name"] == "Topic"
+        for alarm, dimension in dimensions
+        if alarm.properties["MetricName"] == "EstimatedMaxTimeLag" and dimension["Name"] == "Topic"
     }
     found += [f"nobody watches the lag of {topic}" for topic in sorted(_TOPICS - lags)]
     return found
@@ -94,8 +129,19 @@ def _nobody(documents: Documents) -> None:
 
 
 def _no_dead_letters(documents: Documents) -> None:
-    for broker in (1, 2, 3):
-        del documents["alarms"]["Resources"][f"DeadLetters{broker}"]
+    del documents["alarms"]["Resources"]["DeadLetters"]
+
+
+def _one_broker(documents: Documents) -> None:
+    alarm = properties(documents, "alarms", "BrokerDisk")
+    del alarm["Metrics"]
+    alarm |= {"Namespace": "AWS/Kafka", "MetricName": "KafkaDataLogsDiskUsed", "Statistic": "Maximum"}
+    alarm["Dimensions"] = [{"Name": "Cluster Name", "Value": "p"}, {"Name": "Broker ID", "Value": "1"}]
+
+
+def _cpu_of_all(documents: Documents) -> None:
+    query = properties(documents, "alarms", "BrokerCpu")["Metrics"][0]["Expression"]
+    query["Fn::Sub"] = query["Fn::Sub"].replace("MAX(", "AVG(")
 
 
 def hosts(deployment: Deployment) -> list[str]:
@@ -149,7 +195,12 @@ RULES = [
         8,
         "logs are ours, end, and hold no payloads",
         logs,
-        {"a log for ever": _for_ever, "payloads in it": _payloads, "one made by Airflow": _made_by_airflow},
+        {
+            "a log for ever": _for_ever,
+            "payloads in it": _payloads,
+            "one made by Airflow": _made_by_airflow,
+            "one that the gateway may make first": _log_after_its_user,
+        },
     ),
     Rule(
         12,
@@ -160,6 +211,8 @@ RULES = [
             "an average that hides the worst": _average_lag,
             "an alarm for nobody": _nobody,
             "dead letters unseen": _no_dead_letters,
+            "the disk of the first broker alone": _one_broker,
+            "a mean over all brokers": _cpu_of_all,
         },
     ),
     Rule(
