@@ -40,7 +40,7 @@ def main() -> int:
 
 @contextmanager
 def alone(lock: Path) -> Iterator[None]:
-    """Wait, with a line, while another set-up of this checkout is at work; ``pipeline_local.toolchain`` has the same lock."""
+    """Wait, with a line, while another set-up of this checkout is at work; ``pipeline_local.toolchain`` does, too."""
     lock.parent.mkdir(parents=True, exist_ok=True)
     with lock.open("w", encoding="utf-8") as stream:
         try:
@@ -95,7 +95,7 @@ def step(venv: Path, name: str, inputs: bytes, title: str, command: list[str]) -
 
 
 def run(title: str, command: list[str]) -> None:
-    """Run a command, for half an hour at most: a line at the start, a sign of life each 15 s, the seconds at the end."""
+    """Run a command for half an hour at most: a line at the start, a sign of life each 15 s, the seconds at the end."""
     sys.stderr.write(f"set-up: {title} ...\n")
     started = time.monotonic()
     done = threading.Event()
