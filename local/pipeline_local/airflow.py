@@ -12,7 +12,6 @@ import secrets
 import shutil
 import subprocess
 import sys
-import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
@@ -20,6 +19,7 @@ from typing import Final
 from service_kit.logs import configure_logging
 from service_kit.shutdown import Shutdown
 
+from pipeline_local.command import end
 from pipeline_local.layout import Layout
 
 DATABASE: Final = "airflow.db"
@@ -94,20 +94,8 @@ def run(venv: Path, home: Path, host: str, port: int, shutdown: Shutdown) -> int
         ended = next((name for name, child in children.items() if child.poll() is not None), None)
     if ended is not None:
         logger.error("a part of Airflow ended", extra={"part": ended, "exit_code": children[ended].returncode})
-    _stop(list(children.values()))
+    end(children.values(), STOP_DEADLINE_S)
     return 0 if ended is None else 1
-
-
-def _stop(children: list[subprocess.Popen[bytes]]) -> None:
-    for child in children:
-        child.terminate()
-    deadline = time.monotonic() + STOP_DEADLINE_S
-    for child in children:
-        try:
-            child.wait(max(0.1, deadline - time.monotonic()))
-        except subprocess.TimeoutExpired:
-            child.kill()
-            child.wait()
 
 
 def main() -> int:

@@ -73,8 +73,10 @@ def main(context: click.Context) -> None:
     pipeline audit                 account for every record
     pipeline down                  stop; state stays in the state folder
     """
-    # As on Ctrl-C, what was begun is cleaned up on the way out.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    # As on Ctrl-C, what was begun is cleaned up on the way out. SIGHUP: the terminal is closed; nohup ignores it.
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, lambda number, _: sys.exit(128 + number))
     context.obj = Installation(Layout.of_checkout())
 
 
@@ -84,14 +86,13 @@ def up(installation: Installation) -> None:
     """Start every service and return when all are ready.
 
     The first start fetches what is missing, checked against hashes. A supervisor stays behind, restarts what
-    dies, and ends with `pipeline down`.
+    dies, and ends with `pipeline down`. Where another `up` is at work, this one waits for it.
     """
-    if installation.runs:
+    started = time.monotonic()
+    if not installation.up(tell):
         click.echo("already running:")
         tables.print_status(Console(), installation)
         return
-    started = time.monotonic()
-    installation.up(tell)
     click.echo(f"ready after {time.monotonic() - started:.1f} s; `pipeline env` says where, `pipeline down` stops it")
 
 

@@ -1,7 +1,6 @@
 """``pipeline demo``: both paths once, from nothing to answers, popular profiles and the proof that none is missing."""
 
 import json
-import os
 import subprocess
 import sys
 import time
@@ -86,16 +85,18 @@ def demo(
     """
     if installation.runs:
         raise InstallationError("the pipeline is running; `pipeline down` first (its state stays), then the demo")
-    own = Installation(replace(installation.layout, home=installation.layout.home.parent / "demo"))
+    short_lived = {
+        "ANALYSER_SHORT_LIVED": "true",
+        # With a rate, latencies are what somebody wants to see: those of a reader that is warm.
+        "STREAM_READER_SHORT_LIVED": "true" if rate is None else "false",
+    }
+    # Not as an argument, which every user of this machine could read.
+    sent = {} if source is None else {SOURCE: source}
+    own = Installation(
+        replace(installation.layout, home=installation.layout.home.parent / "demo"),
+        {**short_lived, WITHOUT: "airflow", **installation.environment, **sent},
+    )
     empty(own)
-    os.environ["PIPELINE_HOME"] = str(own.layout.home)
-    os.environ.setdefault("ANALYSER_SHORT_LIVED", "true")
-    # With a rate, latencies are what somebody wants to see: those of a reader that is warm.
-    os.environ.setdefault("STREAM_READER_SHORT_LIVED", "true" if rate is None else "false")
-    os.environ.setdefault(WITHOUT, "airflow")
-    if source is not None:
-        # Not as an argument, which every user of this machine could read.
-        os.environ[SOURCE] = source
     watch = Stopwatch()
     started = time.monotonic()
     try:

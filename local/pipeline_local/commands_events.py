@@ -8,6 +8,7 @@ import click
 from pipeline_contracts.names import KINDS, Kind
 
 from pipeline_local import processes, topic_records
+from pipeline_local.command import end
 from pipeline_local.installation import Installation, InstallationError
 from pipeline_local.options import format_option, must_run
 
@@ -22,18 +23,13 @@ def start_emitter(installation: Installation, arguments: list[str], stdout: int 
     Whoever waits for it calls ``end_emitter`` when something ends the waiting.
     """
     installation.layout.ledger.parent.mkdir(parents=True, exist_ok=True)
-    command = processes.command(installation.layout, installation.service("emitter"))
+    command = processes.command(installation.environment, installation.layout, installation.service("emitter"))
     return subprocess.Popen([*command.argv, *arguments], env=command.env, text=True, stdout=stdout)
 
 
 def end_emitter(emitter: subprocess.Popen[str]) -> None:
     """Ask the emitter to end in order and block until it has; it is killed after 20 s."""
-    emitter.terminate()
-    try:
-        emitter.wait(STOP_DEADLINE_S)
-    except subprocess.TimeoutExpired:
-        emitter.kill()
-        emitter.wait()
+    end([emitter], STOP_DEADLINE_S)
 
 
 @click.command(

@@ -6,7 +6,7 @@ mounted. Their environment says where the services are; nothing here starts or s
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import click
@@ -32,8 +32,6 @@ ELSEWHERE = {
 @dataclass(frozen=True)
 class ContainerInstallation(Installation):
     """What ``docker compose up`` started. Every service is asked with one environment, that of this container."""
-
-    environment: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def of(cls, environment: Mapping[str, str]) -> "ContainerInstallation":

@@ -2,19 +2,20 @@
 
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
+import psutil
 from pipeline_contracts.names import Names
 
-from pipeline_local import descendants, preflight, toolchain
+from pipeline_local import descendants, locks, preflight, toolchain
+from pipeline_local.command import end
 from pipeline_local.layout import STATE_VERSION, Layout
 from pipeline_local.logfiles import tail
 from pipeline_local.status import Status, read_status
@@ -23,6 +24,7 @@ from pipeline_local.topology import Service, Topology, read_topology, read_varia
 UP_DEADLINE_S = 300.0
 DOWN_DEADLINE_S = 90.0
 POLL_S = 0.1
+SUPERVISOR = (sys.executable, "-m", "pipeline_local.supervisor")
 
 Progress = Callable[[str], None]
 
@@ -33,14 +35,18 @@ class InstallationError(RuntimeError):
 
 @dataclass(frozen=True)
 class Installation:
-    """The state folder of one checkout and the services that run on it."""
+    """The state folder of one checkout and the services that run on it.
+
+    ``environment`` overrules ``.env`` and is what children inherit from; by default the shell's.
+    """
 
     layout: Layout
+    environment: Mapping[str, str] = field(default_factory=lambda: os.environ)
 
     @cached_property
     def variables(self) -> dict[str, str]:
-        """The variables of ``.env``, those of the shell before them."""
-        return read_variables(self.layout.root / ".env", os.environ)
+        """The variables of ``.env``, those of the environment before them."""
+        return read_variables(self.layout.root / ".env", self.environment)
 
     @cached_property
     def topology(self) -> Topology:
@@ -63,8 +69,9 @@ class Installation:
     @property
     def status(self) -> Status | None:
         """What runs; None when nothing was ever started here. A supervisor that was killed counts as stopped."""
+        runs = self.runs
         status = read_status(self.layout.status_file)
-        if status is not None and not status.supervisor.running and status.state not in {"stopped", "failed"}:
+        if status is not None and not runs and status.state not in {"stopped", "failed"}:
             status.state = "failed"
             status.reason = "the supervisor was killed"
         return status
@@ -72,18 +79,27 @@ class Installation:
     @property
     def runs(self) -> bool:
         """Whether a supervisor looks after this installation now."""
-        status = self.status
-        return status is not None and status.supervisor.running
+        return locks.is_held(self.layout.supervisor_lock)
 
-    def up(self, progress: Progress) -> None:
+    def up(self, progress: Progress) -> bool:
         """Set up what is missing, start everything, and block until all is ready (300 s at most).
+
+        Returns False when all ran already. Blocks, too, while another ``up`` of this installation is at work.
 
         Raises:
             InstallationError: a port, memory or disk is missing, the state is of another version, or a service
                 does not start; with its last lines.
             toolchain.SetupError: the set-up failed.
         """
-        self._check_state_version()
+        with locks.held(self.layout.up_lock, lambda: progress("another `pipeline up` is at work; waiting for it")):
+            self._check_state_version()
+            if self.runs:
+                self._await_ready(lambda: not self.runs, lambda _: None)
+                return False
+            self._start(progress)
+            return True
+
+    def _start(self, progress: Progress) -> None:
         if left := descendants.kill(f"{self.layout.home}/"):
             progress(f"ended {left} processes that an earlier run had left behind")
         found = preflight.problems(self.topology, self.layout.home, set_up=not toolchain.missing(self.layout))
@@ -92,16 +108,18 @@ class Installation:
         toolchain.install(self.layout, progress)
         self.layout.logs.mkdir(parents=True, exist_ok=True)
         self.layout.status_file.unlink(missing_ok=True)
+        own = {"PIPELINE_HOME": str(self.layout.home), descendants.MARKER: self.layout.supervisor_owner}
         with self._supervisor_log.open("ab") as log:
             supervisor = subprocess.Popen(
-                [sys.executable, "-m", "pipeline_local.supervisor"],
+                SUPERVISOR,
+                env={**self.environment, **own},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
         try:
-            self._await_ready(supervisor, progress)
+            self._await_ready(lambda: supervisor.poll() is not None, progress)
         except BaseException:
             # Also on Ctrl-C: nothing half-started stays behind.
             self._end(supervisor)
@@ -115,22 +133,17 @@ class Installation:
         Raises:
             TimeoutError: a process is still there 10 s after it was killed.
         """
-        status = read_status(self.layout.status_file)
-        ran = status is not None and status.supervisor.running
-        if status is not None and ran:
-            supervisor = status.supervisor
-            os.kill(supervisor.pid, signal.SIGTERM)
-            deadline = time.monotonic() + DOWN_DEADLINE_S
-            while supervisor.running and time.monotonic() < deadline:
-                time.sleep(POLL_S)
-            if supervisor.running:
-                progress(
-                    f"the supervisor (process {supervisor.pid}) did not end within {DOWN_DEADLINE_S:.0f} s and is "
-                    f"killed, with all that it started; its log: {self._supervisor_log}"
-                )
-                with suppress(ProcessLookupError):
-                    os.kill(supervisor.pid, signal.SIGKILL)
-        return descendants.kill(f"{self.layout.home}/") > 0 or ran
+        supervisors = descendants.of(self.layout.supervisor_owner)
+        for process in supervisors:
+            with suppress(psutil.NoSuchProcess):
+                process.terminate()
+        _, left = psutil.wait_procs(supervisors, timeout=DOWN_DEADLINE_S)
+        for process in left:
+            progress(
+                f"the supervisor (process {process.pid}) did not end within {DOWN_DEADLINE_S:.0f} s and is "
+                f"killed, with all that it started; its log: {self._supervisor_log}"
+            )
+        return descendants.kill(f"{self.layout.home}/") > 0 or bool(supervisors)
 
     def reset(self, progress: Progress) -> None:
         """Stop everything and delete all state. What was downloaded stays."""
@@ -141,10 +154,11 @@ class Installation:
         """The last lines of one service's log, or of ``supervisor``."""
         return tail(self.layout.logs / f"{name}.log", lines)
 
-    def _await_ready(self, supervisor: subprocess.Popen[bytes], progress: Progress) -> None:
+    def _await_ready(self, ended: Callable[[], bool], progress: Progress) -> None:
         deadline = time.monotonic() + UP_DEADLINE_S
         told: set[str] = set()
         while time.monotonic() < deadline:
+            over = ended()
             status = read_status(self.layout.status_file)
             for name, service in status.services.items() if status else ():
                 if service.state == "ready" and name not in told:
@@ -152,19 +166,16 @@ class Installation:
                     progress(f"{name} is ready after {service.seconds_to_ready} s")
             if status and status.state == "ready":
                 return
-            if supervisor.poll() is not None:
+            if over:
                 reason = (status and status.reason) or self.log_tail("supervisor", 10)
                 raise InstallationError(f"not started: {reason}")
             time.sleep(POLL_S)
         raise InstallationError(f"not all services were ready within {UP_DEADLINE_S:.0f} s: see `pipeline status`")
 
     def _end(self, supervisor: subprocess.Popen[bytes]) -> None:
-        supervisor.terminate()
-        try:
-            supervisor.wait(DOWN_DEADLINE_S)
-        except subprocess.TimeoutExpired:
-            supervisor.kill()
-        descendants.kill(f"{self.layout.home}/")
+        end([supervisor], DOWN_DEADLINE_S)
+        if not self.runs:  # another one may have been quicker, and its services are not ours
+            descendants.kill(f"{self.layout.home}/")
 
     def _check_state_version(self) -> None:
         file = self.layout.home / "VERSION"

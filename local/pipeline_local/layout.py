@@ -72,6 +72,21 @@ class Layout:
         return self.home / "status.json"
 
     @property
+    def supervisor_lock(self) -> Path:
+        """Held by the supervisor as long as it lives."""
+        return self.home / "supervisor.lock"
+
+    @property
+    def up_lock(self) -> Path:
+        """Held by the one ``pipeline up`` that starts the supervisor."""
+        return self.home / "up.lock"
+
+    @property
+    def supervisor_owner(self) -> str:
+        """The supervisor's mark, like those of its services (``descendants.py``)."""
+        return f"{self.home}/supervisor:"
+
+    @property
     def demo_mark(self) -> Path:
         """An empty file, in the folder of a demo: the next demo may delete all of it."""
         return self.home / "DEMO"

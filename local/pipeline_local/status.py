@@ -6,36 +6,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-import psutil
-
 ServiceState = Literal["waiting", "starting", "ready", "unready", "restarting", "stopping", "stopped", "failed"]
 SupervisorState = Literal["starting", "ready", "stopping", "stopped", "failed"]
-
-
-@dataclass(frozen=True)
-class ProcessId:
-    """A process, told apart from a later one with the same number by its start time."""
-
-    pid: int
-    created: float
-
-    @classmethod
-    def of(cls, pid: int) -> "ProcessId":
-        """The running process of this number.
-
-        Raises:
-            psutil.NoSuchProcess: there is none.
-        """
-        return cls(pid, psutil.Process(pid).create_time())
-
-    @property
-    def running(self) -> bool:
-        """Whether this very process still runs (a zombie does not)."""
-        try:
-            process = psutil.Process(self.pid)
-            return abs(process.create_time() - self.created) < 1 and process.status() != psutil.STATUS_ZOMBIE
-        except psutil.NoSuchProcess:
-            return False
 
 
 @dataclass
@@ -43,7 +15,7 @@ class ServiceStatus:
     """One service as the supervisor sees it. ``seconds_to_ready`` is of its last start."""
 
     state: ServiceState = "waiting"
-    process: ProcessId | None = None
+    pid: int | None = None
     port: int | None = None
     restarts: int = 0
     seconds_to_ready: float | None = None
@@ -51,9 +23,9 @@ class ServiceStatus:
 
 @dataclass
 class Status:
-    """The supervisor and its services. ``reason`` says why it failed."""
+    """The supervisor, by its process, and its services. ``reason`` says why it failed."""
 
-    supervisor: ProcessId
+    pid: int
     state: SupervisorState = "starting"
     reason: str | None = None
     services: dict[str, ServiceStatus] = field(default_factory=dict)
@@ -71,12 +43,5 @@ def read_status(file: Path) -> Status | None:
         document: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return None
-    return Status(
-        ProcessId(**document["supervisor"]),
-        document["state"],
-        document["reason"],
-        {
-            name: ServiceStatus(**{**service, "process": service["process"] and ProcessId(**service["process"])})
-            for name, service in document["services"].items()
-        },
-    )
+    services = {name: ServiceStatus(**service) for name, service in document.pop("services").items()}
+    return Status(**document, services=services)

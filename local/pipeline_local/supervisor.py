@@ -6,7 +6,6 @@ growing wait; one that dies more than ``MAX_RESTARTS`` times within ``RESTART_WI
 last lines as the reason. So does an error of the supervisor's own: no child runs on unwatched.
 """
 
-import fcntl
 import logging
 import os
 import subprocess
@@ -15,18 +14,18 @@ import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import IO
 
 import psutil
 from service_kit.logs import configure_logging
 from service_kit.shutdown import Shutdown
 
-from pipeline_local import descendants, processes
+from pipeline_local import descendants, locks, processes
 from pipeline_local.command import Command
 from pipeline_local.layout import Layout
 from pipeline_local.logfiles import rotate, tail
-from pipeline_local.status import ProcessId, ServiceStatus, Status
+from pipeline_local.status import ServiceStatus, Status
 from pipeline_local.topology import Service, Topology, read_topology, read_variables
 
 MAX_RESTARTS = 5
@@ -37,6 +36,8 @@ START_DEADLINE_S = 180.0
 STOP_DEADLINE_S = 25.0
 POLL_S = 0.2
 PROBE_EVERY_S = 2.0
+LOCK_PATIENCE_S = 2.0
+"""A look at the lock holds it for a moment."""
 ROTATE_AGAIN_S = 60.0
 """After a log could not be rotated."""
 
@@ -83,7 +84,7 @@ class Supervisor:
         layout: Layout,
         shutdown: Shutdown,
         *,
-        command: Callable[[Layout, Service], Command] = processes.command,
+        command: Callable[[Layout, Service], Command],
         probe: Callable[[Service], Callable[[], bool]] = processes.probe,
         limits: Limits = Limits(),
     ) -> None:
@@ -91,7 +92,7 @@ class Supervisor:
         self._shutdown = shutdown
         self._command = command
         self._limits = limits
-        self._status = Status(ProcessId.of(os.getpid()))
+        self._status = Status(os.getpid())
         self._children: dict[str, _Child] = {}
         self._next_rotation = 0.0
         for service in topology.long_running:
@@ -142,7 +143,7 @@ class Supervisor:
         child.process = _spawn(command, self._log_file(child), self._owner(child))
         child.started_at = time.monotonic()
         child.next_probe_at = child.started_at + POLL_S
-        child.status.process = ProcessId.of(child.process.pid)
+        child.status.pid = child.process.pid
         child.status.state = "starting"
         self._write()
         logger.info("service started", extra={"started": child.service.name, "pid": child.process.pid})
@@ -211,7 +212,7 @@ class Supervisor:
             logger.exception("service cannot be stopped", extra={"stopped": name})
         else:
             child.status.state = "stopped"
-            child.status.process = None
+            child.status.pid = None
             logger.info("service stopped", extra={"stopped": name, "seconds": round(time.monotonic() - asked, 2)})
         self._try_to_write()
 
@@ -273,23 +274,11 @@ def _wait(process: subprocess.Popen[bytes] | None, deadline: float) -> None:
             logger.warning("service did not end in time and is killed", extra={"pid": process.pid})
 
 
-def lock(layout: Layout) -> IO[str] | None:
-    """Take the installation's lock for as long as the file stays open; None when another supervisor holds it."""
-    layout.home.mkdir(parents=True, exist_ok=True)
-    file = (layout.home / "supervisor.lock").open("w")
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        file.close()
-        return None
-    return file
-
-
 def main() -> None:
     """Composition root of the supervisor process."""
     configure_logging("supervisor")
     layout = Layout.of_checkout()
-    held = lock(layout)
+    held = locks.take(layout.supervisor_lock, LOCK_PATIENCE_S)
     if held is None:
         logger.error("another supervisor runs this installation", extra={"home": str(layout.home)})
         sys.exit(4)
@@ -297,7 +286,7 @@ def main() -> None:
     shutdown = Shutdown()
     shutdown.install()
     with held:
-        sys.exit(Supervisor(topology, layout, shutdown).run())
+        sys.exit(Supervisor(topology, layout, shutdown, command=partial(processes.command, os.environ)).run())
 
 
 if __name__ == "__main__":

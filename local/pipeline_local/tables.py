@@ -51,7 +51,7 @@ def print_status(console: Console, installation: Installation) -> None:
     for name, service in status.services.items():
         colour = _COLOURS.get(service.state, "white")
         seconds = "" if service.seconds_to_ready is None else f"{service.seconds_to_ready:.1f} s"
-        process = str(service.process.pid) if service.process else ""
+        process = str(service.pid) if service.pid else ""
         memory = f"{memory_bytes(installation, name) / 1024**2:,.0f} MiB"
         table.add_row(
             name, f"[{colour}]{service.state}", process, str(service.port), str(service.restarts), seconds, memory

@@ -15,10 +15,9 @@ from types import FrameType
 
 import psutil
 import pytest
-from pipeline_local import commands_demo, commands_events
+from pipeline_local import commands_demo, commands_events, locks
 from pipeline_local.installation import Installation
 from pipeline_local.layout import Layout
-from pipeline_local.status import ProcessId, Status
 
 ROOT = Path(__file__).parents[2]
 SEND = ["--events", "10", "--path", "batch"]
@@ -27,12 +26,14 @@ SEND = ["--events", "10", "--path", "batch"]
 @pytest.fixture
 def installation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Installation]:
     """One that seems to run, with a port where nothing answers."""
-    Status(ProcessId.of(os.getpid()), "ready").write(tmp_path / "status.json")
-    with socket.socket() as unanswered:
+    layout = Layout(ROOT, tmp_path)
+    supervises = locks.take(layout.supervisor_lock)
+    assert supervises is not None
+    with supervises, socket.socket() as unanswered:
         unanswered.bind(("127.0.0.1", 0))
         monkeypatch.setenv("LOCALSTACK_PORT", str(unanswered.getsockname()[1]))
         monkeypatch.setenv("PIPELINE_HOME", str(tmp_path))
-        yield Installation(Layout(ROOT, tmp_path))
+        yield Installation(layout)
 
 
 def rows(ledger: Path, sql: str) -> list[tuple[int]]:

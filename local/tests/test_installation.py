@@ -1,25 +1,53 @@
-"""Stopping an installation, with small processes in the place of the supervisor and its services."""
+"""Starting and stopping an installation, with small processes in the place of the supervisor and its services."""
 
 import os
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from pipeline_local import descendants, installation
+from pipeline_local import descendants, installation, locks, preflight, toolchain
 from pipeline_local.installation import Installation
 from pipeline_local.layout import Layout
-from pipeline_local.status import ProcessId, Status
+from pipeline_local.status import ServiceStatus
 
 ROOT = Path(__file__).parents[2]
 QUIET = "import time; print('on', flush=True); time.sleep(60)"
 STUBBORN = f"import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); {QUIET}"
+# The real supervisor of a service that is ready once the test says so.
+SUPERVISOR = """
+import sys
+from pipeline_local import locks
+from pipeline_local.command import Command
+from pipeline_local.layout import Layout
+from pipeline_local.supervisor import Supervisor
+from pipeline_local.topology import Service, Topology
+from service_kit.shutdown import Shutdown
+
+layout = Layout.of_checkout()
+held = locks.take(layout.supervisor_lock, 1)
+if held is None:
+    sys.exit(4)
+shutdown = Shutdown()
+shutdown.install()
+sys.exit(
+    Supervisor(
+        Topology({"proxy": Service("proxy", {}, 1, "P", (), is_job=False)}),
+        layout,
+        shutdown,
+        command=lambda *_: Command([sys.executable, "-c", "import time; time.sleep(60)"]),
+        probe=lambda _: (layout.home / "may be ready").exists,
+    ).run()
+)
+"""
 
 
 @contextmanager
-def process(program: str, owner: str = "") -> Iterator[subprocess.Popen[str]]:
+def process(program: str, owner: str) -> Iterator[subprocess.Popen[str]]:
     with subprocess.Popen(
         [sys.executable, "-c", program],
         env={**os.environ, descendants.MARKER: owner},
@@ -34,21 +62,108 @@ def process(program: str, owner: str = "") -> Iterator[subprocess.Popen[str]]:
             started.kill()
 
 
-def test_down_waits_for_the_supervisor(tmp_path: Path) -> None:
+@pytest.fixture
+def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Installation]:
+    """Nothing to set up, and the supervisor of one service."""
+    monkeypatch.setattr(installation, "SUPERVISOR", (sys.executable, "-c", SUPERVISOR))
+    monkeypatch.setattr(preflight, "problems", lambda *_, **__: [])
+    monkeypatch.setattr(toolchain, "missing", lambda _: [])
+    monkeypatch.setattr(toolchain, "install", lambda *_: None)
+    found = Installation(Layout(ROOT, tmp_path))
+    yield found
+    found.down(lambda _: None)
+    assert not descendants.of(f"{tmp_path}/")
+
+
+def may_be_ready(own: Installation) -> None:
+    (own.layout.home / "may be ready").touch()
+
+
+def proxy(own: Installation) -> ServiceStatus:
+    status = own.status
+    assert status is not None
+    return status.services["proxy"]
+
+
+def test_up_and_down(own: Installation) -> None:
+    may_be_ready(own)
     told: list[str] = []
-    with process(QUIET) as supervisor:
-        Status(ProcessId.of(supervisor.pid), "ready").write(tmp_path / "status.json")
-        assert Installation(Layout(ROOT, tmp_path)).down(told.append)
+    assert not own.runs
+    assert own.up(told.append)
+    assert [line.partition(" after")[0] for line in told] == ["proxy is ready"]
+    assert own.runs
+    assert not own.up(told.append)
+    assert len(told) == 1
+    assert own.down(told.append)
+    assert not own.runs
+    assert own.status is not None
+    assert own.status.state == "stopped"
+
+
+def test_a_supervisor_that_was_killed_is_told(own: Installation) -> None:
+    may_be_ready(own)
+    own.up(lambda _: None)
+    assert descendants.kill(own.layout.supervisor_owner) == 1
+    assert not own.runs
+    assert own.status is not None
+    assert own.status.reason == "the supervisor was killed"
+    assert own.down(lambda _: None), "its service was left"
+
+
+def test_the_second_of_two_ups_waits_and_harms_nothing(own: Installation) -> None:
+    """It comes while the first one's service starts, and both see nothing that runs."""
+    waits = threading.Event()
+    started: list[bool] = []
+    first = threading.Thread(target=lambda: started.append(own.up(lambda _: None)))
+    first.start()
+    while not own.runs or own.status is None or proxy(own).pid is None:
+        assert first.is_alive()
+        time.sleep(0.02)
+    second = threading.Thread(target=lambda: started.append(own.up(lambda _: waits.set())))
+    second.start()
+    assert waits.wait(10)
+    pid = proxy(own).pid
+    may_be_ready(own)
+    first.join(20)
+    second.join(20)
+    assert sorted(started) == [False, True]
+    assert (proxy(own).state, proxy(own).pid, proxy(own).restarts) == ("ready", pid, 0)
+
+
+def test_an_up_that_fails_leaves_another_ones_services_alone(own: Installation) -> None:
+    """The lock is held by a supervisor that no `up` started."""
+    held = locks.take(own.layout.supervisor_lock)
+    assert held is not None
+    with held, process(QUIET, f"{own.layout.home}/proxy:") as service:
+        supervisor = subprocess.Popen([sys.executable, "-c", QUIET])
+        own._end(supervisor)
         assert supervisor.poll() is not None
-    assert not told
+        assert service.poll() is None
+
+
+def test_a_step_of_the_clock_hides_nothing(own: Installation, monkeypatch: pytest.MonkeyPatch) -> None:
+    """psutil adds a process' start to the time of boot, which Linux counts back from the clock."""
+    linux = pytest.importorskip("psutil._pslinux")
+    may_be_ready(own)
+    own.up(lambda _: None)
+    before = linux.boot_time()
+    monkeypatch.setattr(linux, "boot_time", lambda: before + 3600)
+    assert own.runs
+    assert own.status is not None
+    assert own.status.state == "ready"
+    assert own.down(lambda _: None)
+    assert not descendants.of(f"{own.layout.home}/")
 
 
 def test_down_kills_what_does_not_end_in_time_and_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(installation, "DOWN_DEADLINE_S", 0.3)
     told: list[str] = []
-    with process(STUBBORN) as supervisor, process(STUBBORN, f"{tmp_path}/proxy:") as service:
-        Status(ProcessId.of(supervisor.pid), "ready").write(tmp_path / "status.json")
-        assert Installation(Layout(ROOT, tmp_path)).down(told.append)
+    own = Installation(Layout(ROOT, tmp_path))
+    with (
+        process(STUBBORN, own.layout.supervisor_owner) as supervisor,
+        process(STUBBORN, f"{tmp_path}/proxy:") as service,
+    ):
+        assert own.down(told.append)
         assert supervisor.poll() is not None
         assert service.poll() is not None
     assert len(told) == 1

@@ -1,3 +1,4 @@
+import os
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ def installation(tmp_path: Path) -> Installation:
 
 
 def environment(installation: Installation, name: str) -> dict[str, str]:
-    return processes.command(installation.layout, installation.service(name)).env
+    return processes.command(os.environ, installation.layout, installation.service(name)).env
 
 
 def test_the_shells_settings_reach_the_emitter(installation: Installation, monkeypatch: pytest.MonkeyPatch) -> None:

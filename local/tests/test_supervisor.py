@@ -68,9 +68,9 @@ class Running:
         return status
 
     def pid(self, name: str) -> int:
-        process = self.status.services[name].process
-        assert process is not None
-        return process.pid
+        pid = self.status.services[name].pid
+        assert pid is not None
+        return pid
 
 
 @contextmanager

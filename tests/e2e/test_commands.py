@@ -272,7 +272,7 @@ def test_down_and_up_again_keeps_what_was_sent(stack: Stack) -> None:
 
 
 def test_up_after_the_supervisor_was_killed_cleans_up_first(stack: Stack) -> None:
-    supervisor = stack.json("status")["supervisor"]["pid"]
+    supervisor = stack.json("status")["pid"]
     os.kill(supervisor, 9)
     assert "the supervisor was killed" in stack.pipeline("status", check=False).stdout
     done = stack.pipeline("up")

@@ -28,11 +28,9 @@ MAY_READ_THE_ENVIRONMENT = {
     "local/pipeline_local/container.py",
     "local/pipeline_local/supervisor.py",
     "dags/batch.py",
-    # The runner's shell: where the state is, what `.env` is overruled by, what a child inherits.
+    # The runner's shell: where the state is, what `.env` is overruled by and a child inherits.
     "local/pipeline_local/layout.py",
     "local/pipeline_local/installation.py",
-    "local/pipeline_local/processes.py",
-    "local/pipeline_local/commands_demo.py",
     # What other programs take from the environment alone: Java, PySpark, npm, Docker, certificates.
     "packages/spark_kit/spark_kit/jvm.py",
     "packages/spark_kit/spark_kit/session.py",
@@ -166,7 +164,7 @@ def test_every_service_has_a_command(tmp_path: Path) -> None:
     layout = Layout(ROOT, tmp_path)
     ours = [service for service in topology.services.values() if service.name not in {"kafka", "localstack"}]
     for service in ours:
-        assert processes.command(layout, service).argv[1] == "-m"
+        assert processes.command({}, layout, service).argv[1] == "-m"
     assert set(processes.MODULES) == {service.name for service in ours}
 
 

@@ -73,7 +73,7 @@ class Airflow(Server):
         self.client = AirflowClient(f"http://127.0.0.1:{self.port}")
 
     def command(self) -> Command:
-        return processes.command(Layout(ROOT, self.folder), self._topology["airflow"])
+        return processes.command(os.environ, Layout(ROOT, self.folder), self._topology["airflow"])
 
     def answers(self) -> bool:
         return self._probe()

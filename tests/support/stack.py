@@ -97,7 +97,7 @@ class Stack:
 
     def kill(self, service: str) -> int:
         """kill -9 of a service's process; returns its number."""
-        pid = int(self.json("status", check=False)["services"][service]["process"]["pid"])
+        pid = int(self.json("status", check=False)["services"][service]["pid"])
         os.kill(pid, signal.SIGKILL)
         return pid
 
@@ -106,7 +106,7 @@ class Stack:
         deadline = time.monotonic() + 60
         while time.monotonic() < deadline:
             status = self.json("status", check=False)["services"][service]
-            if status["process"] and status["process"]["pid"] != old_pid and status["state"] == "ready":
+            if status["pid"] not in {None, old_pid} and status["state"] == "ready":
                 return
             time.sleep(0.2)
         raise AssertionError(f"{service} was not restarted")

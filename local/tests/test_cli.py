@@ -1,0 +1,51 @@
+"""The command in a process of its own, with `up` in the place of all that it does."""
+
+import signal
+import subprocess
+import sys
+
+import pytest
+
+UP = """
+import time
+from pipeline_local.cli import main
+from pipeline_local.installation import Installation
+
+def up(*_):
+    try:
+        print("began", flush=True)
+        time.sleep(60)
+    finally:
+        print("cleaned up", flush=True)
+
+Installation.up = up
+main(["up"])
+"""
+
+
+def up(hang_up: signal.Handlers) -> subprocess.Popen[str]:
+    started = subprocess.Popen(
+        [sys.executable, "-c", UP],
+        stdout=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGHUP, hang_up),  # noqa: PLW1509
+    )
+    assert started.stdout is not None
+    assert started.stdout.readline() == "began\n"
+    return started
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_what_was_begun_is_cleaned_up(number: signal.Signals) -> None:
+    with up(signal.SIG_DFL) as command:
+        command.send_signal(number)
+        assert command.communicate(timeout=10)[0] == "cleaned up\n"
+        assert command.returncode == 128 + number
+
+
+def test_under_nohup_a_closed_terminal_ends_nothing() -> None:
+    with up(signal.SIG_IGN) as command:
+        command.send_signal(signal.SIGHUP)
+        command.send_signal(signal.SIGTERM)
+        assert command.communicate(timeout=10)[0] == "cleaned up\n"
+        assert command.returncode == 128 + signal.SIGTERM
