@@ -1,8 +1,8 @@
 """Waits until what was sent has arrived: in objects, in the stream tables, in the popularity of profiles."""
 
-import time
 from collections import defaultdict
 from collections.abc import Iterable
+from dataclasses import replace
 
 from pipeline_contracts.names import Names
 from service_kit.clock import Clock, SystemClock
@@ -45,8 +45,10 @@ def kinesis_stage(installation: Installation) -> KinesisStage:
     )
 
 
-def await_archived(installation: Installation, deadline_s: float) -> None:
-    """Block until objects cover every record that the topics hold now. What expired in Kafka before is not waited for.
+def await_archived(installation: Installation, deadline_s: float, clock: Clock | None = None) -> None:
+    """Block until objects cover every record that the topics hold now.
+
+    Not waited for: what is sent meanwhile, and what expired in Kafka before it was archived.
 
     A stage that does not answer for a moment is asked again: the runner may be restarting it.
 
@@ -55,25 +57,38 @@ def await_archived(installation: Installation, deadline_s: float) -> None:
     """
     topics = list(installation.names.topics)
     kafka, bucket = kafka_stage(installation), object_stage(installation)
-    deadline = time.monotonic() + deadline_s
+    clock = clock or SystemClock()
+    deadline = clock.monotonic() + deadline_s
     trouble = ""
-    while time.monotonic() < deadline:
+    wanted: list[LogPartition] | None = None
+    while clock.monotonic() < deadline:
         try:
             logs = kafka.watermarks(topics)
+            wanted = logs if wanted is None else what_is_left_of(wanted, logs)
             covered = bucket.covered(topics)
         except StageUnreachableError as error:
             trouble = f"; {error}"
         else:
-            left = offsets_left(logs, covered)
+            left = offsets_left(wanted, covered)
             if left == 0:
                 return
-            total = sum(log.high - log.low for log in logs)
+            total = sum(log.high - log.low for log in wanted)
             trouble = f"; objects cover {total - left} of {total} offsets"
-        time.sleep(POLL_S)
+        clock.sleep(POLL_S)
     raise InstallationError(
         f"records were not archived within {deadline_s:.0f} s{trouble}; "
         "see `pipeline status` and `pipeline logs s3-sink`"
     )
+
+
+def what_is_left_of(earlier: Iterable[LogPartition], now: Iterable[LogPartition]) -> list[LogPartition]:
+    """The logs of before with their records of before, less those that have expired or gone with their log."""
+    lows = {(log.log_id, log.partition): log.low for log in now}
+    return [
+        replace(log, low=min(lows[log.log_id, log.partition], log.high))
+        for log in earlier
+        if (log.log_id, log.partition) in lows
+    ]
 
 
 def offsets_left(logs: Iterable[LogPartition], covered: Iterable[CoveredRange]) -> int:

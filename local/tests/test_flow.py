@@ -4,6 +4,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 from deltalake import write_deltalake
+from pipeline_local import flow
 from pipeline_local.audit.stages import CoveredRange, LogPartition
 from pipeline_local.flow import await_streamed, offsets_left
 from pipeline_local.installation import Installation, InstallationError
@@ -60,6 +61,57 @@ def log(low: int, high: int, partition: int = 0) -> LogPartition:
 
 def covers(first: int, after: int, partition: int = 0, log_id: str = "L") -> CoveredRange:
     return CoveredRange("pinterest.pin", log_id, partition, first, after, after - first, "key", "etag")
+
+
+class Kafka:
+    """A log that grows by ten each time it is looked at, and then what is given."""
+
+    def __init__(self, *later: LogPartition) -> None:
+        self._later = list(later)
+        self._high = 0
+
+    def watermarks(self, _topics: list[str]) -> list[LogPartition]:
+        self._high += 10
+        return [log(0, self._high)] if self._high == 10 or not self._later else self._later
+
+
+class Bucket:
+    """Objects that cover ten offsets more each time, always the last ten too few."""
+
+    def __init__(self, at_most: int = 1_000_000) -> None:
+        self._at_most = at_most
+        self._next = 0
+
+    def covered(self, _topics: list[str]) -> list[CoveredRange]:
+        found = [covers(0, self._next)]
+        self._next = min(self._next + 10, self._at_most)
+        return found
+
+
+def archived(monkeypatch: pytest.MonkeyPatch, installation: Installation, kafka: Kafka, bucket: Bucket) -> float:
+    """Wait for it; how many seconds that took."""
+    monkeypatch.setattr(flow, "kafka_stage", lambda _: kafka)
+    monkeypatch.setattr(flow, "object_stage", lambda _: bucket)
+    clock = ManualClock()
+    flow.await_archived(installation, 7, clock)
+    return clock.monotonic()
+
+
+def test_what_is_sent_while_it_waits_is_not_waited_for(
+    installation: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert archived(monkeypatch, installation, Kafka(), Bucket()) == flow.POLL_S
+    with pytest.raises(InstallationError, match="within 7 s; objects cover 9 of 10 offsets"):
+        archived(monkeypatch, installation, Kafka(), Bucket(at_most=9))
+
+
+def test_what_goes_while_it_waits_is_not_waited_for(
+    installation: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expired = log(12, 40)
+    made_anew = LogPartition("pinterest.pin", "another", 0, 0, 40)
+    for later in (expired, made_anew):
+        assert archived(monkeypatch, installation, Kafka(later), Bucket(at_most=0)) == flow.POLL_S
 
 
 def test_offsets_that_no_object_covers_are_left() -> None:
