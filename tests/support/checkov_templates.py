@@ -37,7 +37,8 @@ REASONS: Final[Mapping[Finding, str]] = {
 
 def documents() -> dict[str, Any]:
     """Each stack's resources, as they would be made."""
-    parameters = wanted("prod", proxy={"CertificateArn": CERTIFICATE}, popularity={"CertificateArn": CERTIFICATE})
+    secured = {"CertificateArn": CERTIFICATE, "HostName": "proxy.example.com"}
+    parameters = wanted("prod", proxy=secured, popularity=secured)
     found: dict[str, Any] = {}
     for kind in ALL:
         stack = build(kind, parameters, EARLIER)

@@ -20,11 +20,17 @@ def parameters(kind: StackKind, wanted: Wanted, earlier: Earlier) -> dict[str, s
 
     Raises:
         KeyError: a stack that it reads from has not been deployed.
+        SettingError: a certificate without a name that it is for.
     """
     found = {"PipelineId": wanted.names.pipeline_id, **_OF[kind](wanted, earlier), **wanted.overrides.get(kind, {})}
     if kind == "connect":
         flush = found.get("FlushIntervalMs", _FLUSH_INTERVAL_MS)
         found["WorkerName"] = worker_name(wanted.names.pipeline_id, flush)
+    if found.get("CertificateArn") and not found.get("HostName"):
+        raise SettingError(
+            f"{kind}.CertificateArn needs a name that the certificate is for: give --set {kind}.HostName=… too "
+            "(nobody has a certificate for the load balancer's own name)"
+        )
     return found
 
 

@@ -6,7 +6,7 @@ from aws_deploy.costs import idle_costs
 from aws_deploy.errors import SettingError
 from aws_deploy.resolve import resolve
 from aws_deploy.stacks import build
-from aws_deploy.wanted import ALL, NEEDS
+from aws_deploy.wanted import ALL, NEEDS, StackKind
 from rendered import EARLIER, document, wanted
 
 
@@ -27,6 +27,21 @@ def test_a_bad_value_is_said_with_the_rule(stack: str, name: str, value: str, te
     with pytest.raises(SettingError, match=f"pinterest-{stack}") as caught:
         build(stack, wanted(**{stack: {name: value}}), EARLIER)  # type: ignore[arg-type]
     assert text in str(caught.value)
+
+
+CERTIFICATE = "arn:aws:acm:us-east-1:000000000000:certificate/1"
+
+
+@pytest.mark.parametrize(("kind", "output"), [("proxy", "ProxyUrl"), ("popularity", "PopularityUrl")])
+def test_a_certificate_comes_with_the_name_that_is_called(kind: StackKind, output: str) -> None:
+    with pytest.raises(SettingError, match=rf"give --set {kind}\.HostName="):
+        build(kind, wanted(**{kind: {"CertificateArn": CERTIFICATE}}), EARLIER)
+    chosen = {"CertificateArn": CERTIFICATE, "HostName": "in.example.com"}
+    given = build(kind, wanted(**{kind: chosen}), EARLIER).parameters
+    # Outputs are resolved as properties are.
+    template = document(kind) | {"Resources": {"Url": {"Properties": document(kind)["Outputs"][output]}}}
+    value = resolve(template, given)["Url"]["Properties"]["Value"]
+    assert "".join(value["Fn::Join"][1] if isinstance(value, dict) else value).startswith("https://in.example.com")
 
 
 def test_a_secret_is_not_repeated() -> None:

@@ -15,8 +15,8 @@ _CERTIFICATE = "arn:aws:acm:us-east-1:000000000000:certificate/1"
 # All that can be chosen is chosen, so that the rules see it.
 _CHOSEN = {
     "kafka": {"CreateClientHost": "yes", "ClientKeyPair": "mine"},
-    "proxy": {"CertificateArn": _CERTIFICATE},
-    "popularity": {"CertificateArn": _CERTIFICATE},
+    "proxy": {"CertificateArn": _CERTIFICATE, "HostName": "proxy.example.com"},
+    "popularity": {"CertificateArn": _CERTIFICATE, "HostName": "popular.example.com"},
     "alarms": {"Email": "a@example.com", "MonthlyBudgetUsd": "100"},
     "databricks": {"DatabricksExternalId": "1-2-3"},
     "mwaa": {"RequirementsVersion": "1"},
