@@ -21,7 +21,7 @@ from service_kit.retries import RetryPolicy
 
 from stream_reader.delta import DeltaTables
 from stream_reader.index import Index
-from stream_reader.posts import FACTS, Posts
+from stream_reader.posts import FACTS, Posts, PostsLostError
 from stream_reader.tables import STORED, stream_table
 
 logger = logging.getLogger(__name__)
@@ -75,17 +75,23 @@ class Follower:
 
         Raises:
             DeltaError, OSError: a table is not there, or cannot be read now.
-            sqlite3.Error: the file of posts cannot be written.
+            sqlite3.Error: the file of posts cannot be written, or was damaged: the next step reads all again.
         """
         # Opened anew: what is kept open does not notice that another table took the first one's place.
         tables = self._opened()
         now = {kind: (tables.id(table), tables.version(table)) for kind, table in self._of.items()}
         if any(now[kind][0] != told for kind, (told, _) in self._seen.items()):
             logger.warning("a table was made anew; the posts are read again")
-            self._forget()
-        for kind, place in now.items():
-            if place != self._seen.get(kind):
-                self._take_in(tables, kind, place)
+            self._posts.clear()
+            self._index.put({"poster_name": name, "posts": 0} for name in self._index.names())
+            self._seen = {}
+        try:
+            for kind, place in now.items():
+                if place != self._seen.get(kind):
+                    self._take_in(tables, kind, place)
+        except PostsLostError:
+            self._seen = {}
+            raise
         self._looked_at = self._clock.monotonic()
 
     def check(self) -> str:
@@ -132,8 +138,3 @@ class Follower:
             else:
                 return
         yield from tables.read(self._of[kind], columns)
-
-    def _forget(self) -> None:
-        self._index.put({"poster_name": name, "posts": 0} for name in self._posts.posters())
-        self._posts.clear()
-        self._seen = {}

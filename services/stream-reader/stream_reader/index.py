@@ -69,6 +69,11 @@ class Index:
     def __len__(self) -> int:
         return len(self._rows)
 
+    def names(self) -> list[str]:
+        """Whose profiles there are."""
+        with self._lock:
+            return list(self._rows)
+
     def put(self, profiles: Iterable[Mapping[str, Any]]) -> None:
         """Take in rows of ``stream/profile_popularity``; one without posts is forgotten."""
         with self._lock:

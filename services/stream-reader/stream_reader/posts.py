@@ -38,6 +38,7 @@ FACTS: Final[Mapping[Kind, tuple[str, ...]]] = {
 """What is kept of a row of each kind, beside its key, its place and its content's hash."""
 
 _VERSION: Final = 1
+_DAMAGED: Final = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 _BUSY_S: Final = 30.0
 _KEYS: Final = 500
 _MOST_DOUBLINGS: Final = 1_000.0
@@ -104,19 +105,29 @@ class Post(NamedTuple):
         return self.category, self.country, self.age_group
 
 
+class PostsLostError(sqlite3.DatabaseError):
+    """The file was damaged, and is empty now: it covers nothing, and has to be filled again."""
+
+
 _decode_covered = msgspec.json.Decoder(Covered).decode
 
 
 class Posts:
-    """The file. One thread uses it."""
+    """The file, opened when it is used first. One thread uses it.
+
+    Raises:
+        PostsLostError: from any method that reads or writes.
+        sqlite3.Error, OSError: the same, where there is no room or the file cannot be opened now.
+    """
 
     def __init__(self, file: Path) -> None:
         self._file = file
-        self._database = self._opened()
+        self._database: sqlite3.Connection | None = None
 
     def covered(self) -> Covered | None:
         """What was said last by ``cover``; None before."""
-        row = self._database.execute("SELECT note FROM covered").fetchone()
+        with self._opened() as database:
+            row = database.execute("SELECT note FROM covered").fetchone()
         return None if row is None else _decode_covered(row[0])
 
     def put(self, rows: Iterable[tuple[Kind, pa.Table]]) -> set[str]:
@@ -141,8 +152,9 @@ class Posts:
 
     def changed(self, limit: int = -1) -> list[str]:
         """The posters whose profiles changed since they were ``stored``, over restarts."""
-        found = self._database.execute("SELECT poster_name FROM changed ORDER BY poster_name LIMIT ?", (limit,))
-        return [name for (name,) in found]
+        with self._opened() as database:
+            found = database.execute("SELECT poster_name FROM changed ORDER BY poster_name LIMIT ?", (limit,))
+            return [name for (name,) in found]
 
     def touch(self, posters: Iterable[str]) -> None:
         """These profiles may not be in the popularity's table as they are here."""
@@ -156,13 +168,15 @@ class Posts:
 
     def posters(self) -> list[str]:
         """All of them."""
-        found = self._database.execute("SELECT DISTINCT poster_name FROM pin WHERE poster_name NOT NULL")
-        return sorted(name for (name,) in found)
+        with self._opened() as database:
+            found = database.execute("SELECT DISTINCT poster_name FROM pin WHERE poster_name NOT NULL")
+            return sorted(name for (name,) in found)
 
     def profiles(self, posters: Iterable[str], as_of: datetime, half_life_s: float) -> Iterator[Profile]:
         """The profiles of these posters; one whose posts are all another's by now has none."""
         for poster in posters:
-            rows = self._database.execute(_OWN_POSTS, {"poster": poster})
+            with self._opened() as database:
+                rows = database.execute(_OWN_POSTS, {"poster": poster}).fetchall()
             posts = [
                 Post(ind, title, category, country, age_group_of(age), *rest)
                 for ind, title, category, country, age, *rest in rows
@@ -171,33 +185,53 @@ class Posts:
 
     def clear(self) -> None:
         """Forget everything."""
-        self._database.close()
+        self.close()
         _remove(self._file)
-        self._database = self._opened()
 
     def close(self) -> None:
         """The file is whole without this, too."""
-        self._database.close()
+        database, self._database = self._database, None
+        if database is not None:
+            database.close()
 
-    def _opened(self) -> sqlite3.Connection:
-        """The file, made anew where it is another version's or damaged: it can be filled again."""
+    @contextmanager
+    def _opened(self) -> Iterator[sqlite3.Connection]:
+        if self._database is None:
+            self._database = self._connect()
+        try:
+            yield self._database
+        except sqlite3.DatabaseError as error:
+            if not _is_damage(error):
+                raise
+            self._give_up(error)
+            raise PostsLostError(f"the file of posts was damaged: {error}") from error
+
+    def _connect(self) -> sqlite3.Connection:
+        """The file, made anew where it is another version's or damaged."""
         self._file.parent.mkdir(parents=True, exist_ok=True)
         try:
             return _connected(self._file)
         except sqlite3.DatabaseError as error:
-            logger.warning("the file of posts is made anew", extra={"file": str(self._file), "reason": str(error)})
-            _remove(self._file)
+            if not _is_damage(error):
+                raise
+            self._give_up(error)
             return _connected(self._file)
+
+    def _give_up(self, error: Exception) -> None:
+        logger.warning("the file of posts is made anew", extra={"file": str(self._file), "reason": str(error)})
+        self.clear()
 
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
-        self._database.execute("BEGIN IMMEDIATE")
-        try:
-            yield self._database
-        except BaseException:
-            self._database.execute("ROLLBACK")
-            raise
-        self._database.execute("COMMIT")
+        with self._opened() as database:
+            database.execute("BEGIN IMMEDIATE")
+            try:
+                yield database
+                database.execute("COMMIT")
+            except BaseException:
+                if database.in_transaction:  # SQLite ends it by itself where there is no room
+                    database.execute("ROLLBACK")
+                raise
 
 
 def profile(poster: str, posts: Sequence[Post], as_of: datetime, half_life_s: float) -> Profile:
@@ -250,11 +284,17 @@ def _connected(file: Path) -> sqlite3.Connection:
         if version == 0:
             database.executescript(f"BEGIN;{_TABLES}PRAGMA user_version = {_VERSION};COMMIT;")
         elif version != _VERSION:
-            raise sqlite3.DatabaseError(f"version {version} in place of {_VERSION}")
+            raise PostsLostError(f"version {version} in place of {_VERSION}")
     except BaseException:
         database.close()
         raise
     return database
+
+
+def _is_damage(error: sqlite3.DatabaseError) -> bool:
+    """Whether the file is of no use; not: no room, or locked."""
+    code: int = getattr(error, "sqlite_errorcode", 0)  # Python's own errors have none
+    return isinstance(error, PostsLostError) or code & 0xFF in _DAMAGED
 
 
 def _remove(file: Path) -> None:

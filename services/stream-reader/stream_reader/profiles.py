@@ -52,12 +52,19 @@ class Profiles:
         self._fill()
 
     def put(self, rows: Rows) -> set[str]:
-        """Take in what was handed over; returns the posters whose profiles are others now."""
-        changed = self._posts.put(rows.tables)
+        """Take in what was handed over; returns the posters whose profiles are others now.
+
+        Raises:
+            PostsLostError: the file was damaged; the next call fills it again.
+        """
         covered = self._posts.covered()
+        if covered is None:
+            self._fill()
+        changed = self._posts.put(rows.tables)
         if rows.incomplete and covered is not None:
             logger.info("more rows than may wait are read from the tables")
             self._catch_up(covered)
+        if rows.incomplete or covered is None:
             # Not only what this call brought: a call that failed behind this line may have brought the rest.
             changed |= set(self._posts.changed())
         return changed
@@ -75,7 +82,13 @@ class Profiles:
         return bool(self._posts.changed(1))
 
     def commit(self, as_of: datetime, versions: Mapping[str, int]) -> int:
-        """Bring the table to where the posts are; the posts hold these versions. Returns the bytes that it wrote."""
+        """Bring the table to where the posts are; the posts hold these versions. Returns the bytes that it wrote.
+
+        Raises:
+            PostsLostError: as ``put``.
+        """
+        if self._posts.covered() is None:
+            self._fill()
         written = 0
         for part in batched(self._posts.changed(), _PROFILES):
             rows = pa.Table.from_pylist(list(self.of(part, as_of)), self._schema)

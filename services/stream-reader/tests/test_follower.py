@@ -18,7 +18,7 @@ from stream_reader.api import create_app
 from stream_reader.delta import DeltaTables
 from stream_reader.follower import Follower
 from stream_reader.index import Index
-from stream_reader.posts import FACTS, Posts
+from stream_reader.posts import FACTS, Posts, PostsLostError
 from stream_reader.tables import stream_table
 
 NAMES = Names("t")
@@ -112,6 +112,24 @@ def test_a_table_made_anew_replaces_what_was_told(bench: Bench) -> None:
     bench.write("pin", {"ind": 1, "poster_name": "bob", "follower_count": 9})
     bench.follower.step()
     assert bench.popular() == {"bob": 1}
+
+
+def test_a_damaged_file_of_posts_is_filled_again(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    bench.write("pin", {"ind": 1, "poster_name": "ann", "follower_count": 9})
+    bench.follower.step()
+    bench.write("pin", {"ind": 2, "poster_name": "ann", "follower_count": 9})
+
+    def damaged(posts: Posts, *_: Any) -> None:
+        posts.clear()
+        raise PostsLostError("damaged")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Posts, "put", damaged)
+        with pytest.raises(PostsLostError):
+            bench.follower.step()
+    assert bench.popular() == {"ann": 1}
+    bench.follower.step()
+    assert bench.popular() == {"ann": 2}
 
 
 def test_without_tables_it_is_not_ready_and_goes_on_once_they_are_there(tmp_path: Path) -> None:

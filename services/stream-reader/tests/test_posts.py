@@ -12,7 +12,8 @@ from typing import Any
 import pyarrow as pa
 import pytest
 from pipeline_contracts.names import Kind
-from stream_reader.posts import FACTS, RECENT_POSTS, Covered, Posts
+from stream_reader import posts as posts_module
+from stream_reader.posts import FACTS, RECENT_POSTS, Covered, Posts, PostsLostError
 
 AS_OF = datetime(2026, 1, 1, 12, tzinfo=UTC)
 HALF_LIFE_S = 600.0
@@ -257,3 +258,57 @@ def test_a_file_that_cannot_be_used_is_made_anew(file: Path, damage: str) -> Non
     after = Posts(file)
     assert (after.covered(), after.posters()) == (None, [])
     after.close()
+
+
+@pytest.mark.parametrize("first_page", [3, 8], ids=["all but the head", "behind the roots"])
+def test_a_file_whose_pages_are_damaged_is_given_up(file: Path, first_page: int) -> None:
+    """It opens without a word: what is damaged shows when it is read."""
+    posts = Posts(file)
+    posts.put([("pin", table("pin", [pin(ind, f"p{ind % 50}", 9, 0) for ind in range(3_000)]))])
+    posts.cover(COVERED)
+    posts.close()
+    damage(file, first_page)
+    after = Posts(file)
+    with pytest.raises(PostsLostError):
+        after.posters()
+    assert (after.covered(), after.posters(), after.changed()) == (None, [], [])
+    assert after.put([("pin", table("pin", [pin(1, "a", 9, 0)]))]) == {"a"}
+    after.close()
+
+
+def damage(file: Path, first_page: int, page_bytes: int = 4096) -> None:
+    content = bytearray(file.read_bytes())
+    begin = (first_page - 1) * page_bytes
+    assert len(content) > begin + 10 * page_bytes
+    content[begin:] = b"\xff" * (len(content) - begin)
+    file.write_bytes(content)
+
+
+def test_a_file_that_cannot_be_made_anew_now_is_made_later(posts: Posts, monkeypatch: pytest.MonkeyPatch) -> None:
+    posts.put([("pin", table("pin", [pin(1, "a", 9, 0)]))])
+    posts.cover(COVERED)
+    posts.clear()
+
+    def full(_: Path) -> sqlite3.Connection:
+        raise sqlite3.OperationalError("database or disk is full")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(posts_module, "_connected", full)
+        with pytest.raises(sqlite3.OperationalError, match="full"):
+            posts.covered()
+    assert (posts.covered(), posts.posters()) == (None, [])
+
+
+def test_a_full_disk_is_no_damage(file: Path) -> None:
+    posts = Posts(file)
+    posts.cover(COVERED)
+    posts.close()
+    full = Posts(file)
+    assert full.covered() == COVERED
+    with full._opened() as database:
+        (pages,) = database.execute("PRAGMA page_count").fetchone()
+        database.execute(f"PRAGMA max_page_count = {pages}")
+    with pytest.raises(sqlite3.OperationalError, match="full"):
+        full.put([("pin", table("pin", [pin(ind, f"p{ind % 50}", 9, 0) for ind in range(3_000)]))])
+    assert (full.covered(), full.posters()) == (COVERED, [])
+    full.close()

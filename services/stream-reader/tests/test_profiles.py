@@ -1,0 +1,134 @@
+"""Profiles over real Delta tables, made by delta-rs. The integration test does more of it, by Spark."""
+
+import sqlite3
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+from pipeline_contracts.names import Names
+from spark_kit.lake import Transaction
+from stream_reader.arrivals import Rows
+from stream_reader.delta import DeltaTables
+from stream_reader.posts import FACTS, Posts, PostsLostError
+from stream_reader.profiles import Profiles
+from stream_reader.tables import POPULARITY, STORED, create_all, stream_table
+
+NAMES = Names("t")
+PIN = stream_table(NAMES, "pin")
+AS_OF = datetime(2026, 1, 1, 12, tzinfo=UTC)
+COUNT = 3_000
+
+
+class Bench:
+    """Tables, and a file of posts beside them."""
+
+    def __init__(self, folder: Path) -> None:
+        self.tables = DeltaTables((folder / "lake").as_uri())
+        create_all(self.tables, NAMES)
+        self.file = folder / "posts.sqlite"
+        self.posts = Posts(self.file)
+        self.profiles = self.started()
+        self.commits = 0
+
+    def started(self) -> Profiles:
+        """Another process."""
+        self.posts.close()
+        self.posts = Posts(self.file)
+        self.profiles = Profiles(self.tables, NAMES, self.posts, 3_600.0)
+        self.profiles.start()
+        return self.profiles
+
+    def append(self, inds: range) -> Rows:
+        """Commit pins of posters of their own; gives what the batch hands over."""
+        count = len(inds)
+        values = {
+            "ind": list(inds),
+            "poster_name": [f"p{ind}" for ind in inds],
+            "follower_count": [9] * count,
+            "log_id": ["l"] * count,
+            "partition": ["s"] * count,
+            "offset": [str(ind) for ind in inds],
+            "content_hash": [f"{ind:032x}" for ind in inds],
+            "recorded_at": [AS_OF] * count,
+        }
+        schema = self.tables.schema(PIN)
+        rows = pa.table([values.get(name, [None] * count) for name in schema.names], schema)
+        self.commits += 1
+        self.tables.append(PIN, rows, Transaction("test", self.commits))
+        return Rows([("pin", rows.select(["ind", *STORED, *FACTS["pin"]]))])
+
+    def commit(self) -> None:
+        names = (stream_table(NAMES, "pin"), stream_table(NAMES, "geo"), stream_table(NAMES, "user"))
+        self.profiles.commit(AS_OF, {table: self.tables.version(table) for table in names})
+
+    def told(self) -> set[str]:
+        """Whose profiles the popularity's table holds."""
+        return {
+            name for rows in self.tables.read(POPULARITY, ["poster_name"]) for name in rows["poster_name"].to_pylist()
+        }
+
+    def damage(self) -> None:
+        """Overwrite what was put; what the file says of itself stays. Behind the process' back."""
+        self.posts.close()
+        content = bytearray(self.file.read_bytes())
+        content[7 * 4096 :] = b"\xff" * (len(content) - 7 * 4096)
+        self.file.write_bytes(content)
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Iterator[Bench]:
+    made = Bench(tmp_path)
+    yield made
+    made.posts.close()
+
+
+def put(bench: Bench) -> None:
+    bench.profiles.put(bench.append(range(COUNT, COUNT + 1)))
+
+
+def put_nothing(bench: Bench) -> None:
+    list(bench.profiles.all(AS_OF))
+
+
+def commit(bench: Bench) -> None:
+    bench.posts.touch(["p1"])
+    bench.commit()
+
+
+@pytest.mark.parametrize("at", [put, put_nothing, commit])
+def test_posts_that_are_damaged_under_a_running_process_are_filled_again(
+    bench: Bench, at: Callable[[Bench], None]
+) -> None:
+    bench.profiles.put(bench.append(range(COUNT)))
+    bench.commit()
+    bench.damage()
+    with pytest.raises(PostsLostError):
+        at(bench)
+    last = bench.append(range(COUNT + 1, COUNT + 2))
+    assert bench.profiles.put(last) >= {f"p{ind}" for ind in range(COUNT)}, "all of them may be others now"
+    assert bench.profiles.uncommitted()
+    bench.commit()
+    assert bench.told() >= {f"p{ind}" for ind in (*range(COUNT), COUNT + 1)}
+    assert len({one["poster_name"] for one in bench.profiles.all(AS_OF)}) == len(bench.told())
+
+
+def test_a_commit_without_posts_fills_them_first(bench: Bench) -> None:
+    """Nothing came since they were lost; what is not there must not be said to be."""
+    bench.profiles.put(bench.append(range(COUNT)))
+    bench.posts.clear()
+    bench.commit()
+    assert bench.told() == {f"p{ind}" for ind in range(COUNT)}
+    assert len(bench.posts.posters()) == COUNT
+
+
+def test_posts_that_are_damaged_at_the_start_are_filled_again(bench: Bench) -> None:
+    bench.profiles.put(bench.append(range(COUNT)))
+    bench.commit()
+    bench.damage()
+    profiles = bench.started()
+    with pytest.raises(sqlite3.DatabaseError):
+        list(profiles.all(AS_OF))
+    profiles.start()
+    assert len(list(profiles.all(AS_OF))) == COUNT
