@@ -47,14 +47,17 @@ def stored(lake: Lake) -> Answers:
     """The nine tables at the versions that the last complete run names.
 
     Raises:
-        InstallationError: there is no complete run.
+        InstallationError: there is no complete run, or a question is newer than it.
     """
     run = lake.last_run()
     if run is None:
         raise InstallationError(NONE_YET)
     found = {}
     for name in ANSWERS:
-        rows = lake.rows(f"gold/{name}", run.versions[f"gold/{name}"])
+        version = run.versions.get(f"gold/{name}")
+        if version is None:
+            raise InstallationError(f"the last run has no answer {name}; run `pipeline analyse`")
+        rows = lake.rows(f"gold/{name}", version)
         found[name] = [{column: value for column, value in row.items() if column != "run_id"} for row in rows]
     return Answers(found, run.policies, run.run_id)
 

@@ -196,7 +196,7 @@ def fates(spark: SparkSession, settings: AnalyserSettings, *, recount: bool = Fa
 
 
 def test_a_second_run_reads_no_object_and_makes_no_version(
-    spark: SparkSession, raw: RawObjects, settings: AnalyserSettings
+    spark: SparkSession, raw: RawObjects, settings: AnalyserSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     raw.put_posts(range(20))
     lake = Lake(spark, settings.lake_uri)
@@ -252,6 +252,18 @@ def test_a_second_run_reads_no_object_and_makes_no_version(
     }
     assert "MERGE" in {commit.operation for commit in lake.history(silver("pin"))}
     assert_spark_reads_the_logs_alike(lake, silver("pin"), RUNS, gold("top_poster_by_country"))
+
+    # A question that is newer than the last run is answered, though the data are not.
+    asked = {**ANSWERS, "new": ANSWERS["users_joined_by_year"]}
+    monkeypatch.setattr(answers, "ANSWERS", asked)
+    found = answers.stored(spark, settings)
+    assert found is not None
+    assert found[1].keys() == ANSWERS.keys()
+    assert not answers.run(spark, settings).nothing_new
+    assert answers.run(spark, settings).nothing_new
+    found = answers.stored(spark, settings)
+    assert found is not None
+    assert found[1].keys() == asked.keys()
 
 
 def test_an_object_written_again_longer_and_shorter(

@@ -51,6 +51,8 @@ def run(
 ) -> AnswersReport:
     """Answer by the default policies and store, unless the last run read the same versions of silver.
 
+    A run that lacks an answer, since the question is newer than it, is not taken for the same.
+
     ``at`` is called before the row in ``runs`` is written; a test crashes there.
 
     Raises:
@@ -63,7 +65,7 @@ def run(
     lake.create_all()
     read = {silver(kind): lake.version(silver(kind)) for kind in KINDS}
     last = last_run(lake)
-    if last is not None and all(_is_as_read(lake, last, table, version) for table, version in read.items()):
+    if last is not None and _is_whole(last) and all(_is_as_read(lake, last, *table) for table in read.items()):
         return AnswersReport(last["run_id"], nothing_new=True, policies=last["policies"], records=last["records"])
     started_at = clock.now()
     run_id = f"{started_at:%Y%m%dT%H%M%SZ}-{secrets.token_hex(4)}"
@@ -93,12 +95,13 @@ def compute(spark: SparkSession, settings: AnalyserSettings, policies: Policies)
 
 
 def stored(spark: SparkSession, settings: AnalyserSettings) -> tuple[Row, dict[str, list[dict[str, Any]]]] | None:
-    """The last complete run and its nine answers, by time travel; None before the first."""
+    """The last complete run and its answers, by time travel; None before the first."""
     lake = Lake(spark, settings.lake_uri)
     last = last_run(lake) if lake.exists(RUNS) else None
     if last is None:
         return None
-    return last, {name: _rows(lake, name, last["versions"][gold(name)]) for name in ANSWERS}
+    versions = last["versions"]
+    return last, {name: _rows(lake, name, versions[gold(name)]) for name in ANSWERS if gold(name) in versions}
 
 
 def last_run(lake: Lake) -> Row | None:
@@ -113,6 +116,11 @@ def _after(last: Row | None, now: datetime) -> datetime:
         return now
     before: datetime = last["finished_at"].astimezone(UTC)
     return max(now, before + timedelta(microseconds=1))
+
+
+def _is_whole(last: Row) -> bool:
+    """Whether the last run has every answer that there is now."""
+    return {gold(name) for name in (*ANSWERS, *COUNTS)} <= set(last["versions"])
 
 
 def _is_as_read(lake: Lake, last: Row, table: str, version: int) -> bool:
