@@ -90,6 +90,52 @@ def test_the_lake_is_in_one_place() -> None:
     assert bundle["variables"]["lake_uri"]["default"] == followed["Fn::Sub"].replace("${PipelineId}", "pinterest")
 
 
+def test_the_jobs_machines_may_do_what_the_jobs_do() -> None:
+    deployment = Deployment(documents())
+    [profile] = [item for item in deployment.of("AWS::IAM::InstanceProfile") if item.stack == "databricks"]
+    [[role]] = [
+        [item for item in deployment.of("AWS::IAM::Role") if item.stack == "databricks" and item.name == named["Ref"]]
+        for named in profile.properties["Roles"]
+    ]
+    [trust] = role.properties["AssumeRolePolicyDocument"]["Statement"]
+    assert trust["Principal"] == {"Service": "ec2.amazonaws.com"}
+    rights: dict[str, set[str]] = {}
+    for policy in role.properties["Policies"]:
+        for statement in policy["PolicyDocument"]["Statement"]:
+            actions = statement["Action"] if isinstance(statement["Action"], list) else [statement["Action"]]
+            resources = statement["Resource"] if isinstance(statement["Resource"], list) else [statement["Resource"]]
+            for resource in resources:
+                rights.setdefault(resource.rpartition(":")[2], set()).update(actions)
+    assert rights == {
+        "pinterest-raw/*": {"s3:GetObject"},
+        "pinterest-lake/*": {"s3:GetObject", "s3:PutObject", "s3:DeleteObject", "s3:AbortMultipartUpload"},
+        "pinterest-raw": {"s3:ListBucket", "s3:GetBucketLocation"},
+        "pinterest-lake": {"s3:ListBucket", "s3:GetBucketLocation"},
+        "stream/streaming-pinterest-*": {
+            "kinesis:DescribeStream",
+            "kinesis:DescribeStreamSummary",
+            "kinesis:ListShards",
+            "kinesis:GetShardIterator",
+            "kinesis:GetRecords",
+        },
+        "key/*": {"kms:Decrypt", "kms:GenerateDataKey"},
+    }
+    told = (ROOT / "docs" / "airflow.md").read_text(encoding="utf-8")
+    assert {action for actions in rights.values() for action in actions if f"`{action.split(':')[1]}`" not in told
+            and f"`{action}`" not in told} == set()  # fmt: skip
+
+
+def test_the_bundles_command_gives_every_variable_that_a_deployment_decides() -> None:
+    bundle = yaml.safe_load((ROOT / "spark" / "databricks.yml").read_text(encoding="utf-8"))
+    command = (
+        (ROOT / "docs" / "airflow.md").read_text(encoding="utf-8").partition("bundle deploy")[2].partition("```")[0]
+    )
+    given = dict(re.findall(r"--var (\w+)=(\S+)", command))
+    assert set(given) == set(bundle["variables"]) - {"spark_version", "node_type"}
+    outputs = set(documents()["databricks"]["Outputs"])
+    assert {given["lake_uri"], given["instance_profile_arn"]} <= {f"<{name}>" for name in outputs}
+
+
 def test_a_task_can_write_where_it_mounts_an_empty_volume() -> None:
     """On Fargate such a volume is root's alone, unless the image has a VOLUME there: then it is as that is."""
     services = yaml.safe_load((ROOT / "compose.yaml").read_text(encoding="utf-8"))["services"]
