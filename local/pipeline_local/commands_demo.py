@@ -191,7 +191,8 @@ def send_all(installation: Installation, arguments: list[str]) -> dict[str, int]
         except (KeyboardInterrupt, SystemExit):
             commands_events.end_emitter(emitter)
             raise
-    if emitter.returncode not in {0, 1}:
+    # Python's own exit code for a defect is 1, too; the summary comes last.
+    if emitter.returncode not in {0, 1} or not summary:
         raise InstallationError(f"the emitter failed with exit code {emitter.returncode}; its lines above say why")
     sent: dict[str, int] = json.loads(summary)["sent"]
     return sent

@@ -1,3 +1,4 @@
+import errno
 from pathlib import Path
 
 import pytest
@@ -57,6 +58,15 @@ def test_missing_files_are_named(tmp_path: Path) -> None:
     (tmp_path / "geo.jsonl").touch()
     with pytest.raises(SourceError, match=r"pin\.jsonl, user\.jsonl"):
         JsonlSource(tmp_path)
+
+
+def test_a_folder_that_may_not_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(path: Path) -> bool:
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "is_file", refuse)
+    with pytest.raises(SourceError, match=r"cannot read .*pin\.jsonl: Permission denied"):
+        JsonlSource(folder(tmp_path))
 
 
 def test_identity_changes_with_the_content(tmp_path: Path) -> None:

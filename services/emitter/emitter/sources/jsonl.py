@@ -28,14 +28,16 @@ class JsonlSource:
 
     def __init__(self, folder: Path) -> None:
         self._files: dict[Kind, Path] = {kind: folder / f"{kind}.jsonl" for kind in KINDS}
-        if not folder.is_dir():
-            msg = f"no folder {folder}; --source names a folder with {_file_names()}, or a database URL"
-            raise SourceError(msg)
-        missing = [path.name for path in self._files.values() if not path.is_file()]
-        if missing:
-            msg = f"{folder} holds no {', '.join(missing)}; a source folder has {_file_names()}, an empty one counts"
-            raise SourceError(msg)
         try:
+            if not folder.is_dir():
+                msg = f"no folder {folder}; --source names a folder with {_file_names()}, or a database URL"
+                raise SourceError(msg)
+            missing = [path.name for path in self._files.values() if not path.is_file()]
+            if missing:
+                msg = (
+                    f"{folder} holds no {', '.join(missing)}; a source folder has {_file_names()}, an empty one counts"
+                )
+                raise SourceError(msg)
             prints = [_fingerprint(path) for path in self._files.values()]
         except OSError as error:
             msg = f"cannot read {error.filename}: {error.strerror}"
