@@ -59,4 +59,5 @@ wheel: setup ## build the wheel that Databricks takes, into dist/
 .PHONY: clean
 clean: ## delete downloads, environments and state
 	-$(BIN)/pipeline down
+	-PIPELINE_HOME=.pipeline/demo $(BIN)/pipeline down
 	rm -rf .venv .venv-3.12 .venv-3.12-mwaa .pipeline dist

@@ -1,7 +1,6 @@
 """The ``pipeline`` command."""
 
 import importlib
-import os
 import signal
 import sys
 import time
@@ -10,7 +9,7 @@ from typing import Any, Final
 import click
 from rich.console import Console
 
-from pipeline_local import tables
+from pipeline_local import logfiles, tables
 from pipeline_local.installation import Installation, InstallationError
 from pipeline_local.layout import Layout
 from pipeline_local.options import tell
@@ -142,14 +141,15 @@ def logs(installation: Installation, service: str | None, lines: int, follow: bo
         raise click.ClickException(f"there is no service {service!r}; there are: {', '.join(known)}")
     if follow and service is None:
         raise click.UsageError("--follow needs a SERVICE")
-    for name in [service] if service else known:
-        if service is None:
-            click.echo(f"--- {name}")
-        click.echo(installation.log_tail(name, lines))
-    if follow and service is not None:
-        file = installation.layout.logs / f"{service}.log"
-        with file.open(encoding="utf-8", errors="replace") as stream:
-            stream.seek(0, os.SEEK_END)
-            while True:
-                click.echo(stream.read(), nl=False)
-                time.sleep(FOLLOW_POLL_S)
+    if service is None:
+        for name in known:
+            click.echo(f"--- {name}\n{installation.log_tail(name, lines)}")
+        return
+    file = installation.layout.logs / f"{service}.log"
+    if not file.exists():
+        raise click.ClickException(f"{service} has no log yet; `pipeline up` starts it")
+    click.echo(installation.log_tail(service, lines))
+    if follow:
+        for piece in logfiles.follow(file):
+            click.echo(piece, nl=False)
+            time.sleep(FOLLOW_POLL_S)

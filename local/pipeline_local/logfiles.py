@@ -1,7 +1,10 @@
 """Log files of the children: bounded in size, read from the end."""
 
+import codecs
+import os
 import shutil
 from collections import deque
+from collections.abc import Iterator
 from pathlib import Path
 
 MAX_BYTES = 10 * 1024 * 1024
@@ -45,3 +48,18 @@ def tail(file: Path, lines: int) -> str:
     except FileNotFoundError:
         return ""
     return "\n".join(deque(text.splitlines(), maxlen=lines))
+
+
+def follow(file: Path) -> Iterator[str]:
+    """What is written from now on: a piece each time it is asked, empty where nothing came. Goes on after ``rotate``.
+
+    Raises:
+        FileNotFoundError: there is no such log.
+    """
+    decode = codecs.getincrementaldecoder("utf-8")("replace").decode
+    with file.open("rb") as stream:
+        stream.seek(0, os.SEEK_END)
+        while True:
+            yield decode(stream.read())
+            if os.fstat(stream.fileno()).st_size < stream.tell():
+                stream.seek(0)

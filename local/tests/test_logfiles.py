@@ -1,7 +1,7 @@
 from pathlib import Path
 
 import pytest
-from pipeline_local.logfiles import rotate, tail
+from pipeline_local.logfiles import follow, rotate, tail
 
 
 def test_a_small_log_stays(tmp_path: Path) -> None:
@@ -41,3 +41,19 @@ def test_tail(tmp_path: Path) -> None:
     assert tail(file, 2) == ""
     file.write_bytes(b"1\n2\n\xff3\n")
     assert tail(file, 2) == "2\n\ufffd3"
+
+
+def test_a_log_is_followed_over_its_rotation_and_a_character_over_two_pieces(tmp_path: Path) -> None:
+    file = tmp_path / "a.log"
+    with file.open("ab", buffering=0) as child:
+        child.write(b"before\n")
+        pieces = follow(file)
+        assert next(pieces) == ""
+        child.write("one ü".encode()[:-1])
+        assert next(pieces) == "one "
+        child.write("ü\n".encode()[1:])
+        assert next(pieces) == "ü\n"
+        rotate(file, max_bytes=3)
+        child.write(b"two\n")
+        assert next(pieces) == "two\n"
+        assert next(pieces) == ""

@@ -1,11 +1,16 @@
-"""The command in a process of its own, with `up` in the place of all that it does."""
-
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
+from pipeline_local.cli import logs
+from pipeline_local.installation import Installation
+from pipeline_local.layout import Layout
 
+ROOT = Path(__file__).parents[2]
+# The command in a process of its own, with `up` in the place of all that it does.
 UP = """
 import time
 from pipeline_local.cli import main
@@ -33,6 +38,12 @@ def up(hang_up: signal.Handlers) -> subprocess.Popen[str]:
     assert started.stdout is not None
     assert started.stdout.readline() == "began\n"
     return started
+
+
+def test_a_log_that_is_not_there_yet(tmp_path: Path) -> None:
+    for arguments in (["proxy"], ["proxy", "-f"]):
+        said = CliRunner().invoke(logs, arguments, obj=Installation(Layout(ROOT, tmp_path)))
+        assert (said.exit_code, said.output) == (1, "Error: proxy has no log yet; `pipeline up` starts it\n")
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
