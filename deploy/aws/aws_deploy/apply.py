@@ -11,7 +11,8 @@ from aws_deploy.stacks import build, stack_name
 from aws_deploy.surroundings import Nothing, Surroundings
 from aws_deploy.wanted import ALL, NEEDS, ORDER, Outputs, StackKind, Wanted
 
-_NOTHING_MADE = {None, "REVIEW_IN_PROGRESS", "ROLLBACK_COMPLETE"}
+NOTHING_MADE = {None, "REVIEW_IN_PROGRESS", "ROLLBACK_COMPLETE"}
+"""States of a stack that has no resources."""
 
 
 def apply_stacks(
@@ -41,7 +42,7 @@ def apply_stacks(
         _check_needs(kind, outputs)
         ready = around.before(kind, wanted)
         stack = build(kind, ready, outputs)
-        if deployer.target == "aws" and deployer.settled(name, stack.tags["project"]) in _NOTHING_MADE:
+        if deployer.target == "aws" and deployer.settled(name, stack.tags["project"]) in NOTHING_MADE:
             stack = replace(stack, adopt=around.has_leftovers(kind, wanted))
         outputs[kind] = around.after(kind, deployer.apply(stack, rebuild=kind in rebuild))
     return {kind: outputs[kind] for kind in ALL if kind in kinds}

@@ -37,6 +37,8 @@ _PER_HOUR = {
     "AWS::CloudWatch::Dashboard": 3 / HOURS_PER_MONTH,
 }
 _ENDPOINT, _SHARD, _ON_DEMAND, _MCU, _VCPU, _TASK_GIB = 0.01, 0.015, 0.04, 0.11, 0.04048, 0.004445
+_SHARD_BEYOND_A_DAY = 0.02
+"""On top, where records stay for more than 24 hours. On demand that is paid by size."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +73,9 @@ def _per_hour(kind: str, properties: Mapping[str, Any], tasks: Mapping[str, Any]
         case "AWS::MWAA::Environment":
             usd = _AIRFLOW[properties["EnvironmentClass"]]
         case "AWS::Kinesis::Stream":
-            usd = int(properties["ShardCount"]) * _SHARD if "ShardCount" in properties else _ON_DEMAND
+            longer = int(properties.get("RetentionPeriodHours", 24)) > 24
+            shard = _SHARD + (_SHARD_BEYOND_A_DAY if longer else 0)
+            usd = int(properties["ShardCount"]) * shard if "ShardCount" in properties else _ON_DEMAND
         case "AWS::EC2::VPCEndpoint" if properties["VpcEndpointType"] == "Interface":
             usd = len(properties["SubnetIds"]) * _ENDPOINT
         case "AWS::ECS::Service":

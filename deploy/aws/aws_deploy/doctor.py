@@ -9,12 +9,15 @@ from typing import Literal
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from aws_deploy.apply import NOTHING_MADE
+from aws_deploy.calls import StackCalls
 from aws_deploy.clients import Clients
-from aws_deploy.errors import DeployError, MissingImageError
+from aws_deploy.errors import DeployError, ForeignResourceError, ForeignStackError, MissingImageError, SettingError
 from aws_deploy.explain import explain
 from aws_deploy.own_names import Service
+from aws_deploy.stacks import stack_name
 from aws_deploy.surroundings import Account
-from aws_deploy.wanted import Wanted
+from aws_deploy.wanted import ALL, Wanted
 
 State = Literal["ok", "warning", "failed"]
 
@@ -109,8 +112,19 @@ def _gateway_role(clients: Clients) -> tuple[State, str]:
 
 
 def _names(account: Account, wanted: Wanted) -> tuple[State, str]:
-    taken = [kind for kind in ("data", "streams") if account.has_leftovers(kind, wanted)]
-    return "ok", f"{', '.join(taken)}: there and ours" if taken else "buckets and streams can be made"
+    """What ``apply`` will find under the names of stacks, and of what stacks that are not there will make."""
+    stacks = StackCalls(account.clients.cloudformation, wanted.target)
+    ours, wrong = [], []
+    for kind in ALL:
+        try:
+            status = stacks.status(stack_name(wanted.names, kind), wanted.names.pipeline_id)
+            if status in NOTHING_MADE and account.has_leftovers(kind, wanted):
+                ours.append(kind)
+        except (ForeignStackError, ForeignResourceError, SettingError) as error:
+            wrong.append(str(error))
+    if wrong:
+        return "failed", "; ".join(wrong)
+    return "ok", f"{', '.join(ours)}: there and ours, and taken over" if ours else "nothing is in the way"
 
 
 def _image(account: Account, service: Service, wanted: Wanted) -> tuple[State, str]:

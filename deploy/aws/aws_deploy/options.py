@@ -99,6 +99,10 @@ class Target:
         self.clients = Clients.on_localstack(endpoint_url, region) if endpoint_url else Clients.on_aws(region, profile)
         self.stand_in = bool(endpoint_url and as_on_aws)
         self.target = "aws" if self.stand_in else self.clients.target
+        if self.target == "aws" and not pipeline_id[0].isalpha():
+            raise SettingError(
+                f"PIPELINE_ID is {pipeline_id!r}; on AWS it must begin with a letter: names of stacks and of Airflow do"
+            )
 
     def deployer(self, watcher: Watcher | None = None) -> Deployer:
         """A deployer that tells ``watcher``."""

@@ -1,5 +1,6 @@
 import json
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -7,10 +8,12 @@ from aws_deploy.connection import airflow_connection
 from aws_deploy.doctor import examine
 from aws_deploy.errors import SettingError
 from aws_deploy.surroundings import Account
+from aws_deploy.wanted import ALL, StackKind
 from pydantic import SecretStr
 from rendered import wanted
 from stubbed_aws import StubbedAws
 
+NOON = datetime(2026, 5, 1, 12, tzinfo=UTC)
 WANTED = replace(wanted(), images={})
 
 
@@ -18,14 +21,29 @@ def zones(*names: str, **ids: str) -> dict[str, Any]:
     return {"AvailabilityZones": [{"ZoneName": name, "ZoneId": ids.get(name, f"id-of-{name}")} for name in names]}
 
 
+def no_stacks(aws: StubbedAws, *but: StackKind) -> None:
+    for kind in ALL:
+        if kind in but:
+            there = {"StackName": f"pinterest-{kind}", "StackStatus": "CREATE_COMPLETE", "CreationTime": NOON}
+            tagged = {**there, "Tags": [{"Key": "project", "Value": "pinterest"}]}
+            aws.stub("cloudformation").add_response("describe_stacks", {"Stacks": [tagged]})
+        else:
+            aws.stub("cloudformation").add_client_error("describe_stacks", "ValidationError", "it does not exist")
+
+
 def healthy(aws: StubbedAws) -> None:
     aws.stub("sts").add_response("get_caller_identity", {"Arn": "arn:aws:iam::000000000000:user/me", "Account": "0"})
     aws.stub("ec2").add_response("describe_availability_zones", zones("a", "b", "c"))
     aws.stub("apigateway").add_response("get_account", {"cloudwatchRoleArn": "arn:role"})
+    no_stacks(aws)
     for _ in range(4):
         aws.stub("s3").add_client_error("head_bucket", "404")
     for _ in range(3):
         aws.stub("kinesis").add_client_error("list_tags_for_stream", "ResourceNotFoundException")
+    for _ in range(3):
+        aws.stub("ecr").add_client_error("describe_repositories", "RepositoryNotFoundException")
+    aws.stub("kafka").add_response("list_clusters", {"ClusterInfoList": []})
+    aws.stub("secretsmanager").add_client_error("describe_secret", "ResourceNotFoundException")
     for _ in range(3):
         aws.stub("ecr").add_response("describe_images", {"imageDetails": [{"imageDigest": f"sha256:{'a' * 64}"}]})
         aws.stub("ecr").add_response("describe_repositories", {"repositories": [{"repositoryUri": "uri"}]})
@@ -60,6 +78,7 @@ def test_one_thing_that_is_wrong_does_not_hide_the_others() -> None:
     aws.stub("sts").add_client_error("get_caller_identity", "ExpiredToken")
     aws.stub("ec2").add_response("describe_availability_zones", zones("a", "b"))
     aws.stub("apigateway").add_response("get_account", {})
+    no_stacks(aws)
     aws.stub("s3").add_client_error("head_bucket", "403")
     for _ in range(3):
         aws.stub("ecr").add_client_error("describe_images", "ImageNotFoundException")
@@ -76,6 +95,39 @@ def test_one_thing_that_is_wrong_does_not_hide_the_others() -> None:
         "quota: VPCs",
         "quota: Elastic IP addresses",
     }
+
+
+def look_at_names(aws: StubbedAws) -> tuple[str, str]:
+    (look,) = [item for item in examine(Account(aws.clients, tag="v1"), WANTED, None) if item.name == "names"]
+    aws.nothing_left()
+    return look.state, look.text
+
+
+def test_what_apply_cannot_take_over_is_told_of_every_stack_that_is_not_there() -> None:
+    aws = StubbedAws()
+    no_stacks(aws, "streams")
+    ours = [{"Key": "project", "Value": "pinterest"}]
+    aws.stub("s3").add_response("head_bucket", {})
+    aws.stub("s3").add_response("get_bucket_tagging", {"TagSet": ours})
+    for _ in range(3):
+        aws.stub("s3").add_client_error("head_bucket", "404")
+    for _ in range(3):
+        aws.stub("ecr").add_client_error("describe_repositories", "RepositoryNotFoundException")
+    cluster = {"ClusterName": "pinterest", "ClusterArn": "arn-of-it", "Tags": {"project": "pinterest"}}
+    aws.stub("kafka").add_response("list_clusters", {"ClusterInfoList": [cluster]})
+    secret = {"ARN": "arn-of-the-secret-of-airflow", "Tags": ours}
+    aws.stub("secretsmanager").add_response("describe_secret", secret)
+    state, text = look_at_names(aws)
+    assert state == "failed"
+    assert "MSK cluster pinterest of an earlier deployment is still there" in text
+    assert "Secret pinterest/airflow/connections/databricks_default of an earlier deployment is still there" in text
+    assert "Bucket" not in text, "that one is taken over"
+
+
+def test_nothing_is_looked_for_that_a_stack_holds() -> None:
+    aws = StubbedAws()
+    no_stacks(aws, *ALL)
+    assert look_at_names(aws) == ("ok", "nothing is in the way")
 
 
 def look_at_zones(found: dict[str, Any], **network: str) -> tuple[str, str]:

@@ -65,6 +65,17 @@ def test_an_expired_token_ends_each_command_with_one_line(command: str, monkeypa
     assert failed.output.count("\n") == 1
 
 
+@pytest.mark.parametrize("command", ["doctor", "plan", "apply"])
+def test_an_id_that_no_stack_can_have_is_said_before_anything_is_asked(
+    command: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Clients, "on_aws", lambda *_: StubbedAws().clients)
+    monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
+    failed = CliRunner().invoke(main, [command, *ARGUMENTS, "--pipeline-id", "2nd"])
+    assert failed.exit_code == 1
+    assert failed.output.startswith("Error: PIPELINE_ID is '2nd'; on AWS it must begin with a letter")
+
+
 @pytest.mark.parametrize(
     ("arguments", "text"),
     [

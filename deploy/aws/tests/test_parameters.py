@@ -121,6 +121,12 @@ def test_every_size_has_a_price_and_prod_costs_more() -> None:
     assert 1 < totals[0] < totals[1] < 5
 
 
+@pytest.mark.parametrize(("hours", "usd"), [("24", 6 * 0.015), ("25", 6 * 0.035), ("168", 6 * 0.035)])
+def test_a_stream_that_keeps_records_longer_than_a_day_costs_more(hours: str, usd: float) -> None:
+    given = build("streams", wanted(streams={"RetentionHours": hours}), EARLIER).parameters
+    assert sum(idle.usd_per_hour for idle in idle_costs(resolve(document("streams"), given))) == pytest.approx(usd)
+
+
 @pytest.mark.parametrize("kind", ["kafka", "mwaa"])
 def test_every_type_that_can_be_chosen_has_a_price(kind: str) -> None:
     name = {"kafka": "InstanceType", "mwaa": "EnvironmentClass"}[kind]
