@@ -35,9 +35,9 @@ CERTIFICATE = "arn:aws:acm:us-east-1:000000000000:certificate/1"
 @pytest.mark.parametrize(("kind", "output"), [("proxy", "ProxyUrl"), ("popularity", "PopularityUrl")])
 def test_a_certificate_comes_with_the_name_that_is_called(kind: StackKind, output: str) -> None:
     with pytest.raises(SettingError, match=rf"give --set {kind}\.HostName="):
-        build(kind, wanted(**{kind: {"CertificateArn": CERTIFICATE}}), EARLIER)
+        build(kind, wanted("dev", **{kind: {"CertificateArn": CERTIFICATE}}), EARLIER)
     chosen = {"CertificateArn": CERTIFICATE, "HostName": "in.example.com"}
-    given = build(kind, wanted(**{kind: chosen}), EARLIER).parameters
+    given = build(kind, wanted("dev", **{kind: chosen}), EARLIER).parameters
     # Outputs are resolved as properties are.
     template = document(kind) | {"Resources": {"Url": {"Properties": document(kind)["Outputs"][output]}}}
     value = resolve(template, given)["Url"]["Properties"]["Value"]

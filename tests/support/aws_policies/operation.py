@@ -27,7 +27,7 @@ _QUERY = re.compile(
     r'SELECT (?P<function>[A-Z]+)\((?P<metric>\w+)\) FROM SCHEMA\("(?P<namespace>[^"]+)", "Broker ID", "Cluster Name"'
     r"(, Topic)?\) WHERE \"Cluster Name\" = 'pinterest'"
 )
-type Watched = tuple[str, str, str]
+type Watched = tuple[str, str, str | None]
 """Namespace, metric, statistic."""
 _TOPICS = {"pinterest.pin", "pinterest.geo", "pinterest.user"}
 
