@@ -9,28 +9,23 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
 import msgspec
-import urllib3
+
+from pipeline_local.http_client import RESTART, HttpClient, ServiceError
 
 RUN_DEADLINE_S = 3600.0
 POLL_S = 0.2
-OUTAGE_S = 120.0
 TERMINAL = {"TERMINATED", "SKIPPED", "INTERNAL_ERROR"}
-
-
-class AnalyserError(RuntimeError):
-    """The analyser cannot be reached, refused the request, or its run failed; the message holds its own words."""
 
 
 class AnalyserClient:
     """One analyser.
 
     Raises:
-        AnalyserError: from every method.
+        ServiceError: from every method.
     """
 
     def __init__(self, url: str, token: str) -> None:
-        self._url = url
-        self._http = urllib3.PoolManager(headers={"Authorization": f"Bearer {token}"}, timeout=30, retries=False)
+        self._http = HttpClient("the analyser", url, token, RESTART)
 
     def run(
         self,
@@ -52,13 +47,13 @@ class AnalyserClient:
             ended = self._await(run_id, deadline, on_task)
             if ended["state"]["life_cycle_state"] != "INTERNAL_ERROR":
                 return self._outputs(ended)
-        raise AnalyserError(f"the run of {job} did not end within {RUN_DEADLINE_S:.0f} s")
+        raise ServiceError(f"the run of {job} did not end within {RUN_DEADLINE_S:.0f} s")
 
     def _start(self, job: str, parameters: Mapping[str, str], only: Sequence[str]) -> int:
         listed = self._call("GET", f"/api/2.2/jobs/list?name={job}")
         ids = [entry["job_id"] for entry in listed.get("jobs", [])]
         if not ids:
-            raise AnalyserError(f"the analyser at {self._url} has no job {job}")
+            raise ServiceError(f"the analyser has no job {job}")
         body = {
             "job_id": ids[0],
             "job_parameters": dict(parameters),
@@ -79,36 +74,24 @@ class AnalyserClient:
             if run["state"]["life_cycle_state"] in TERMINAL:
                 return run
             time.sleep(POLL_S)
-        raise AnalyserError(f"run {run_id} did not end within {RUN_DEADLINE_S:.0f} s")
+        raise ServiceError(f"run {run_id} did not end within {RUN_DEADLINE_S:.0f} s")
 
     def _outputs(self, run: Mapping[str, Any]) -> dict[str, Any]:
         outputs: dict[str, Any] = {}
         for task in run["tasks"]:
             output = self._call("GET", f"/api/2.2/jobs/runs/get-output?run_id={task['run_id']}")
             if task["state"].get("result_state") == "FAILED":
-                raise AnalyserError(f"task {task['task_key']} failed: {output.get('error')}")
+                raise ServiceError(f"task {task['task_key']} failed: {output.get('error')}")
             outputs[task["task_key"]] = msgspec.json.decode(output.get("logs") or "null")
         if run["state"].get("result_state") != "SUCCESS":
-            raise AnalyserError(f"the run ended as {run['state']}")
+            state = run["state"]
+            ended = state.get("result_state") or state["life_cycle_state"]
+            raise ServiceError(f"the run ended as {ended}: {state['state_message']}")
         return outputs
 
-    def _call(self, method: Literal["GET", "POST"], path: str, body: object = None) -> dict[str, Any]:
-        """One request; goes on for two minutes while nobody listens, since the runner restarts the analyser."""
-        deadline = time.monotonic() + OUTAGE_S
-        while True:
-            try:
-                answer = self._http.request(
-                    method,
-                    self._url + path,
-                    body=None if body is None else msgspec.json.encode(body),
-                    headers={**self._http.headers, "Content-Type": "application/json"},
-                )
-            except urllib3.exceptions.HTTPError as error:
-                if time.monotonic() > deadline:
-                    raise AnalyserError(f"the analyser at {self._url} does not answer: {error}") from error
-                time.sleep(POLL_S)
-                continue
-            if answer.status != 200:
-                raise AnalyserError(f"{method} {path}: {answer.status} {answer.data.decode(errors='replace')[:500]}")
-            document: dict[str, Any] = msgspec.json.decode(answer.data)
-            return document
+    def _call(self, method: Literal["GET", "POST"], path: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        answer = self._http.ask(method, path, body)
+        if answer.status != 200:
+            raise ServiceError(f"{method} {path}: {answer.status} {answer.said}")
+        document: dict[str, Any] = answer.document
+        return document

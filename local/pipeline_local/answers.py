@@ -11,7 +11,7 @@ import click
 from rich.console import Console
 
 from pipeline_local import tables
-from pipeline_local.analyser_client import AnalyserClient, AnalyserError
+from pipeline_local.analyser_client import AnalyserClient
 from pipeline_local.installation import InstallationError
 from pipeline_local.lake import Lake
 
@@ -66,14 +66,12 @@ def computed(lake: Lake, analyser: AnalyserClient, job: str, policies: Mapping[s
     """The nine tables by other policies, from the rows of silver as they are; nothing is stored.
 
     Raises:
-        InstallationError: nothing was analysed yet; the analyser cannot be reached or failed.
+        InstallationError: nothing was analysed yet.
+        ServiceError: the analyser cannot be reached or failed.
     """
     if lake.last_run() is None:
         raise InstallationError(NONE_YET)
-    try:
-        report = analyser.run(job, {**policies, "store": "false"}, only=["answers"])["answers"]
-    except AnalyserError as error:
-        raise InstallationError(str(error)) from error
+    report = analyser.run(job, {**policies, "store": "false"}, only=["answers"])["answers"]
     return Answers({name: report["answers"][name] for name in ANSWERS}, report["policies"], None)
 
 

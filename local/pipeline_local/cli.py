@@ -10,6 +10,7 @@ import click
 from rich.console import Console
 
 from pipeline_local import logfiles, tables
+from pipeline_local.http_client import ServiceError
 from pipeline_local.installation import Installation, InstallationError
 from pipeline_local.layout import Layout
 from pipeline_local.options import tell
@@ -43,7 +44,7 @@ class CommandGroup(click.Group):
         """As click does it; an error of ours is one line."""
         try:
             return super().invoke(ctx)
-        except (InstallationError, SetupError, TopologyError) as error:
+        except (InstallationError, ServiceError, SetupError, TopologyError) as error:
             raise click.ClickException(str(error)) from error
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 (click's signature)

@@ -6,7 +6,7 @@ from dataclasses import asdict
 
 import click
 
-from pipeline_local.airflow_client import AirflowClient, AirflowError, TaskRun
+from pipeline_local.airflow_client import AirflowClient, TaskRun
 from pipeline_local.commands_data import ARCHIVE_DEADLINE_S, policy_options
 from pipeline_local.flow import await_archived
 from pipeline_local.installation import Installation, InstallationError
@@ -49,16 +49,13 @@ def trigger(
     params |= {"audit": "full"} if full_audit else {}
     dag_id = installation.names.dag("batch")
     as_table = form == "table"
-    try:
-        run = airflow.trigger(dag_id, params)
-        if as_table:
-            click.echo(f"started: {run.page}")
-        if wait:
-            run = airflow.follow(dag_id, run, lambda task: _tell(task) if as_table else None)
-        failed = [task for task in run.tasks if task.state == "failed"]
-        logs = {task.task: airflow.log(dag_id, run, task) for task in failed}
-    except AirflowError as error:
-        raise InstallationError(str(error)) from error
+    run = airflow.trigger(dag_id, params)
+    if as_table:
+        click.echo(f"started: {run.page}")
+    if wait:
+        run = airflow.follow(dag_id, run, lambda task: _tell(task) if as_table else None)
+    failed = [task for task in run.tasks if task.state == "failed"]
+    logs = {task.task: airflow.log(dag_id, run, task) for task in failed}
     if as_table:
         for task, lines in logs.items():
             click.echo("\n".join([f"last lines of {task}:", *lines]), err=True)

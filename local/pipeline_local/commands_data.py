@@ -12,7 +12,7 @@ from rich.console import Console
 
 from pipeline_local import answers as stored_answers
 from pipeline_local import tables
-from pipeline_local.analyser_client import AnalyserClient, AnalyserError
+from pipeline_local.analyser_client import AnalyserClient
 from pipeline_local.audit.collect import audit_paths
 from pipeline_local.audit.report import EXIT_UNREACHABLE, PATHS, PathName
 from pipeline_local.audit.stages import StageUnreachableError
@@ -66,10 +66,7 @@ def analyse(installation: Installation, form: str) -> None:
         if form == "table":
             click.echo(f"{task}: {taken:.1f} s")
 
-    try:
-        outputs = analyser(installation).run(installation.names.job("batch"), {}, told, only=ANALYSIS)
-    except AnalyserError as error:
-        raise InstallationError(str(error)) from error
+    outputs = analyser(installation).run(installation.names.job("batch"), {}, told, only=ANALYSIS)
     if form == "json":
         click.echo(json.dumps({"seconds": seconds, "outputs": outputs}))
 
@@ -134,10 +131,7 @@ def quarantine(installation: Installation, limit: int, replay: bool, path: PathN
     """Show what could not be read: how many by reason, and each with its coordinate and its text."""
     if replay:
         must_run(installation)
-        try:
-            analyser(installation).run(installation.names.job("batch"), {"replay": "true"}, only=["clean", "answers"])
-        except AnalyserError as error:
-            raise InstallationError(str(error)) from error
+        analyser(installation).run(installation.names.job("batch"), {"replay": "true"}, only=["clean", "answers"])
     lake = Lake(installation.layout.lake)
     rows = [{"path": one, **row} for one in ([path] if path else PATHS) for row in lake.rows(f"quarantine/{one}")]
     if form == "json":

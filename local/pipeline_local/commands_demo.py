@@ -15,14 +15,12 @@ from rich.console import Console
 
 from pipeline_local import answers as stored_answers
 from pipeline_local import commands_data, commands_events, commands_stream, tables
-from pipeline_local.analyser_client import AnalyserError
 from pipeline_local.audit.collect import audit_paths
 from pipeline_local.audit.report import Audit
 from pipeline_local.flow import await_archived, await_streamed
 from pipeline_local.installation import Installation, InstallationError
 from pipeline_local.lake import Lake
 from pipeline_local.options import tell
-from pipeline_local.reader_client import ReaderError
 from pipeline_local.topology import WITHOUT
 
 DEFAULT_EVENTS = 10_000
@@ -144,22 +142,16 @@ def _run(installation: Installation, arguments: list[str], watch: Stopwatch) -> 
     with watch.stage("archive"):
         await_archived(installation, commands_data.ARCHIVE_DEADLINE_S)
     with watch.stage("analyse"):
-        try:
-            commands_data.analyser(installation).run(
-                installation.names.job("batch"),
-                {},
-                lambda task, seconds: click.echo(f"{task}: {seconds:.1f} s", err=True),
-                only=commands_data.ANALYSIS,
-            )
-        except AnalyserError as error:
-            raise InstallationError(str(error)) from error
+        commands_data.analyser(installation).run(
+            installation.names.job("batch"),
+            {},
+            lambda task, seconds: click.echo(f"{task}: {seconds:.1f} s", err=True),
+            only=commands_data.ANALYSIS,
+        )
     with watch.stage("stream"):
         await_streamed(installation, STREAM_DEADLINE_S)
-    try:
-        reader = commands_stream.reader(installation)
-        popular, latencies = reader.popular(commands_stream.POPULAR_LIMIT, {}), reader.latencies()
-    except ReaderError as error:
-        raise InstallationError(str(error)) from error
+    reader = commands_stream.reader(installation)
+    popular, latencies = reader.popular(commands_stream.POPULAR_LIMIT, {}), reader.latencies()
     with watch.stage("audit"):
         found = audit_paths(installation)
     answers = stored_answers.stored(Lake(installation.layout.lake))

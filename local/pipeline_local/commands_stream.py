@@ -9,9 +9,9 @@ from pipeline_contracts.names import KINDS
 from rich.console import Console
 
 from pipeline_local import tables
-from pipeline_local.installation import Installation, InstallationError
+from pipeline_local.installation import Installation
 from pipeline_local.options import format_option, must_run
-from pipeline_local.reader_client import ReaderClient, ReaderError
+from pipeline_local.reader_client import ReaderClient
 
 POPULAR_LIMIT = 20
 
@@ -35,10 +35,7 @@ def popular(installation: Installation, /, *, limit: int, form: str, **filters: 
     A post counts less the older it is: half as much after the half life.
     """
     must_run(installation)
-    try:
-        found = reader(installation).popular(limit, {name: value for name, value in filters.items() if value})
-    except ReaderError as error:
-        raise InstallationError(str(error)) from error
+    found = reader(installation).popular(limit, {name: value for name, value in filters.items() if value})
     if form == "json":
         click.echo(json.dumps(found, ensure_ascii=False))
     else:
@@ -54,10 +51,7 @@ def resume(installation: Installation, kind: str) -> None:
     `pipeline quarantine --path stream` shows what was rejected, and why.
     """
     must_run(installation)
-    try:
-        reader(installation).resume(kind)
-    except ReaderError as error:
-        raise InstallationError(str(error)) from error
+    reader(installation).resume(kind)
     click.echo(f"the query of {kind} goes on")
 
 

@@ -1,11 +1,13 @@
+import json
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from typing import Any
+from urllib.parse import quote
 
 import pytest
-from pipeline_local import airflow_client
-from pipeline_local.airflow_client import AirflowClient, AirflowError, DagRun, TaskRun
+from pipeline_local.airflow_client import AirflowClient, TaskRun
+from pipeline_local.http_client import ServiceError
 from service_kit.clock import ManualClock
 from service_kit.retries import RetryPolicy
 
@@ -30,54 +32,83 @@ def test_a_task_that_waits_has_no_state() -> None:
     assert TaskRun.of({**DOCUMENT, "state": None, "start_date": None, "end_date": None}).state == ""
 
 
-@contextmanager
-def answering(statuses: Callable[[int], int]) -> Iterator[tuple[AirflowClient, list[str]]]:
-    """A server whose answer to the n-th request (from 1) has the status ``statuses(n)``; and the requests so far."""
-    asked: list[str] = []
+class Airflow(BaseHTTPRequestHandler):
+    """Starts each run once; its server says how often the DAG is ``unknown`` yet and how many answers are ``lost``."""
 
-    class Handler(BaseHTTPRequestHandler):
-        def do_PATCH(self) -> None:
-            asked.append(self.rfile.read(int(self.headers["Content-Length"])).decode())
-            self.send_response(statuses(len(asked)))
-            self.send_header("Content-Length", "2")
-            self.end_headers()
-            self.wfile.write(b"{}")
+    server: "AirflowServer"
 
-        def log_message(self, *arguments: object) -> None:
-            """Say nothing."""
+    def do_POST(self) -> None:
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        if self.server.unknown:
+            self.server.unknown -= 1
+            self.answer(404, {"detail": "not found"})
+            return
+        run = {"dag_run_id": body["dag_run_id"], "state": "queued", "conf": body["conf"]}
+        dates = {one["logical_date"] for one in self.server.runs}
+        if body["logical_date"] in dates:
+            self.answer(409, {"detail": "exists"})
+            return
+        self.server.runs.append(run | {"logical_date": body["logical_date"]})
+        if self.server.lost:
+            self.server.lost -= 1
+            self.close_connection = True
+            return
+        self.answer(200, run)
 
-    with HTTPServer(("127.0.0.1", 0), Handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield AirflowClient(f"http://127.0.0.1:{server.server_port}"), asked
+    def do_GET(self) -> None:
+        if self.path == "/api/v2/importErrors":
+            self.answer(200, {"import_errors": []})
+            return
+        found = [run for run in self.server.runs if self.path.endswith(quote(run["dag_run_id"]))]
+        self.answer(200, found[0]) if found else self.answer(404, {"detail": "not found"})
+
+    def answer(self, status: int, document: object) -> None:
+        body = json.dumps(document).encode()
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *arguments: object) -> None:
+        """Say nothing."""
+
+
+class AirflowServer(HTTPServer):
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Airflow)
+        self.runs: list[dict[str, Any]] = []
+        self.unknown = 0
+        self.lost = 0
+
+
+@pytest.fixture
+def server() -> Iterator[AirflowServer]:
+    with AirflowServer() as server:
+        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
+        yield server
         server.shutdown()
 
 
 @pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> ManualClock:
-    manual = ManualClock()
-    policy = RetryPolicy(deadline_s=30.0, first_wait_s=0.5, clock=manual, uniform=lambda _low, high: high)
-    monkeypatch.setattr(airflow_client, "MARK_POLICY", policy)
-    return manual
+def client(server: AirflowServer) -> AirflowClient:
+    known = RetryPolicy(deadline_s=90.0, first_wait_s=0.5, clock=ManualClock())
+    return AirflowClient(f"http://127.0.0.1:{server.server_port}", known=known)
 
 
-def test_a_task_is_marked_again_while_the_database_is_locked(clock: ManualClock) -> None:
-    began = clock.monotonic()
-    with answering(lambda number: 500 if number < 3 else 200) as (client, asked):
-        client.set_state("dag", DagRun("run", "running", ""), "clean", "failed")
-    assert len(asked) == 3
-    assert set(asked) == {asked[0]}
-    assert clock.monotonic() - began == 0.5 + 1.0
+def test_a_run_is_started_once_its_dag_is_known(server: AirflowServer, client: AirflowClient) -> None:
+    server.unknown = 3
+    run = client.trigger("dag", {"always": True})
+    assert [(one["dag_run_id"], one["conf"]) for one in server.runs] == [(run.run_id, {"always": True})]
 
 
-def test_a_task_that_cannot_be_marked_is_given_up(clock: ManualClock) -> None:
-    began = clock.monotonic()
-    with answering(lambda _number: 500) as (client, _), pytest.raises(AirflowError, match="mark clean as failed: 500"):
-        client.set_state("dag", DagRun("run", "running", ""), "clean", "failed")
-    assert clock.monotonic() - began == 30.0
+def test_a_dag_that_stays_unknown_is_told(server: AirflowServer, client: AirflowClient) -> None:
+    server.unknown = 1_000_000
+    with pytest.raises(ServiceError, match="did not start dag: 404"):
+        client.trigger("dag", {})
 
 
-@pytest.mark.usefixtures("clock")
-def test_a_refusal_is_told_at_once() -> None:
-    with answering(lambda _number: 404) as (client, asked), pytest.raises(AirflowError, match="404"):
-        client.set_state("dag", DagRun("run", "running", ""), "clean", "failed")
-    assert len(asked) == 1
+def test_a_run_whose_answer_was_lost_is_followed(server: AirflowServer, client: AirflowClient) -> None:
+    server.lost = 1
+    run = client.trigger("dag", {})
+    assert [one["dag_run_id"] for one in server.runs] == [run.run_id]
+    assert run.state == "queued"

@@ -5,7 +5,8 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Any
 
 import pytest
-from pipeline_local.reader_client import ReaderClient, ReaderError
+from pipeline_local.http_client import ServiceError
+from pipeline_local.reader_client import ReaderClient
 
 
 class Reader(BaseHTTPRequestHandler):
@@ -55,10 +56,10 @@ def test_resume_is_a_post_with_the_token(client: ReaderClient) -> None:
 )
 def test_a_refusal_in_its_own_words(client: ReaderClient, server: HTTPServer, body: str, said: str) -> None:
     server.answers["/v1/queries/pin/resume"] = (409, body)  # type: ignore[attr-defined]
-    with pytest.raises(ReaderError, match=f"POST /v1/queries/pin/resume: 409 {said}"):
+    with pytest.raises(ServiceError, match=f"POST /v1/queries/pin/resume: 409 {said}"):
         client.resume("pin")
 
 
 def test_nobody_answers() -> None:
-    with pytest.raises(ReaderError, match="does not answer"):
+    with pytest.raises(ServiceError, match="does not answer"):
         ReaderClient("http://127.0.0.1:9", "t").latencies()

@@ -58,7 +58,7 @@ def test_a_failed_job_shows_its_error_in_the_tasks_log(airflow: Airflow, jobs_ap
     run = airflow.client.trigger(DAG, ALL)
     task = TaskRun("clean", "", 1, 0.0)
     wait_for(lambda: any(ERROR in line for line in _log(airflow, run, task)), DEADLINE_S)
-    airflow.client.set_state(DAG, run, "clean", "failed")
+    airflow.mark_as_failed(DAG, run, "clean")
     ended, told = follow(airflow, run)
     assert ended.state == "failed"
     assert {task.task: task.state for task in told} == {
@@ -76,7 +76,7 @@ def test_marking_a_step_as_failed_cancels_its_run(airflow: Airflow, jobs_api: Jo
     jobs_api.steer(clean="hang")
     run = airflow.client.trigger(DAG, ALL)
     wait_for(lambda: ("clean", "hangs") in jobs_api.done, DEADLINE_S)
-    airflow.client.set_state(DAG, run, "clean", "failed")
+    airflow.mark_as_failed(DAG, run, "clean")
     wait_for(lambda: jobs_api.runs()[0]["state"].get("result_state") == "CANCELED", DEADLINE_S)
     assert follow(airflow, run)[0].state == "failed"
 
