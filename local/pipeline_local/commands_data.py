@@ -150,12 +150,15 @@ def query(installation: Installation, sql: str, form: str) -> None:
     Such as `bronze_events`, `silver_pin`, `gold_…`, `stream_pinterest_pin_table` (every record) and
     `stream_pinterest_pin_current` (one row per post), `stream_profile_popularity`.
     """
-    with Lake(installation.layout.lake).connect() as connection:
+    lake = Lake(installation.layout.lake)
+    with lake.connect() as connection:
         try:
             result = connection.execute(sql)
             columns = [column[0] for column in result.description or []]
             rows = result.fetchall()
         except duckdb.Error as error:
+            if not lake.tables():
+                raise InstallationError("the lake has no tables yet: send events, then `pipeline analyse`") from error
             raise InstallationError(f"the query failed: {error}") from error
     click.echo(formatted(columns, rows, form), nl=False)
 

@@ -18,14 +18,15 @@ from pipeline_local.topology import Service, TopologyError
 
 # What `docker compose` itself does (up, down, logs, …), or needs the runner's own state.
 ELSEWHERE = {
-    "up": "docker compose up --wait",
-    "down": "docker compose down",
-    "reset": "docker compose --profile '*' down -v",
-    "status": "docker compose ps",
-    "logs": "docker compose logs SERVICE",
-    "send": "docker compose run --rm emitter",
-    "demo": "docker compose up --wait, then run emitter, cli analyse, cli answers, cli audit",
-    "env": "docker compose config emitter",
+    "up": "that is `docker compose up --wait`",
+    "down": "that is `docker compose down`",
+    "reset": "that is `docker compose --profile '*' down -v`",
+    "status": "that is `docker compose ps`",
+    "logs": "that is `docker compose logs SERVICE`",
+    "send": "that is `docker compose run --rm emitter`",
+    "demo": "that is `docker compose up --wait`, then run emitter, cli analyse, cli answers, cli audit",
+    "env": "the gateway is http://localhost:LOCALSTACK_PORT/_aws/execute-api/PIPELINE_ID/dev, and the header "
+    "`x-api-key: GATEWAY_API_KEY`; these three stand in .env",
 }
 
 
@@ -86,7 +87,7 @@ class LookGroup(CommandGroup):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """As click does it, but for the commands of the other runner."""
         if args and args[0] in ELSEWHERE:
-            ctx.fail(f"{args[0]}: with containers that is `{ELSEWHERE[args[0]]}`")
+            ctx.fail(f"{args[0]}: with containers {ELSEWHERE[args[0]]}")
         return super().resolve_command(ctx, args)
 
 

@@ -26,7 +26,7 @@ FATES = ("current", "superseded", "repeated", "quarantined", "dead_lettered", "e
 NOT_OF_STREAMS = {"in_objects", "in_bronze", "dead_lettered"}
 VERDICTS = {
     EXIT_EQUAL: "every record is accounted for: none missing, none doubled",
-    EXIT_MISSING: "NOT EQUAL: records are missing, doubled, altered or expired; see above",
+    EXIT_MISSING: "NOT ALL ACCOUNTED FOR: records are missing, doubled, altered or expired; see above",
     EXIT_FLOWING: "still flowing: some records have not reached the end; run `pipeline analyse`, then audit again "
     "(the stream path goes on by itself)",
 }

@@ -19,3 +19,10 @@ def test_a_lake_that_cannot_be_read_cannot_be_audited(tmp_path: Path, monkeypatc
     installation = Installation(Layout(Path(__file__).parents[2], tmp_path))
     done = CliRunner().invoke(commands_data.audit, [], obj=installation)
     assert (done.exit_code, done.output) == (EXIT_UNREACHABLE, "cannot audit: arrow_scan: get_next failed\n")
+
+
+def test_a_query_over_no_tables_says_what_makes_some(tmp_path: Path) -> None:
+    installation = Installation(Layout(Path(__file__).parents[2], tmp_path))
+    done = CliRunner().invoke(commands_data.query, ["select * from silver_pin"], obj=installation)
+    assert str(done.exception) == "the lake has no tables yet: send events, then `pipeline analyse`"
+    assert CliRunner().invoke(commands_data.query, ["select 1"], obj=installation).exit_code == 0

@@ -64,10 +64,10 @@ def main(  # noqa: PLR0917 (click passes them by name)
     """Send pin, geo and user events into the pipeline, and keep a ledger of what was acknowledged.
 
     \b
-    emitter                                     10,000 made-up events
-    emitter --source DIR                        all rows of DIR/{pin,geo,user}.jsonl
-    emitter --events 500 --rate 20              500 events, 20 a second
-    EMITTER_SOURCE=mysql+pymysql://… emitter    the original's three tables
+    without options                     10,000 made-up events
+    --source DIR                        all rows of DIR/{pin,geo,user}.jsonl
+    --events 500 --rate 20              500 events, 20 a second
+    EMITTER_SOURCE=mysql+pymysql://…    in the environment: the original's three tables
 
     A run that was interrupted goes on when the same command is given again: what was acknowledged is not sent a
     second time. A run that was finished is sent again as a whole.
