@@ -6,10 +6,12 @@ no interpreter lock with the server; the table shows the little CPU that it take
 """
 
 import argparse
+import contextlib
 import json
 import multiprocessing
 import multiprocessing.queues
 import os
+import queue
 import random
 import selectors
 import socket
@@ -21,6 +23,7 @@ import time
 import urllib.error
 import urllib.request
 from dataclasses import asdict, dataclass
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import psutil
@@ -43,7 +46,7 @@ WARM_UP_S = 1.0
 ROWS = 1000
 
 
-type Results = multiprocessing.queues.SimpleQueue[tuple[list[float], int, float]]
+type Results = multiprocessing.queues.Queue[tuple[list[float], int, float]]
 """Latencies in seconds, answers other than 200, CPU seconds of the load itself."""
 
 
@@ -152,14 +155,25 @@ def load(records: int, clients: int, port: int, seconds: float, result: "Results
     result.put((latencies, failed, time.process_time() - (cpu or 0.0)))
 
 
+def report_of(child: BaseProcess, result: "Results", seconds: float) -> tuple[list[float], int, float]:
+    """The next report of the load. Fails where its process has ended without one, or is a minute late."""
+    deadline = time.monotonic() + seconds + 60
+    while child.is_alive() and time.monotonic() < deadline:
+        with contextlib.suppress(queue.Empty):
+            return result.get(timeout=0.2)
+    with contextlib.suppress(queue.Empty):
+        return result.get(timeout=0.2)
+    raise RuntimeError(f"no figures came from the load; the exit code of its process: {child.exitcode}")
+
+
 def measure(server: psutil.Process, records: int, clients: int, port: int, seconds: float) -> Cell:
     context = multiprocessing.get_context("spawn")
-    result: Results = context.SimpleQueue()
+    result: Results = context.Queue()
     child = context.Process(target=load, args=(records, clients, port, seconds, result))
     child.start()
-    result.get()
+    report_of(child, result, seconds)
     busy, before, started = psutil.cpu_times(), server.cpu_times(), time.perf_counter()
-    latencies, failed, load_cpu = result.get()
+    latencies, failed, load_cpu = report_of(child, result, seconds)
     elapsed = time.perf_counter() - started
     after, busy_after = server.cpu_times(), psutil.cpu_times()
     child.join(10)

@@ -22,7 +22,12 @@ def answers() -> bool:
     if shutil.which("docker") is None:
         return False
     commands = (["docker", "version"], ["docker", "compose", "version"])
-    return all(subprocess.run(one, capture_output=True, check=False).returncode == 0 for one in commands)
+    try:
+        return all(
+            subprocess.run(one, capture_output=True, check=False, timeout=30).returncode == 0 for one in commands
+        )
+    except subprocess.TimeoutExpired:
+        return False
 
 
 def compose(
