@@ -14,6 +14,10 @@ from types import SimpleNamespace
 from typing import Any, ClassVar
 
 import pytest
+from batch_analyser.jobs import upkeep
+from batch_analyser.lake import Lake
+from batch_analyser.settings import AnalyserSettings
+from deltalake import DeltaTable
 from pipeline_contracts.names import KINDS, Names
 from pipeline_contracts.objects import ObjectName
 from pipeline_local.layout import Layout
@@ -27,6 +31,7 @@ from recompute import recompute
 from spark_kit.jvm import JvmConfig
 from spark_kit.lake import PROPERTIES
 from spark_kit.session import SessionConfig, build_session, stop_session
+from stream_reader.delta import DeltaTables
 from stream_reader.fakes import FakeStreams, log_id
 from stream_reader.tables import QUARANTINE, QUARANTINE_SCHEMA, rows_schema, stream_table
 
@@ -207,6 +212,35 @@ def test_after_its_checkpoint_is_lost_the_stream_loses_and_doubles_nothing(strea
         _Records.data[NAMES.stream(kind)].append(json.dumps(post(4)[kind]).encode())
     assert streams.run() == [[0, 2, 4]] * len(KINDS)
     assert streams.table("quarantine/stream").count() == len(KINDS)
+
+
+def test_upkeep_looks_after_what_the_notebook_appends(
+    spark: SparkSession, streams: Streams, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    streams.run()
+    for kind in KINDS:
+        _Records.data[NAMES.stream(kind)] += [json.dumps(post(4)[kind]).encode(), b"nonsense"]
+    streams.run()
+    followed = DeltaTables(streams.folder.as_uri())
+    tables = [*(stream_table(NAMES, kind) for kind in KINDS), QUARANTINE]
+    before = {table: (followed.version(table), rows_of(followed, table)) for table in tables}
+    settings = AnalyserSettings(LAKE_URI=streams.folder.as_uri())  # type: ignore[call-arg]
+    report = upkeep.run(spark, settings.model_copy(update={"compact_files": 1}))
+    assert set(tables) <= set(report.compacted)
+    for table, (version, rows) in before.items():
+        assert len(DeltaTable(streams.folder / table).file_uris()) == 1
+        assert rows_of(followed, table) == rows
+        assert rows_of(followed, table, since=version) == rows, "who follows it sees them again, and knows them"
+
+    monkeypatch.delenv("DATABRICKS_RUNTIME_VERSION")
+    assert not upkeep.stream_tables(Lake(spark, settings.lake_uri), NAMES), "elsewhere they are the stream reader's"
+
+
+def rows_of(tables: DeltaTables, table: str, since: int | None = None) -> list[tuple[str, str]]:
+    found = tables.read(table, ["log_id", "offset"], since=since)
+    return sorted(
+        place for rows in found for place in zip(*(rows[n].to_pylist() for n in ("log_id", "offset")), strict=True)
+    )
 
 
 def test_a_stream_made_anew_is_told_from_the_old_one(streams: Streams) -> None:

@@ -1,5 +1,8 @@
 """Table upkeep: merges small files (OPTIMIZE) and deletes files that no kept version needs (VACUUM).
 
+On Databricks of the stream's tables, too: a notebook appends to them, and looks after none. Elsewhere the stream reader
+does so itself, as their one writer.
+
 It changes no row. A run's answers are read by the versions that its row in ``runs`` names, however old: a table of
 gold whose newest version is not that one (an analysis was cut off after writing it) keeps all its files until the
 next complete run.
@@ -8,10 +11,12 @@ next complete run.
 import json
 import logging
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 
-from pipeline_contracts.names import KINDS
+from pipeline_contracts.lake import STREAM_QUARANTINE, stream_table
+from pipeline_contracts.names import KINDS, Names
 from pipeline_transforms.answers import ANSWERS, COUNTS
 from pyspark.sql import SparkSession
 from pyspark.sql import functions as fn
@@ -42,7 +47,9 @@ class UpkeepReport:
 def run(
     spark: SparkSession, settings: AnalyserSettings, *, clock: Clock | None = None, kept: timedelta = KEPT
 ) -> UpkeepReport:
-    """Look after every table of the batch path; with nothing to do it reads logs alone.
+    """Look after every table of the batch path, and of the stream's where nobody else does.
+
+    With nothing to do it reads logs alone.
 
     ``kept`` is how long files outlive the version that needed them.
 
@@ -54,12 +61,13 @@ def run(
     report = UpkeepReport()
     lake = Lake(spark, settings.lake_uri)
     lake.create_all()
-    _compact(lake, settings.compact_files, report)
+    streams = stream_tables(lake, settings.names)
+    _compact(lake, streams, settings.compact_files, report)
     # No file can be older than the lake; a young one is told by one look at one log.
     if lake.oldest_commit(EVENTS) < now - kept:
         last = lake.read(UPKEEP).groupBy("table").agg(fn.unix_millis(fn.max("at")).alias("at_ms")).collect()
         done = {row["table"] for row in last if now.timestamp() - row["at_ms"] / 1000 < VACUUM_EVERY.total_seconds()}
-        for table in _tables(lake, done, report):
+        for table in _tables(lake, streams, done, report):
             lake.vacuum(table, kept.total_seconds() / 3600)
             report.vacuumed.append(table)
     if report.vacuumed:
@@ -70,23 +78,31 @@ def run(
     return report
 
 
-def _compact(lake: Lake, files: int, report: UpkeepReport) -> None:
+def stream_tables(lake: Lake, names: Names) -> list[str]:
+    """The stream's tables that are there, if they are the upkeep's task."""
+    if lake.use_delta_rs:
+        return []
+    tables = [STREAM_QUARANTINE, *(stream_table(names, kind) for kind in KINDS)]
+    return [table for table in tables if lake.exists(table)]
+
+
+def _compact(lake: Lake, streams: Sequence[str], files: int, report: UpkeepReport) -> None:
     """Bronze only when all of it is clean, so that no cleaning has to read merged files for a few new rows."""
     marks = {kind: cleaned_batch(lake, kind) for kind in KINDS}
     for kind, mark in marks.items():
         with lake.noted(json.dumps({MARK: mark})):
             if lake.compact(silver(kind), files):
                 report.compacted.append(silver(kind))
-    others = [OBJECTS, QUARANTINE, RUNS, UPKEEP]
+    others = [OBJECTS, QUARANTINE, RUNS, UPKEEP, *streams]
     if min(marks.values()) == lake.newest_batch():
         others.append(EVENTS)
     report.compacted += [table for table in others if lake.compact(table, files)]
 
 
-def _tables(lake: Lake, done: set[str], report: UpkeepReport) -> list[str]:
+def _tables(lake: Lake, streams: Sequence[str], done: set[str], report: UpkeepReport) -> list[str]:
     """The tables whose old files may go, less those that were done lately."""
     last = last_run(lake)
-    free = [EVENTS, OBJECTS, QUARANTINE, RUNS, UPKEEP, *(silver(kind) for kind in KINDS)]
+    free = [EVENTS, OBJECTS, QUARANTINE, RUNS, UPKEEP, *(silver(kind) for kind in KINDS), *streams]
     for table in map(gold, [*ANSWERS, *COUNTS]):
         if table in done or not lake.exists(table):
             continue
