@@ -129,6 +129,8 @@ def audit(installation: Installation, path: PathName | None, form: str) -> None:
 @click.pass_obj
 def quarantine(installation: Installation, limit: int, replay: bool, path: PathName | None, form: str) -> None:
     """Show what could not be read: how many by reason, and each with its coordinate and its text."""
+    if replay and path == "stream":
+        raise click.UsageError("--replay is of the batch path alone; send a stream's records again")
     if replay:
         must_run(installation)
         analyser(installation).run(installation.names.job("batch"), {"replay": "true"}, only=["clean", "answers"])

@@ -26,3 +26,10 @@ def test_a_query_over_no_tables_says_what_makes_some(tmp_path: Path) -> None:
     done = CliRunner().invoke(commands_data.query, ["select * from silver_pin"], obj=installation)
     assert str(done.exception) == "the lake has no tables yet: send events, then `pipeline analyse`"
     assert CliRunner().invoke(commands_data.query, ["select 1"], obj=installation).exit_code == 0
+
+
+def test_nothing_replays_the_quarantine_of_streams(tmp_path: Path) -> None:
+    installation = Installation(Layout(Path(__file__).parents[2], tmp_path))
+    done = CliRunner().invoke(commands_data.quarantine, ["--path", "stream", "--replay"], obj=installation)
+    assert done.exit_code == 2
+    assert done.output.splitlines()[-1] == "Error: --replay is of the batch path alone; send a stream's records again"
