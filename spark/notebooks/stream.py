@@ -9,13 +9,14 @@
 
 from concurrent.futures import Future
 
+from pipeline_contracts.lake import stream_table
 from pipeline_contracts.names import KINDS, Names
 from pipeline_transforms.cleaning import clean
 from pipeline_transforms.hashing import with_content_hash
 from pyspark.sql import functions as fn
 from spark_kit.lake import DeltaLake, Transaction
 from stream_reader.streams import KinesisStreams
-from stream_reader.tables import QUARANTINE, QUARANTINE_SCHEMA, rows_schema, stream_table
+from stream_reader.tables import QUARANTINE, QUARANTINE_SCHEMA, rows_schema
 
 dbutils.widgets.text("pipeline_id", "pinterest")
 dbutils.widgets.text("lake_uri", "s3://pinterest-lake/lake")
@@ -99,10 +100,11 @@ def writer(kind, log_id, query_id):
     known = last_held(kind, log_id)
 
     def write(rows, number):
-        if streams.describe(names.stream(kind)).log_id != log_id:
-            raise RuntimeError(f"stream {names.stream(kind)} was made anew; start this notebook again")
         cleaned = clean(rows, kind).persist()
         first = dict(cleaned.groupBy("partition").agg(fn.min(order)).collect())
+        # After the rows were read: creation times do not come back, so all of them are of this stream.
+        if streams.describe(names.stream(kind)).log_id != log_id:
+            raise RuntimeError(f"stream {names.stream(kind)} was made anew; start this notebook again")
         new = cleaned
         if any(shard in known and lowest <= known[shard] for shard, lowest in first.items()):
             new = cleaned.join(held(kind, log_id), ["partition", "offset"], "left_anti")

@@ -18,12 +18,15 @@ from batch_analyser.jobs import upkeep
 from batch_analyser.lake import Lake
 from batch_analyser.settings import AnalyserSettings
 from deltalake import DeltaTable
-from pipeline_contracts.names import KINDS, Names
+from pipeline_contracts.lake import stream_table
+from pipeline_contracts.names import KINDS, Kind, Names
 from pipeline_contracts.objects import ObjectName
 from pipeline_local.layout import Layout
 from pipeline_transforms.answers import ANSWERS
+from pipeline_transforms.cleaning import clean
 from posts import write_generated
 from pyspark import cloudpickle
+from pyspark.errors import StreamingQueryException
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.datasource import DataSource, SimpleDataSourceStreamReader
 from raw_objects import post
@@ -33,7 +36,7 @@ from spark_kit.lake import PROPERTIES
 from spark_kit.session import SessionConfig, build_session, stop_session
 from stream_reader.delta import DeltaTables
 from stream_reader.fakes import FakeStreams, log_id
-from stream_reader.tables import QUARANTINE, QUARANTINE_SCHEMA, rows_schema, stream_table
+from stream_reader.tables import QUARANTINE, QUARANTINE_SCHEMA, rows_schema
 
 pytestmark = pytest.mark.spark
 
@@ -214,6 +217,32 @@ def test_after_its_checkpoint_is_lost_the_stream_loses_and_doubles_nothing(strea
     assert streams.table("quarantine/stream").count() == len(KINDS)
 
 
+def test_a_stream_made_anew_while_a_batch_is_read_leaves_no_row(
+    streams: Streams, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So its stream is described after its rows were read, as they cannot become another stream's then."""
+    read = streams.folder.parent / "read"
+    describe = streams.described.describe
+
+    def noted(batches: Any) -> Any:
+        read.touch()
+        yield from batches
+
+    def cleaned(rows: DataFrame, kind: Kind) -> DataFrame:
+        return clean(rows.mapInArrow(noted, rows.schema), kind)
+
+    def anew(name: str) -> Any:
+        if read.exists():
+            streams.described.created[name] = 2.0
+        return describe(name)
+
+    monkeypatch.setattr("pipeline_transforms.cleaning.clean", cleaned)
+    monkeypatch.setattr(streams.described, "describe", anew)
+    with pytest.raises(StreamingQueryException, match="was made anew"):
+        streams.run()
+    assert all(streams.table(name).isEmpty() for name in (*(stream_table(NAMES, kind) for kind in KINDS), QUARANTINE))
+
+
 def test_upkeep_looks_after_what_the_notebook_appends(
     spark: SparkSession, streams: Streams, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -225,6 +254,7 @@ def test_upkeep_looks_after_what_the_notebook_appends(
     tables = [*(stream_table(NAMES, kind) for kind in KINDS), QUARANTINE]
     before = {table: (followed.version(table), rows_of(followed, table)) for table in tables}
     settings = AnalyserSettings(LAKE_URI=streams.folder.as_uri())  # type: ignore[call-arg]
+    Lake(spark, settings.lake_uri, use_delta_rs=True).create_all()  # which takes Spark a minute
     report = upkeep.run(spark, settings.model_copy(update={"compact_files": 1}))
     assert set(tables) <= set(report.compacted)
     for table, (version, rows) in before.items():
