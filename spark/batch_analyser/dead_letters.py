@@ -7,17 +7,14 @@ own. The same record can be dead-lettered twice, so that the origin's coordinate
 import base64
 import binascii
 from collections.abc import Iterator
-from typing import Annotated, Any, Final, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import msgspec
 from pipeline_contracts import dead_letters as headers
+from pipeline_contracts.lake import REASONS
 from pipeline_contracts.objects import MAX_OFFSET, MAX_PARTITION, integer
 
 from batch_analyser.lines import REJECT_BYTES, Reject, lines
-
-REASONS: Final = frozenset(
-    {"not_json", "not_object", "wrong_kind", "bad_key", "bad_number", "bad_date", "out_of_range"}
-)
 
 
 class DeadLetter(NamedTuple):

@@ -1,19 +1,16 @@
-"""The batch tables: where they are and what they hold. All reading and writing goes through here."""
+"""The batch tables and what they hold. All reading and writing goes through here."""
 
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Final
 
+from pipeline_contracts.lake import EVENTS, OBJECTS, QUARANTINE, RUNS, Cleaned, silver
 from pipeline_contracts.names import KINDS, Kind
 from pipeline_transforms.schemas import current_schema
 from pyspark.sql import functions as fn
 from pyspark.sql.types import StructType
 from spark_kit.lake import DeltaLake
 
-EVENTS: Final = "bronze/events"
-OBJECTS: Final = "bronze/objects"
-QUARANTINE: Final = "quarantine/batch"
-RUNS: Final = "runs"
 UPKEEP: Final = "upkeep"
 
 COORDINATE: Final = ("log_id", "topic", "partition", "offset")
@@ -45,18 +42,8 @@ _MORE_PROPERTIES: Final[Mapping[str, dict[str, str]]] = {
 }
 
 
-def silver(kind: Kind) -> str:
-    """The table of one kind's current rows."""
-    return f"silver/{kind}"
-
-
-def gold(answer: str) -> str:
-    """The table of one answer."""
-    return f"gold/{answer}"
-
-
 class Lake(DeltaLake):
-    """The tables below one URI. Names are those of ``architecture.md``, such as ``bronze/events``."""
+    """The tables below one URI, by the names in ``pipeline_contracts.lake``."""
 
     def create_all(self) -> None:
         """Make every table but the answers, whose columns are their own."""
@@ -65,6 +52,10 @@ class Lake(DeltaLake):
         for table, schema in schemas.items():
             if not self.exists(table):
                 self.create(table, schema, ["topic"] if table == EVENTS else (), _MORE_PROPERTIES.get(table))
+
+    def cleaned(self, kind: Kind) -> Cleaned:
+        """How far one kind's silver has come."""
+        return Cleaned.newest(self.notes(silver(kind)))
 
     def same_rows_since(self, table: str, version: int) -> bool:
         """Whether every commit after that version changed no row; false where the log does not reach back."""

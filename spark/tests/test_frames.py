@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 from batch_analyser.jobs.audit import in_objects
 from batch_analyser.jobs.ingest import tails
-from batch_analyser.lake import OBJECTS, SCHEMAS, Lake
+from batch_analyser.lake import SCHEMAS, Lake
 from batch_analyser.listing import Tail
+from pipeline_contracts.lake import OBJECTS
 from pyspark.sql import SparkSession
 from spark_kit.jvm import JvmConfig
 from spark_kit.session import SessionConfig, build_session, session_alive, stop_session
@@ -62,11 +63,11 @@ def test_the_tail_of_each_folder(spark: SparkSession) -> None:
         entry(0, 5),
         entry(5, 9, etag="old"),
         entry(5, 12, etag="new", ingested_at=START + timedelta(days=1)),
-        entry(3, 4, object_key=name(3, prefix=other)),
+        entry(0, 4, object_key=name(0, prefix=other)),
     )
     assert tails(rows) == {
         PREFIX: Tail(name(5), "new", name(0), even=True),
-        other: Tail(name(3, prefix=other), "e", None, even=True),
+        other: Tail(name(0, prefix=other), "e", None, even=True),
     }
 
 
@@ -75,6 +76,7 @@ def test_the_tail_of_each_folder(spark: SparkSession) -> None:
     "rows",
     [
         [entry(0, 5), entry(7, 9)],  # a hole that may yet be filled behind the last key's back
+        [entry(3, 5), entry(5, 9)],  # one at the very start
         [entry(0, 5), entry(5, 9, object_key=name(5, 10))],
     ],
 )
@@ -84,18 +86,18 @@ def test_folders_that_must_be_listed_whole(spark: SparkSession, rows: list[dict[
 
 
 @pytest.mark.spark
-def test_objects_count_each_coordinate_once(spark: SparkSession) -> None:
+def test_objects_count_each_coordinate_that_they_hold_now_once(spark: SparkSession) -> None:
     rows = ledger(
         spark,
         entry(0, 10),
-        entry(0, 4, etag="shorter"),
+        entry(0, 4, etag="erased", ingested_at=START + timedelta(days=1)),
         entry(8, 12),
         entry(12, 20, ranges=[(12, 15), (16, 20)]),
         entry(30, 31, partition=1),
         entry(40, 40, ranges=[]),
     )
     counts = {row["partition"]: row["in_objects"] for row in in_objects(rows).collect()}
-    assert counts == {0: 19, 1: 1}
+    assert counts == {0: 15, 1: 1}
 
 
 @pytest.mark.parametrize(

@@ -15,18 +15,21 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 from batch_analyser.jobs import answers, audit, clean, ingest, upkeep
-from batch_analyser.lake import EVENTS, OBJECTS, QUARANTINE, RUNS, SCHEMAS, UPKEEP, Lake, gold, silver
+from batch_analyser.lake import SCHEMAS, UPKEEP, Lake
 from batch_analyser.service.store import RunStore
 from batch_analyser.service.worker import Worker
 from batch_analyser.settings import MIB, AnalyserSettings
 from pipeline_contracts import dead_letters
+from pipeline_contracts.lake import EVENTS, OBJECTS, QUARANTINE, RUNS, Cleaned, gold, silver
 from pipeline_contracts.names import KINDS
 from pipeline_local import lake as local_lake
 from pipeline_local.audit.fates import Acknowledged, Stages
 from pipeline_local.audit.fates import audit as judged
 from pipeline_local.layout import Layout
 from pipeline_transforms.answers import ANSWERS, COUNTS
+from pipeline_transforms.cleaning import clean as cleaned
 from pyspark.sql import SparkSession
+from pyspark.sql import functions as fn
 from pyspark.sql.types import StructType
 from raw_objects import CountingProxy, RawObjects, post
 from servers import LocalStack
@@ -175,7 +178,7 @@ def test_many_records_end_as_few_do(
             (report,) = clean.run(spark, one).kinds.values()
             reports.append(replace(report, seconds=0.0))
         assert reports[0] == reports[1]
-        assert [clean.cleaned_batch(lake, "pin") for lake in lakes] == [first + 1] * 2
+        assert [lake.cleaned("pin") for lake in lakes] == [Cleaned(first + 1)] * 2
         assert len({str(contents_of(lake, silver("pin"))) for lake in lakes}) == 1
         held = [lake.read(QUARANTINE).drop("quarantined_at").orderBy("offset").collect() for lake in lakes]
         assert held[0] == held[1]
@@ -458,6 +461,41 @@ def test_replay_moves_what_passes_now(spark: SparkSession, raw: RawObjects, sett
     assert clean.run(spark, settings, replay=True).kinds == {}
 
 
+@pytest.mark.parametrize("stage", [silver("user"), QUARANTINE])
+def test_a_replay_that_was_cut_off_is_finished_by_the_next_cleaning(
+    spark: SparkSession, raw: RawObjects, settings: AnalyserSettings, monkeypatch: pytest.MonkeyPatch, stage: str
+) -> None:
+    lake = Lake(spark, settings.lake_uri)
+    raw.put("user", [post(0)["user"]])
+    ingest.run(spark, settings)
+    clean.run(spark, settings)
+    raw.put("user", [post(1)["user"], post(2)["user"] | {"age": "many"}], 1)
+    ingest.run(spark, settings)
+    with monkeypatch.context() as older:
+        older.setattr(clean, "clean", lambda rows, kind: cleaned(rows, kind).withColumn("reason", fn.lit("bad_date")))
+        clean.run(spark, settings)
+    assert lake.read(QUARANTINE).count() == 2
+
+    def crash(at: str) -> None:
+        if at == stage:
+            raise CrashError(at)
+
+    with pytest.raises(CrashError):
+        clean.run(spark, settings, replay=True, at=crash)
+    report = upkeep.run(spark, settings.model_copy(update={"compact_files": 1}))
+    assert silver("user") in report.compacted
+    assert lake.cleaned("user") == Cleaned(2, replaying=True)
+    raw.put("user", [post(3)["user"]], 3)
+    ingest.run(spark, settings)
+    clean.run(spark, settings)
+    counted = fates(spark, settings, recount=True)
+    assert (counted["current"], counted["repeated"], counted["quarantined"]) == (3, 0, 1)
+    assert lake.cleaned("user") == Cleaned(3)
+    before = versions(lake)
+    assert clean.run(spark, settings).kinds == {}
+    assert versions(lake) == before, "it is finished once"
+
+
 def test_a_user_of_the_year_1_can_be_read_without_spark(
     spark: SparkSession, raw: RawObjects, settings: AnalyserSettings
 ) -> None:
@@ -475,6 +513,26 @@ def test_a_user_of_the_year_1_can_be_read_without_spark(
     with lake.connect(["silver/user"]) as connection:
         rows = connection.execute("select year(date_joined), year(superseded[1].date_joined) from silver_user")
         assert rows.fetchall() == [(1, 1)]
+
+
+def test_an_erased_person_is_not_missing(spark: SparkSession, raw: RawObjects, settings: AnalyserSettings) -> None:
+    """The steps of docs/aws/retention.md."""
+    key = raw.put("pin", [post(ind)["pin"] for ind in range(3)])
+    raw.put("pin", [post(3)["pin"]], 3)
+    raw.put("pin", [post(4)["pin"]], 4)
+    for job in (ingest, clean):
+        job.run(spark, settings)
+    lines = gzip.decompress(raw.body(key)).splitlines(keepends=True)
+    metadata = raw.client.head_object(Bucket=raw.names.bucket, Key=key)["Metadata"]
+    raw.put_bytes(key, gzip.compress(lines[0] + lines[2]), **metadata)
+    lake = Lake(spark, settings.lake_uri)
+    lake.delta(EVENTS).delete("offset = 1")
+    lake.delta(silver("pin")).delete("ind = 1")
+    assert not audit.run(spark, settings, recount=False).ok
+    assert ingest.run(spark, settings, all_keys=True).objects == 1
+    clean.run(spark, settings)
+    counted = fates(spark, settings, recount=True)
+    assert (counted["in_objects"], counted["in_bronze"], counted["current"]) == (4, 4, 4)
 
 
 def test_the_whole_run_with_the_lake_in_s3(spark: SparkSession, raw: RawObjects, settings: AnalyserSettings) -> None:

@@ -65,7 +65,7 @@ class Cleaned(msgspec.Struct, frozen=True, omit_defaults=True):
         """The first of the notes that is one; where none is left nothing is covered, which cleans all again."""
         for note in notes:
             try:
-                return msgspec.json.decode(note, type=cls)
+                return _decode(note)
             except msgspec.DecodeError:
                 continue
         return cls(0)
@@ -74,3 +74,6 @@ class Cleaned(msgspec.Struct, frozen=True, omit_defaults=True):
     def note(self) -> str:
         """What the commit carries."""
         return msgspec.json.encode(self).decode()
+
+
+_decode: Final = msgspec.json.Decoder(Cleaned).decode

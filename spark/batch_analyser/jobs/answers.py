@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from pipeline_contracts.lake import EVENTS, OBJECTS, QUARANTINE, RUNS, gold, silver
 from pipeline_contracts.names import KINDS
 from pipeline_transforms.answers import ANSWERS, COUNTS, Policies, Posts, posts_of
 from pyspark.sql import DataFrame, Row, SparkSession
@@ -20,7 +21,7 @@ from pyspark.sql import functions as fn
 from service_kit.clock import Clock, SystemClock
 from spark_kit.commits import Written
 
-from batch_analyser.lake import EVENTS, OBJECTS, QUARANTINE, RUNS, SCHEMAS, Lake, gold, silver
+from batch_analyser.lake import SCHEMAS, Lake
 from batch_analyser.policies import described
 from batch_analyser.settings import AnalyserSettings
 

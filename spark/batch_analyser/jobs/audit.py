@@ -8,14 +8,15 @@ import logging
 from dataclasses import dataclass, field
 from functools import reduce
 
+from pipeline_contracts.lake import EVENTS, OBJECTS, QUARANTINE, silver
 from pipeline_contracts.names import KINDS, Kind
 from pipeline_transforms.cleaning import clean, good_rows
 from pipeline_transforms.versions import fates
 from pyspark.sql import DataFrame, SparkSession, Window
 from pyspark.sql import functions as fn
 
-from batch_analyser.jobs.clean import KEY, cleaned_batch
-from batch_analyser.lake import COORDINATE, EVENTS, OBJECTS, QUARANTINE, Lake, silver
+from batch_analyser.jobs.clean import KEY
+from batch_analyser.lake import COORDINATE, Lake
 from batch_analyser.settings import AnalyserSettings
 
 logger = logging.getLogger(__name__)
@@ -99,8 +100,16 @@ def _count(lake: Lake, topics: dict[Kind, str]) -> list[AuditRow]:
 
 
 def in_objects(ledger: DataFrame) -> DataFrame:
-    """Distinct coordinates in all objects ever read, however they overlap."""
-    reach = ledger.select(*LOG, fn.explode("ranges").alias("reach")).select(*LOG, "reach.first", "reach.next")
+    """Distinct coordinates in all objects as they were when last read, however they overlap.
+
+    What an object held before it was written again does not count: its lines may have been erased.
+    """
+    last = ledger.groupBy("object_key").agg(fn.max_by(fn.struct(*LOG, "ranges"), "ingested_at").alias("last"))
+    reach = (
+        last.select("last.*")
+        .select(*LOG, fn.explode("ranges").alias("reach"))
+        .select(*LOG, "reach.first", "reach.next")
+    )
     before = Window.partitionBy(*LOG).orderBy("first", "next").rowsBetween(Window.unboundedPreceding, -1)
     start = fn.greatest("first", fn.coalesce(fn.max("next").over(before), fn.col("first")))
     fresh = reach.select(*LOG, fn.greatest(fn.col("next") - start, fn.lit(0)).alias("fresh"))
@@ -108,7 +117,7 @@ def in_objects(ledger: DataFrame) -> DataFrame:
 
 
 def _in_bronze(lake: Lake, topics: dict[Kind, str]) -> DataFrame:
-    marks = {topic: cleaned_batch(lake, kind) for kind, topic in topics.items()}
+    marks = {topic: lake.cleaned(kind).cleaned_batch for kind, topic in topics.items()}
     mark = reduce(
         lambda case, pair: case.when(fn.col("topic") == pair[0], pair[1]), marks.items(), fn.when(fn.lit(False), 0)
     ).otherwise(0)
@@ -161,13 +170,13 @@ def _problems(row: AuditRow) -> list[str]:
     if row.doubled:
         found.append(f"{where}: {row.doubled} records are in bronze twice")
     if row.repeated < 0:
-        found.append(f"{where}: silver and quarantine hold {-row.repeated} records more than bronze")
+        found.append(f"{where}: silver and quarantine hold {-row.repeated} records more than bronze; run clean")
     return found
 
 
 def _recount(lake: Lake, kind: Kind, topic: str) -> list[str]:
     """What differs when everything is decided again from bronze alone."""
-    mark = cleaned_batch(lake, kind)
+    mark = lake.cleaned(kind).cleaned_batch
     records = lake.read(EVENTS).where((fn.col("topic") == topic) & (fn.col("ingest_batch") <= mark))
     cleaned = clean(records, kind).drop("value").persist()
     try:

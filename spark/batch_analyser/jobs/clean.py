@@ -4,10 +4,10 @@ Per kind: rows that cannot be read go to quarantine, unless their coordinate is 
 computed anew from their silver row and the new rows, and what changed is written in one commit. That commit's
 note names the last ingest batch it covers, so that rows and mark cannot come apart. A crash before it makes the
 next run clean the same batches again, which changes nothing: a content that is there is a repeat. For the same
-reason a lost mark costs time only.
+reason a lost mark costs time only. A replay's note says that quarantine has some rows of silver as well, until a
+commit without rows says that they are gone from there; where that is missing, the next run replays again.
 """
 
-import json
 import logging
 import time
 from collections.abc import Callable
@@ -17,9 +17,11 @@ from threading import Lock
 from typing import Final
 
 import pyarrow.compute as pc
+from pipeline_contracts.lake import EVENTS, OBJECTS, QUARANTINE, Cleaned, silver
 from pipeline_contracts.names import KINDS, Kind
 from pipeline_transforms.cleaning import clean, good_rows
 from pipeline_transforms.hashing import with_content_hash
+from pipeline_transforms.schemas import current_schema
 from pipeline_transforms.versions import current_rows
 from pyspark import StorageLevel
 from pyspark.sql import Column, DataFrame, SparkSession
@@ -27,12 +29,11 @@ from pyspark.sql import functions as fn
 from service_kit.clock import Clock, SystemClock
 from spark_kit.session import own_session
 
-from batch_analyser.lake import COORDINATE, EVENTS, OBJECTS, QUARANTINE, Lake, silver
+from batch_analyser.lake import COORDINATE, Lake
 from batch_analyser.settings import MIB, AnalyserSettings
 
 logger = logging.getLogger(__name__)
 
-MARK: Final = "cleaned_batch"
 _COMPACT_EVERY: Final = 8
 """Files are counted after every so many ingest batches only, since counting takes as long as a small commit."""
 
@@ -87,17 +88,17 @@ def run(
     clock = clock or SystemClock()
 
     quarantine = Lock()
-    marks = {kind: cleaned_batch(lake, kind) for kind in KINDS}
+    before = {kind: lake.cleaned(kind) for kind in KINDS}
 
     def clean_kind(kind: Kind) -> KindReport:
         # A session of its own: the note of a commit is a setting of the session.
         job = _Clean(Lake(own_session(spark), settings.lake_uri), settings, clock, at, quarantine)
         start = time.monotonic()
         done = KindReport()
-        if marks[kind] < newest:
-            job.new_batches(kind, marks[kind], newest, done)
-        if replay:
-            job.replay(kind, newest, done)
+        if replay or before[kind].replaying:
+            job.replay(kind, before[kind], done)
+        if before[kind].cleaned_batch < newest:
+            job.new_batches(kind, before[kind].cleaned_batch, newest, done)
         done.seconds = round(time.monotonic() - start, 3)
         return done
 
@@ -106,19 +107,10 @@ def run(
         done = dict(zip(KINDS, pool.map(clean_kind, KINDS), strict=True))
     report = CleanReport({kind: one for kind, one in done.items() if one.records})
     every = min(_COMPACT_EVERY, settings.compact_files)
-    if report.kinds and newest // every > min(marks.values()) // every:
+    if report.kinds and newest // every > min(one.cleaned_batch for one in before.values()) // every:
         report.compacted = _compact(lake, settings.compact_files, newest)
     logger.info("clean finished", extra={"records": sum(one.records for one in report.kinds.values())})
     return report
-
-
-def cleaned_batch(lake: Lake, kind: Kind) -> int:
-    """The last ingest batch that this kind's silver covers; 0 where no note is left, which cleans all again."""
-    for note in lake.notes(silver(kind)):
-        mark = json.loads(note).get(MARK)
-        if mark is not None:
-            return int(mark)
-    return 0
 
 
 @dataclass(frozen=True)
@@ -141,7 +133,7 @@ class _Clean:
             counts = cleaned.groupBy("reason").agg(fn.count("*").alias("records"), *sums).collect()
             if not counts:
                 return  # the mark of a kind without records may stay: an empty commit would look like news
-            done.records = sum(row["records"] for row in counts)
+            done.records += sum(row["records"] for row in counts)
             done.quarantined = {row["reason"]: row["records"] for row in counts if row["reason"] is not None}
             done.unknown_fields = sum(row["unknown_fields"] for row in counts)
             few = sum(row["bytes"] for row in counts) <= _FEW_BYTES
@@ -149,25 +141,29 @@ class _Clean:
                 with self.quarantine:
                     self._quarantine(cleaned, few=few)
                 self.at(QUARANTINE)
-            self._upsert(kind, good_rows(cleaned, kind), newest, done, few=few)
+            self._upsert(kind, good_rows(cleaned, kind), Cleaned(newest), done, few=few)
             self.at(silver(kind))
         finally:
             cleaned.unpersist()
 
-    def replay(self, kind: Kind, newest: int, done: KindReport) -> None:
+    def replay(self, kind: Kind, before: Cleaned, done: KindReport) -> None:
+        finished, unfinished = Cleaned(before.cleaned_batch), Cleaned(before.cleaned_batch, replaying=True)
         topic = self.settings.names.topic(kind)
         records = self.lake.read(QUARANTINE).where((fn.col("source") == "record") & (fn.col("topic") == topic))
         held = records.select(*COORDINATE, "recorded_at", "value")
         passed = clean(with_content_hash(held), kind).where("reason IS NULL").persist()
         try:
             count, size = passed.agg(fn.count("*"), fn.sum(fn.octet_length("value"))).collect()[0]
-            if not count:
-                return
-            done.records += count
-            self._upsert(kind, good_rows(passed, kind), newest, done, few=size <= _FEW_BYTES)
-            self.at(silver(kind))
-            with self.quarantine:
-                self._release(passed)
+            if count:
+                done.records += count
+                self._upsert(kind, good_rows(passed, kind), unfinished, done, few=size <= _FEW_BYTES)
+                self.at(silver(kind))
+                with self.quarantine:
+                    self._release(passed)
+                self.at(QUARANTINE)
+            if count or before.replaying:
+                no_rows = self.lake.spark.createDataFrame([], current_schema(kind)).toArrow()
+                self.lake.append_few(silver(kind), no_rows, finished.note)
         finally:
             passed.unpersist()
 
@@ -201,10 +197,9 @@ class _Clean:
         elif first or not new.isEmpty():
             self.lake.append(QUARANTINE, new.coalesce(1))
 
-    def _upsert(self, kind: Kind, good: DataFrame, mark: int, done: KindReport, *, few: bool) -> None:
-        """One commit that brings silver to what all records together give, and carries the mark."""
-        table = silver(kind)
-        note = json.dumps({MARK: mark})
+    def _upsert(self, kind: Kind, good: DataFrame, cleaned: Cleaned, done: KindReport, *, few: bool) -> None:
+        """One commit that brings silver to what all records together give, and says how far it has come."""
+        table, note = silver(kind), cleaned.note
         first = self.lake.never_written(table)
         changed = _inserts(good) if first else _changed(self.lake.read(table), good)
         if few:
@@ -287,7 +282,7 @@ def _compact(lake: Lake, files: int, newest: int) -> list[str]:
         if lake.compact(table, files):
             compacted.append(table)
     for kind in KINDS:
-        with lake.noted(json.dumps({MARK: newest})):
+        with lake.noted(Cleaned(newest).note):
             if lake.compact(silver(kind), files):
                 compacted.append(silver(kind))
     return compacted

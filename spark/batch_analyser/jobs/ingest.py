@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import pairwise
 
+from pipeline_contracts.lake import EVENTS, OBJECTS, QUARANTINE
 from pyspark import StorageLevel
 from pyspark.sql import Column, DataFrame, Row, SparkSession, Window
 from pyspark.sql import functions as fn
@@ -20,7 +21,7 @@ from service_kit.clock import Clock, SystemClock
 
 from batch_analyser import fetch
 from batch_analyser.fetch import Source, s3_client, task_body
-from batch_analyser.lake import COORDINATE, EVENTS, OBJECTS, QUARANTINE, Lake
+from batch_analyser.lake import COORDINATE, Lake
 from batch_analyser.listing import Bucket, Listed, Tail, in_commits, in_tasks, list_candidates, new_objects
 from batch_analyser.settings import MIB, AnalyserSettings
 
@@ -85,8 +86,9 @@ def run(
 def tails(ledger: DataFrame) -> dict[str, Tail]:
     """The end of each folder that the ledger knows.
 
-    A hole between the ranges of known objects means that an object may yet come behind the last one's back (an
-    object was deleted, and the sink fills its place), so that such a folder has to be listed whole: not ``even``.
+    A hole before or between the ranges of known objects means that an object may yet come behind the last one's back
+    (one was deleted, and the sink fills its place), so that such a folder has to be listed whole: not ``even``. So is
+    the folder of a log whose first records expired before the sink came: one request more per thousand objects.
     """
     width = fn.length(fn.regexp_extract("object_key", r"\+(\d+)\.[^/]*$", 1))
     each = Window.partitionBy("folder")
@@ -101,7 +103,7 @@ def tails(ledger: DataFrame) -> dict[str, Tail]:
             fn.max("next_offset").alias("next_offset"),
         )
         .select("*", fn.regexp_extract("object_key", "^(.*/)", 1).alias("folder"), width.alias("width"))
-        .select("*", fn.coalesce(reached < fn.col("first_offset"), fn.lit(False)).alias("hole"))
+        .select("*", (fn.coalesce(reached, fn.lit(0)) < fn.col("first_offset")).alias("hole"))
         .select(
             "*",
             fn.row_number().over(from_last).alias("place"),

@@ -8,14 +8,13 @@ gold whose newest version is not that one (an analysis was cut off after writing
 next complete run.
 """
 
-import json
 import logging
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 
-from pipeline_contracts.lake import STREAM_QUARANTINE, stream_table
+from pipeline_contracts.lake import EVENTS, OBJECTS, QUARANTINE, RUNS, STREAM_QUARANTINE, gold, silver, stream_table
 from pipeline_contracts.names import KINDS, Names
 from pipeline_transforms.answers import ANSWERS, COUNTS
 from pyspark.sql import SparkSession
@@ -23,8 +22,7 @@ from pyspark.sql import functions as fn
 from service_kit.clock import Clock, SystemClock
 
 from batch_analyser.jobs.answers import last_run
-from batch_analyser.jobs.clean import MARK, cleaned_batch
-from batch_analyser.lake import EVENTS, OBJECTS, QUARANTINE, RUNS, SCHEMAS, UPKEEP, Lake, gold, silver
+from batch_analyser.lake import SCHEMAS, UPKEEP, Lake
 from batch_analyser.settings import AnalyserSettings
 
 logger = logging.getLogger(__name__)
@@ -88,13 +86,13 @@ def stream_tables(lake: Lake, names: Names) -> list[str]:
 
 def _compact(lake: Lake, streams: Sequence[str], files: int, report: UpkeepReport) -> None:
     """Bronze only when all of it is clean, so that no cleaning has to read merged files for a few new rows."""
-    marks = {kind: cleaned_batch(lake, kind) for kind in KINDS}
-    for kind, mark in marks.items():
-        with lake.noted(json.dumps({MARK: mark})):
+    cleaned = {kind: lake.cleaned(kind) for kind in KINDS}
+    for kind, one in cleaned.items():
+        with lake.noted(one.note):
             if lake.compact(silver(kind), files):
                 report.compacted.append(silver(kind))
     others = [OBJECTS, QUARANTINE, RUNS, UPKEEP, *streams]
-    if min(marks.values()) == lake.newest_batch():
+    if min(one.cleaned_batch for one in cleaned.values()) == lake.newest_batch():
         others.append(EVENTS)
     report.compacted += [table for table in others if lake.compact(table, files)]
 
