@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import click
+from pipeline_contracts.lake import ANSWERS, gold
 from rich.console import Console
 
 from pipeline_local import tables
@@ -15,18 +16,6 @@ from pipeline_local.analyser_client import AnalyserClient
 from pipeline_local.installation import InstallationError
 from pipeline_local.lake import Lake
 
-ANSWERS: Final = {
-    "most_popular_category_by_country": "1. Most popular category in each country",
-    "most_popular_category_by_year": "2. Most popular category each year",
-    "top_poster_by_country": "3. User with the most followers in each country",
-    "country_of_top_poster": "3. Country of the user with the most followers",
-    "most_popular_category_by_age_group": "4. Most popular category for each age group",
-    "median_followers_by_age_group": "5. Median follower count for each age group",
-    "users_joined_by_year": "6. Users joined each year",
-    "median_followers_by_join_year": "7. Median follower count by joining year",
-    "median_followers_by_join_year_and_age_group": "8. Median follower count by joining year and age group",
-}
-"""The nine tables of the eight questions, in order, with their titles."""
 NONE_YET: Final = "there are no answers yet: send events, then `pipeline analyse`"
 
 
@@ -54,10 +43,10 @@ def stored(lake: Lake) -> Answers:
         raise InstallationError(NONE_YET)
     found = {}
     for name in ANSWERS:
-        version = run.versions.get(f"gold/{name}")
+        version = run.versions.get(gold(name))
         if version is None:
             raise InstallationError(f"the last run has no answer {name}; run `pipeline analyse`")
-        rows = lake.rows(f"gold/{name}", version)
+        rows = lake.rows(gold(name), version)
         found[name] = [{column: value for column, value in row.items() if column != "run_id"} for row in rows]
     return Answers(found, run.policies, run.run_id)
 

@@ -4,10 +4,11 @@ import csv
 import io
 import json
 import sys
-from typing import Any
+from typing import Any, Final
 
 import click
 import duckdb
+from pipeline_contracts.lake import QUARANTINE, STREAM_QUARANTINE
 from rich.console import Console
 
 from pipeline_local import answers as stored_answers
@@ -24,6 +25,7 @@ from pipeline_local.options import format_option, must_run
 ARCHIVE_DEADLINE_S = 300.0
 ANALYSIS = ("ingest", "clean", "answers")
 """The tasks of an analysis here. The job's last one, which audits the lake alone, is left to `pipeline audit`."""
+_QUARANTINE: Final[dict[PathName, str]] = {"batch": QUARANTINE, "stream": STREAM_QUARANTINE}
 FORMATS = click.Choice(["table", "json", "csv"])
 
 path_option = click.option("--path", type=click.Choice(PATHS), help="Of one path alone. Default: both.")
@@ -135,7 +137,7 @@ def quarantine(installation: Installation, limit: int, replay: bool, path: PathN
         must_run(installation)
         analyser(installation).run(installation.names.job("batch"), {"replay": "true"}, only=["clean", "answers"])
     lake = Lake(installation.layout.lake)
-    rows = [{"path": one, **row} for one in ([path] if path else PATHS) for row in lake.rows(f"quarantine/{one}")]
+    rows = [{"path": one, **row} for one in ([path] if path else PATHS) for row in lake.rows(_QUARANTINE[one])]
     if form == "json":
         click.echo(json.dumps(rows[:limit], default=str, indent=2))
     else:

@@ -4,45 +4,18 @@ from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import replace
 
+from pipeline_contracts.lake import POPULARITY, stream_table
 from pipeline_contracts.names import Names
 from service_kit.clock import Clock, SystemClock
 
+from pipeline_local.audit.connect import kafka_stage, object_stage
 from pipeline_local.audit.ledger import read_ledger
-from pipeline_local.audit.stages import CoveredRange, KafkaStage, LogPartition, ObjectStage, StageUnreachableError
+from pipeline_local.audit.stages import CoveredRange, LogPartition, StageUnreachableError
 from pipeline_local.audit.stream_fates import not_stored
-from pipeline_local.audit.stream_stage import KinesisStage
 from pipeline_local.installation import Installation, InstallationError
-from pipeline_local.lake import POPULARITY, Lake, current_view, view_name
+from pipeline_local.lake import Lake, current_view, view_name
 
 POLL_S = 0.5
-
-
-def object_stage(installation: Installation) -> ObjectStage:
-    """The bucket of an installation."""
-    environment = installation.service("s3-sink").environment
-    return ObjectStage.connect(
-        environment["AWS_ENDPOINT_URL"],
-        environment["AWS_REGION"],
-        installation.names.bucket,
-        environment["AWS_ACCESS_KEY_ID"],
-        environment["AWS_SECRET_ACCESS_KEY"],
-    )
-
-
-def kafka_stage(installation: Installation) -> KafkaStage:
-    """The broker of an installation."""
-    return KafkaStage(installation.service("s3-sink").environment["KAFKA_BOOTSTRAP_SERVERS"])
-
-
-def kinesis_stage(installation: Installation) -> KinesisStage:
-    """The streams of an installation."""
-    environment = installation.service("mirror").environment
-    return KinesisStage.connect(
-        environment["AWS_ENDPOINT_URL"],
-        environment["AWS_REGION"],
-        environment["AWS_ACCESS_KEY_ID"],
-        environment["AWS_SECRET_ACCESS_KEY"],
-    )
 
 
 def await_archived(installation: Installation, deadline_s: float, clock: Clock | None = None) -> None:
@@ -134,7 +107,7 @@ def await_streamed(installation: Installation, deadline_s: float, clock: Clock |
 
 def _posts_of_profiles(names: Names, lake: Lake) -> tuple[int, int]:
     """How many current posts name their profile, and how many of them the popularity table counts."""
-    pins = f"stream/{names.stream_table('pin')}"
+    pins = stream_table(names, "pin")
     popularity = lake.dataset(POPULARITY)
     counted = 0 if popularity is None else sum(popularity.to_table(columns=["posts"])["posts"].to_pylist())
     if lake.dataset(pins) is None:

@@ -11,8 +11,6 @@ from deltalake.exceptions import TableNotFoundError
 from pyarrow import fs
 from pyarrow.dataset import Dataset, ParquetReadOptions
 
-POPULARITY: Final = "stream/profile_popularity"
-
 _READ: Final = ParquetReadOptions(coerce_int96_timestamp_unit="us")
 """For the form in which Spark wrote times once: as nanoseconds, those before 1677 cannot be read."""
 

@@ -4,7 +4,8 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 from deltalake import write_deltalake
-from pipeline_local.answers import ANSWERS, stored
+from pipeline_contracts.lake import ANSWERS
+from pipeline_local.answers import stored
 from pipeline_local.installation import InstallationError
 from pipeline_local.lake import Lake
 

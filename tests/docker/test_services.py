@@ -14,10 +14,10 @@ import docker.errors
 import pytest
 from confluent_kafka import Consumer, TopicPartition
 from engine import wait_until
+from pipeline_contracts.lake import ANSWERS
 from pipeline_contracts.names import KINDS, Kind, Names
 from pipeline_contracts.objects import topic_prefix
 from pipeline_local.analyser_client import AnalyserClient
-from pipeline_local.answers import ANSWERS
 from pipeline_local.audit.stages import KafkaStage, ObjectStage
 from pipeline_local.lake import Lake
 from recompute import recompute

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 
 from pipeline_local.audit import fates, stream_fates
+from pipeline_local.audit.connect import kafka_stage, kinesis_stage, object_stage
 from pipeline_local.audit.ledger import read_ledger
 from pipeline_local.audit.report import PATHS, Audit, AuditRow, PathName
-from pipeline_local.flow import kafka_stage, kinesis_stage, object_stage
 from pipeline_local.installation import Installation
 from pipeline_local.lake import Lake
 

@@ -7,11 +7,12 @@ bronze is *dead-lettered*, *expired* (below the low watermark), *in flight* (no 
 not read that object yet), or else *missing*.
 """
 
-import json
 from dataclasses import astuple, dataclass, replace
+from typing import Final
 
 import duckdb
 import pyarrow as pa
+from pipeline_contracts.lake import EVENTS, OBJECTS, QUARANTINE, Cleaned, silver
 from pipeline_contracts.names import Names
 
 from pipeline_local.audit.ranges import ranges
@@ -94,6 +95,50 @@ asof left join covered c
 left join objects_read r on r.object_key = c.object_key and r.etag = c.etag
 """
 
+_COUNTS: Final = """
+with keys as (
+  select topic, log_id, "partition" from logs
+  union select topic, log_id, "partition" from fates
+  union select topic, log_id, "partition" from acknowledged
+),
+by_fate as (
+  select topic, log_id, "partition",
+    count(*) total,
+    count(*) filter (fate = 'expired') expired,
+    count(*) filter (fate = 'dead_lettered') dead_lettered,
+    count(*) filter (fate = 'current') current,
+    count(*) filter (fate = 'superseded') superseded,
+    count(*) filter (fate = 'repeated') repeated,
+    count(*) filter (fate = 'quarantined') quarantined,
+    count(*) filter (fate = 'in_flight') in_flight
+  from fates group by all
+),
+said as (select topic, log_id, "partition", count(*) n from acknowledged group by all),
+archived as (select topic, log_id, "partition", sum(records)::bigint n from covered group by all),
+ingested as (
+  select topic, log_id, "partition", count(distinct "offset") n from bronze group by all
+)
+select topic as name, log_id, "partition",
+  coalesce(said.n, 0) acknowledged,
+  greatest(coalesce(total, 0) - coalesce(said.n, 0), 0) unacknowledged,
+  coalesce(total, 0) in_log,
+  coalesce(expired, 0) expired,
+  coalesce(dead_lettered, 0) dead_lettered,
+  coalesce(archived.n, 0) in_objects,
+  coalesce(ingested.n, 0) in_bronze,
+  coalesce(current, 0) current,
+  coalesce(superseded, 0) superseded,
+  coalesce(repeated, 0) repeated,
+  coalesce(quarantined, 0) quarantined,
+  coalesce(in_flight, 0) in_flight
+from keys
+left join by_fate using (topic, log_id, "partition")
+left join said using (topic, log_id, "partition")
+left join archived using (topic, log_id, "partition")
+left join ingested using (topic, log_id, "partition")
+order by all
+"""
+
 
 @dataclass(frozen=True)
 class Stages:
@@ -137,8 +182,10 @@ def _load_lake(connection: duckdb.DuckDBPyConnection, names: Names, lake: Lake) 
     Marks come before the rows that they cover; quarantine, which a replay leaves last, before silver; bronze after all.
     """
     for topic, kind in names.topics.items():
-        connection.execute("insert into cleaned values (?, ?)", [topic, _cleaned_through(lake, f"silver/{kind}")])
-    quarantine = lake.dataset("quarantine/batch")
+        connection.execute(
+            "insert into cleaned values (?, ?)", [topic, Cleaned.newest(lake.notes(silver(kind))).cleaned_batch]
+        )
+    quarantine = lake.dataset(QUARANTINE)
     if quarantine is not None:
         connection.register("quarantine", quarantine)
         connection.execute(
@@ -146,10 +193,10 @@ def _load_lake(connection: duckdb.DuckDBPyConnection, names: Names, lake: Lake) 
             ' where "offset" is not null'
         )
     for topic, kind in names.topics.items():
-        silver = lake.dataset(f"silver/{kind}")
-        if silver is None:
+        table = lake.dataset(silver(kind))
+        if table is None:
             continue
-        connection.register("silver", silver)
+        connection.register("silver", table)
         connection.execute(
             'insert into settled select $topic, log_id, "partition", "offset", content_hash, ind, true from silver '
             'union all select $topic, s.log_id, s."partition", s."offset", s.content_hash, s.ind, false '
@@ -157,11 +204,11 @@ def _load_lake(connection: duckdb.DuckDBPyConnection, names: Names, lake: Lake) 
             {"topic": topic},
         )
         connection.unregister("silver")
-    ledger = lake.dataset("bronze/objects")
+    ledger = lake.dataset(OBJECTS)
     if ledger is not None:
         connection.register("ledger", ledger)
         connection.execute("insert into objects_read select distinct object_key, etag from ledger")
-    events = lake.dataset("bronze/events")
+    events = lake.dataset(EVENTS)
     if events is not None:
         connection.register("events", events)
         connection.execute(
@@ -169,52 +216,10 @@ def _load_lake(connection: duckdb.DuckDBPyConnection, names: Names, lake: Lake) 
         )
 
 
-def _cleaned_through(lake: Lake, table: str) -> int:
-    """The last ingest batch that the cleaner has taken: it stands in the note of the commit that took it."""
-    for note in lake.notes(table):
-        mark = json.loads(note).get("cleaned_batch")
-        if mark is not None:
-            return int(mark)
-    return 0
-
-
 def _rows(connection: duckdb.DuckDBPyConnection) -> list[AuditRow]:
-    counts = connection.execute(
-        """
-        with keys as (
-          select topic, log_id, "partition" from logs
-          union select topic, log_id, "partition" from fates
-          union select topic, log_id, "partition" from acknowledged
-        ),
-        by_fate as (
-          select topic, log_id, "partition",
-            count(*) total,
-            count(*) filter (fate = 'expired') expired,
-            count(*) filter (fate = 'dead_lettered') dead_lettered,
-            count(*) filter (fate = 'current') current,
-            count(*) filter (fate = 'superseded') superseded,
-            count(*) filter (fate = 'repeated') repeated,
-            count(*) filter (fate = 'quarantined') quarantined,
-            count(*) filter (fate = 'in_flight') in_flight
-          from fates group by all
-        ),
-        said as (select topic, log_id, "partition", count(*) n from acknowledged group by all),
-        archived as (select topic, log_id, "partition", sum(records)::bigint n from covered group by all),
-        ingested as (
-          select topic, log_id, "partition", count(distinct "offset") n from bronze group by all
-        )
-        select keys.*, coalesce(said.n, 0), greatest(coalesce(total, 0) - coalesce(said.n, 0), 0),
-          coalesce(total, 0), coalesce(expired, 0), coalesce(dead_lettered, 0), coalesce(archived.n, 0),
-          coalesce(ingested.n, 0), coalesce(current, 0), coalesce(superseded, 0), coalesce(repeated, 0),
-          coalesce(quarantined, 0), coalesce(in_flight, 0)
-        from keys
-        left join by_fate using (topic, log_id, "partition")
-        left join said using (topic, log_id, "partition")
-        left join archived using (topic, log_id, "partition")
-        left join ingested using (topic, log_id, "partition")
-        order by all
-        """
-    ).fetchall()
+    counted = connection.execute(_COUNTS)
+    columns = [column[0] for column in counted.description or []]
+    rows = [AuditRow("batch", **dict(zip(columns, row, strict=True))) for row in counted.fetchall()]
     missing = _ranges(
         connection,
         """
@@ -239,13 +244,9 @@ def _rows(connection: duckdb.DuckDBPyConnection) -> list[AuditRow]:
         """,
     )
     return [
-        replace(
-            AuditRow("batch", *row),
-            missing=missing.get(row[:3], []),
-            doubled=doubled.get(row[:3], []),
-            altered=altered.get(row[:3], []),
-        )
-        for row in counts
+        replace(row, missing=missing.get(key, []), doubled=doubled.get(key, []), altered=altered.get(key, []))
+        for row in rows
+        for key in [(row.name, row.log_id, row.partition)]
     ]
 
 

@@ -14,14 +14,13 @@ from typing import Final
 
 import duckdb
 import pyarrow as pa
+from pipeline_contracts.lake import STREAM_QUARANTINE, stream_table
 from pipeline_contracts.names import Names
 
 from pipeline_local.audit.ranges import ranges
 from pipeline_local.audit.report import AuditRow, Range
 from pipeline_local.audit.stream_stage import StreamContents
 from pipeline_local.lake import EARLIEST_FIRST, LATEST_FIRST, Lake
-
-QUARANTINE: Final = "quarantine/stream"
 
 _EMPTY_TABLES: Final = """
 create table logs (name text, log_id text, created_at timestamptz, horizon timestamptz);
@@ -146,7 +145,7 @@ def not_stored(names: Names, lake: Lake, acknowledged: pa.Table) -> int:
 
 def _load_lake(connection: duckdb.DuckDBPyConnection, names: Names, lake: Lake) -> None:
     for name, kind in names.streams.items():
-        table = lake.dataset(f"stream/{names.stream_table(kind)}")
+        table = lake.dataset(stream_table(names, kind))
         if table is not None:
             connection.register("incoming", table)
             connection.execute(
@@ -155,7 +154,7 @@ def _load_lake(connection: duckdb.DuckDBPyConnection, names: Names, lake: Lake) 
                 {"name": name},
             )
             connection.unregister("incoming")
-    quarantine = lake.dataset(QUARANTINE)
+    quarantine = lake.dataset(STREAM_QUARANTINE)
     if quarantine is not None:
         connection.register("incoming", quarantine)
         connection.execute('insert into refused select stream, log_id, "partition", "offset" from incoming')

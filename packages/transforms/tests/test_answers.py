@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import recompute
+from pipeline_contracts import lake
 from pipeline_contracts.names import KINDS
 from pipeline_transforms.ages import AGE_GROUPS, age_group, age_group_of
 from pipeline_transforms.answers import ANSWERS, COUNTS, Policies, Posts, posts_of
@@ -19,8 +20,6 @@ from pyspark.sql import functions as fn
 pytestmark = pytest.mark.spark
 SAMPLE = Path(__file__).parents[3].parent / "shared" / "data" / "pinterest-sample"
 TABLES = {**ANSWERS, **COUNTS}
-POPULAR = [name for name in TABLES if name.startswith("most_popular")]
-TOP = ["top_poster_by_country", "country_of_top_poster"]
 MEDIANS = [name for name in TABLES if name.startswith("median")]
 YEARS = ["most_popular_category_by_year", "most_popular_category_by_year_counts"]
 SEED = 25
@@ -32,6 +31,10 @@ SWITCHES: list[tuple[Policies, list[str]]] = [
     (Policies(users="posts"), ["users_joined_by_year"]),
     (Policies(from_year=2018, to_year=2020), YEARS),
 ]
+
+
+def test_answers_are_those_that_readers_know() -> None:
+    assert [*ANSWERS] == [*lake.ANSWERS]
 
 
 def records(spark: SparkSession, file: Path) -> DataFrame:

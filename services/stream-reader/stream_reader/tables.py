@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 import pyarrow as pa
 import pyarrow.compute as pc
+from pipeline_contracts import lake as contract
 from pipeline_contracts.names import KINDS, Kind, Names
 from pipeline_transforms.schemas import CLEANED, columns
 from pipeline_transforms.versions import current_rows
@@ -24,8 +25,9 @@ from spark_kit.lake import PROPERTIES, DeltaLake, Transaction
 if TYPE_CHECKING:
     from stream_reader.delta import DeltaTables  # its library is not on Databricks
 
-QUARANTINE: Final = "quarantine/stream"
-POPULARITY: Final = "stream/profile_popularity"
+QUARANTINE: Final = contract.STREAM_QUARANTINE
+POPULARITY: Final = contract.POPULARITY
+stream_table: Final = contract.stream_table
 
 COORDINATE: Final = ("log_id", "partition", "offset")
 STORED: Final = ("log_id", "partition", "offset", "recorded_at", "content_hash")
@@ -112,11 +114,6 @@ class StreamLake(DeltaLake):
     def current(self, names: Names, kind: Kind) -> DataFrame:
         """The current rows: one per key, as silver holds them, with text coordinates."""
         return current_rows(self.rows(names, kind))
-
-
-def stream_table(names: Names, kind: Kind) -> str:
-    """The table of one kind's rows."""
-    return f"stream/{names.stream_table(kind)}"
 
 
 def current_view(names: Names, kind: Kind) -> str:
