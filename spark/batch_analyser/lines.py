@@ -5,11 +5,10 @@ several lines; gzip or plain, told by the bytes and not by the name; with or wit
 lines of a truncated or half-written object are taken, and what cannot be read is handed back as a reject.
 """
 
-import json
 import zlib
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 from pipeline_contracts.content import content_hash
@@ -142,7 +141,7 @@ def _lenient(line: bytes) -> _Row | Reject:
         _any.decode(line)
         members = _members.decode(line) if line.lstrip()[:1] == b"{" else {}
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        return _lone_surrogates(line)
+        return Reject(0, None, line[:REJECT_BYTES], "the line is not JSON")
     if "value" in members and members.keys() <= _ENVELOPE_FIELDS:
         return _Row(
             offset=_offset(_any.decode(members.get("offset", b"null"))),
@@ -151,27 +150,6 @@ def _lenient(line: bytes) -> _Row | Reject:
             value=bytes(members["value"]),
         )
     return _Row(None, None, b"null", line.strip())
-
-
-def _lone_surrogates(line: bytes) -> _Row | Reject:
-    r"""JSON may hold half an emoji as an escape (``"\ud83d"``), which only the slower standard decoder takes."""
-    reject = Reject(0, None, line[:REJECT_BYTES], "the line is not JSON")
-    if b"\\u" not in line:
-        return reject
-    try:
-        parsed = json.loads(line, parse_constant=_refuse)
-        if not isinstance(parsed, dict) or "value" not in parsed or not parsed.keys() <= _ENVELOPE_FIELDS:
-            return _Row(None, None, b"null", line.strip())
-        value, key = (json.dumps(parsed.get(name), allow_nan=False).encode() for name in ("value", "key"))
-    except (ValueError, RecursionError):
-        return reject
-    offset, timestamp = parsed.get("offset"), parsed.get("timestamp")
-    return _Row(
-        offset=_offset(offset),
-        timestamp=timestamp if isinstance(timestamp, str) else None,
-        key=key,
-        value=value,
-    )
 
 
 def _whole(body: bytes) -> list[_Row] | None:
@@ -266,8 +244,3 @@ def _timestamp(raw: msgspec.Raw | None) -> str | None:
         except (ValueError, OverflowError, OSError):
             return None
     return None
-
-
-def _refuse(constant: str) -> Literal[0]:
-    msg = f"{constant} is not JSON"
-    raise ValueError(msg)

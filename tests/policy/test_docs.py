@@ -16,13 +16,13 @@ from batch_analyser.settings import ServerSettings
 from emitter.settings import EmitterSettings
 from ingest_proxy.settings import ProxySettings
 from pipeline_contracts import objects
+from pipeline_contracts.lake import REASONS
 from pipeline_local.audit.report import AuditRow
 from pipeline_local.cli import main
 from pipeline_local.commands_data import ANALYSIS
 from pipeline_local.processes import INHERITED
 from pipeline_local.topology import read_topology, read_variables
 from pipeline_transforms.answers import ANSWERS, COUNTS
-from pipeline_transforms.cleaning import REASONS
 from pipeline_transforms.schemas import CLEANED
 from s3_sink.settings import Settings as SinkSettings
 from service_kit.settings import ServiceSettings

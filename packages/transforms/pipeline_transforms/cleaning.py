@@ -4,7 +4,7 @@ The whole record is parsed once, every field as text, so that nothing is lost to
 Every cast is a ``try_cast``: in ANSI mode, too, no input makes a query fail.
 """
 
-from typing import Final, Literal, get_args
+from typing import Final
 
 from pipeline_contracts.events import EVENT_TYPES, KEY_FIELDS, KIND_FIELD
 from pipeline_contracts.names import Kind
@@ -15,12 +15,11 @@ from pyspark.sql.types import StringType, StructField, StructType
 from pipeline_transforms.columns import columns_of, faults_of, field
 from pipeline_transforms.schemas import CLEANED, COORDINATE, KNOWN_FIELDS, raw_schema
 
-Reason = Literal["not_json", "not_object", "wrong_kind", "bad_key", "bad_number", "bad_date", "out_of_range"]
-REASONS: Final[tuple[Reason, ...]] = get_args(Reason)
-"""Why a record is quarantined. A record with several faults gets the first of them in this order."""
-
 _CORRUPT: Final = "__corrupt"
 _SEAL: Final = "__seal"
+_FIRST_HALF: Final = r"\\u[dD][89abAB][0-9a-fA-F]{2}"
+_SECOND_HALF: Final = r"\\u[dD][c-fC-F]"
+_HALF: Final = rf"(?<!\\)(\\\\)*({_FIRST_HALF}(?!{_SECOND_HALF})|(?<!{_FIRST_HALF}){_SECOND_HALF})"
 _PARSER: Final = {
     "allowSingleQuotes": "false",
     "allowNonNumericNumbers": "false",
@@ -33,7 +32,7 @@ def clean(records: DataFrame, kind: Kind) -> DataFrame:
     """Every input row with its columns, the cleaned columns, ``unknown_fields`` and ``reason``.
 
     ``records`` has the record's JSON text in ``value`` (null for a tombstone). ``reason`` is null for a good row,
-    else one of ``REASONS``; what stands in the cleaned columns of such a row is not defined.
+    else a ``pipeline_contracts.lake.Reason``; what stands in the cleaned columns of such a row is not defined.
     ``unknown_fields`` costs a second look at the text, unless the caller leaves it out (Spark prunes it).
     """
     # One select per step: an expression that is used twice in a later one must be a column of an earlier one,
@@ -83,19 +82,26 @@ def _seal(value: Column) -> Column:
     return fn.xxhash64(value).cast("string")
 
 
-def _parsed_fully(parsed: Column) -> Column:
+def _is_json(parsed: Column) -> Column:
     """Whether the record was parsed to its end without a fault."""
-    return fn.coalesce(
-        (parsed[_SEAL] == _seal(fn.col("value"))) & parsed[_CORRUPT].isNull() & parsed["v"].isNotNull(), fn.lit(False)
-    )
+    return (parsed[_SEAL] == _seal(fn.col("value"))) & parsed[_CORRUPT].isNull() & ~_has_half_a_character()
+
+
+def _has_half_a_character() -> Column:
+    """Whether an escape in the text is half a pair: Spark takes it; proxy, sink and emitter do not."""
+    value = fn.col("value")
+    return fn.when(value.contains(r"\ud") | value.contains(r"\uD"), value.rlike(_HALF)).otherwise(False)
+
+
+def _parsed_fully(parsed: Column) -> Column:
+    return fn.coalesce(_is_json(parsed) & parsed["v"].isNotNull(), fn.lit(False))
 
 
 def _not_a_json_object() -> Column:
     """``not_json`` or ``not_object``, for a record that did not parse to an object."""
     schema = StructType([StructField(name, StringType()) for name in ("v", _SEAL, _CORRUPT)])
     parsed = fn.from_json(_sealed(fn.col("value")), schema, _PARSER)
-    is_json = (parsed[_SEAL] == _seal(fn.col("value"))) & parsed[_CORRUPT].isNull()
-    return fn.when(fn.col("value").isNull() | is_json, "not_object").otherwise("not_json")
+    return fn.when(fn.col("value").isNull() | _is_json(parsed), "not_object").otherwise("not_json")
 
 
 def _reason(kind: Kind) -> Column:

@@ -83,6 +83,7 @@ def test_a_key_is_text(key: bytes | None, expected: str | None) -> None:
         (b'{"a":"\xff\xfe"}', "the value is not UTF-8: invalid start byte at byte 6"),
         (b'"\xed\xa0\x80"', "not UTF-8"),
         (b'{"n":NaN}', "not JSON"),
+        (b'{"a":"\\ud83d"}', "not JSON"),
         (b'{"n":5} xyz', "not JSON"),
         (b'{"n":6}{"m":6}', "not JSON"),
         (b"\xef\xbb\xbf{}", "not JSON"),
