@@ -20,6 +20,28 @@ _NOTE: Final = "userMetadata"
 """Spark's name for it: https://docs.delta.io/delta-batch/#set-user-defined-commit-metadata"""
 
 
+def create_table(
+    place: str,
+    schema: StructType,
+    properties: Mapping[str, str],
+    partition_by: Sequence[str] = (),
+    storage_options: Mapping[str, str] | None = None,
+) -> None:
+    """Make the table unless it is there; ``place`` is a folder or a URI, ``properties`` are Delta's table properties.
+
+    A schema in Delta's log has the JSON form of Spark's:
+    https://github.com/delta-io/delta/blob/master/PROTOCOL.md#schema-serialization-format
+    """
+    DeltaTable.create(
+        place,
+        Schema.from_json(schema.json()),
+        mode="ignore",
+        partition_by=list(partition_by),
+        configuration=dict(properties),
+        storage_options=dict(storage_options or {}),
+    )
+
+
 @dataclass(frozen=True)
 class TableOnDisk:
     """One table; does and answers what ``DeltaLake`` does by Spark.
@@ -35,18 +57,8 @@ class TableOnDisk:
         return DeltaTable.is_deltatable(str(self.folder))
 
     def create(self, schema: StructType, partition_by: Sequence[str], properties: Mapping[str, str]) -> None:
-        """Make the table unless it is there.
-
-        A schema in Delta's log has the JSON form of Spark's:
-        https://github.com/delta-io/delta/blob/master/PROTOCOL.md#schema-serialization-format
-        """
-        DeltaTable.create(
-            self.folder,
-            Schema.from_json(schema.json()),
-            mode="ignore",
-            partition_by=list(partition_by),
-            configuration=dict(properties),
-        )
+        """Make the table unless it is there."""
+        create_table(str(self.folder), schema, properties, partition_by)
 
     def overwrite(self, rows: DataFrame, properties: Mapping[str, str]) -> Written:
         """One commit that replaces content and columns; any column may be null, whatever the rows' schema says.

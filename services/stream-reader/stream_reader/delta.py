@@ -11,12 +11,13 @@ from urllib.parse import unquote, urlsplit
 
 import pyarrow as pa
 import pyarrow.compute as pc
-from deltalake import CommitProperties, DeltaTable, Schema, write_deltalake
+from deltalake import CommitProperties, DeltaTable, write_deltalake
 from deltalake import Transaction as AppTransaction
 from pyarrow import fs
 from pyarrow.dataset import Dataset, ParquetReadOptions
 from pyspark.sql.types import StructType
 from spark_kit.lake import Transaction
+from spark_kit.on_disk import create_table
 
 _ROWS: Final = 65_536
 _KEY: Final = "old.{key} = new.{key}"
@@ -52,19 +53,9 @@ class DeltaTables:
             return str(self._current(table).metadata().id)
 
     def create(self, table: str, schema: StructType, properties: Mapping[str, str]) -> None:
-        """Make the table unless it is there; ``properties`` are Delta's table properties.
-
-        A schema in Delta's log has the JSON form of Spark's:
-        https://github.com/delta-io/delta/blob/master/PROTOCOL.md#schema-serialization-format
-        """
+        """Make the table unless it is there; ``properties`` are Delta's table properties."""
         with self.exclusive(table):
-            DeltaTable.create(
-                f"{self._uri}/{table}",
-                Schema.from_json(schema.json()),
-                mode="ignore",
-                configuration=dict(properties),
-                storage_options=self._options,
-            )
+            create_table(f"{self._uri}/{table}", schema, properties, storage_options=self._options)
 
     def append(self, table: str, rows: pa.Table, transaction: Transaction) -> None:
         """One commit; none where the table has seen this transaction."""

@@ -6,7 +6,6 @@ memory, as the reader itself does.
 
 import logging
 import math
-import sqlite3
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from typing import Final
@@ -20,13 +19,13 @@ from service_kit.ops import NotReadyError
 from service_kit.retries import RetryPolicy
 
 from stream_reader.delta import DeltaTables
+from stream_reader.failures import FAILURES, brief
 from stream_reader.index import Index
 from stream_reader.posts import FACTS, Posts, PostsLostError
 from stream_reader.tables import STORED, stream_table
 
 logger = logging.getLogger(__name__)
 
-_FAILURES: Final = (DeltaError, OSError, sqlite3.Error, pa.ArrowException)
 _PORTION: Final = 5_000
 _LATE_S: Final = 60.0
 
@@ -63,8 +62,8 @@ class Follower:
         while not stop.wait(wait_s):
             try:
                 self.step()
-            except _FAILURES as error:
-                self._error = str(error).strip().splitlines()[0][:500] if str(error) else type(error).__name__
+            except FAILURES as error:
+                self._error = brief(error)
                 wait_s = next(waits)
                 logger.warning("the tables cannot be read", extra={"reason": self._error, "wait_s": round(wait_s, 2)})
             else:

@@ -5,20 +5,17 @@ writes whole files again; what a crash loses of that is committed after the next
 """
 
 import logging
-import sqlite3
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final
 
-import pyarrow as pa
-from deltalake.exceptions import DeltaError
 from pipeline_contracts.names import KINDS, Names
 from service_kit.clock import Clock
 from service_kit.ops import NotReadyError
 from service_kit.retries import RetryPolicy
 
 from stream_reader.arrivals import Arrivals, Rows
+from stream_reader.failures import FAILURES, brief
 from stream_reader.index import Index
 from stream_reader.latency import Latencies
 from stream_reader.metrics import Metrics
@@ -26,9 +23,6 @@ from stream_reader.profiles import Profiles
 from stream_reader.tables import stream_table
 
 logger = logging.getLogger(__name__)
-
-_FAILURES: Final = (DeltaError, OSError, sqlite3.Error, pa.ArrowException)
-"""What the file of posts and the tables may raise."""
 
 
 @dataclass(frozen=True)
@@ -79,8 +73,8 @@ class Popularity:
         while True:
             try:
                 self._step()
-            except _FAILURES as error:
-                self._error = str(error).strip().splitlines()[0][:500] if str(error) else type(error).__name__
+            except FAILURES as error:
+                self._error = brief(error)
                 wait_s = next(waits)
                 logger.exception("popularity failed; it is tried again", extra={"wait_s": round(wait_s, 2)})
                 if self._stop.wait(wait_s):

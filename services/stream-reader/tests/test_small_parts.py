@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from service_kit.clock import ManualClock
 from stream_reader.arrivals import Arrivals, Rows
 from stream_reader.checkpoints import checkpoint_folder
+from stream_reader.failures import brief
 from stream_reader.lag import LagWatch
 from stream_reader.latency import KEPT, Latencies
 from stream_reader.settings import Settings
@@ -133,3 +134,10 @@ def test_settings_that_cannot_be(more: dict[str, Any]) -> None:
     assert Settings(**good).names.stream_table("pin") == "pinterest_pin_table"
     with pytest.raises(ValidationError):
         Settings(**{**good, **more})
+
+
+@pytest.mark.parametrize(
+    ("message", "told"), [("one\ntwo", "one"), ("", "OSError"), (" \n", "OSError"), ("x" * 600, "x" * 500)]
+)
+def test_a_failure_in_one_line(message: str, told: str) -> None:
+    assert brief(OSError(message)) == told
