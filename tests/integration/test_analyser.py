@@ -19,6 +19,7 @@ from batch_analyser.lake import SCHEMAS, UPKEEP, Lake
 from batch_analyser.service.store import RunStore
 from batch_analyser.service.worker import Worker
 from batch_analyser.settings import MIB, AnalyserSettings
+from engine import wait_until
 from pipeline_contracts import dead_letters
 from pipeline_contracts.lake import EVENTS, OBJECTS, QUARANTINE, RUNS, Cleaned, gold, silver
 from pipeline_contracts.names import KINDS
@@ -609,14 +610,14 @@ def test_a_cancelled_run_ends_its_spark_job(spark: SparkSession, tmp_path: Path)
     worker.start(first=lambda: None)
     run_id = worker.submit("x-batch", {"slow": {}}, {}, None).run_id
     assert begun.wait(30)
-    time.sleep(0.5)  # until the job is known to Spark; earlier, cancelling is merely done again
+    tracker = spark.sparkContext.statusTracker()
+    wait_until("Spark has the job", lambda: bool(tracker.getActiveJobsIds()), 30, 0.05)
     started = time.monotonic()
     worker.cancel(run_id)
     while not (run := store.get(run_id)) or not run.over:
         assert time.monotonic() - started < 10
         time.sleep(0.05)
     assert (run.life_cycle, run.result) == ("TERMINATED", "CANCELED")
-    tracker = spark.sparkContext.statusTracker()
     assert not tracker.getActiveJobsIds()
     assert worker.stop(10)
     store.close()

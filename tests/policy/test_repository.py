@@ -39,7 +39,7 @@ MAY_READ_THE_ENVIRONMENT = {
     "deploy/aws/aws_deploy/checkout.py",
     # Whether this is Databricks.
     "packages/kinesis_source/kinesis_source/reader.py",
-    "packages/spark_kit/spark_kit/lake.py",
+    "packages/spark_kit/spark_kit/databricks.py",
 }
 
 # Pieces, so that this file does not hold what it looks for.

@@ -58,9 +58,8 @@ class JvmConfig:
 class Jvm:
     """A running JVM with its py4j gateway. It ends by ``stop``, or when this process dies, however it dies."""
 
-    def __init__(self, process: subprocess.Popen[bytes], tail: deque[str], port: int, secret: str) -> None:
+    def __init__(self, process: subprocess.Popen[bytes], port: int, secret: str) -> None:
         self._process = process
-        self._tail = tail
         self.port = port
         self.secret = secret
 
@@ -73,11 +72,6 @@ class Jvm:
     def alive(self) -> bool:
         """Whether the process runs. It ends itself when it runs out of memory."""
         return self._process.poll() is None
-
-    @property
-    def last_lines(self) -> list[str]:
-        """What it wrote to stderr last."""
-        return list(self._tail)
 
     def stop(self, deadline_s: float = STOP_DEADLINE_S) -> None:
         """Ask it to end by closing its stdin, wait, and kill it when the deadline is over."""
@@ -173,7 +167,7 @@ def start_jvm(
             time.sleep(0.02)
         port, secret = _read_connection(info)
     logger.info("jvm started", extra={"pid": process.pid, "heap": config.heap})
-    return Jvm(process, tail, port, secret)
+    return Jvm(process, port, secret)
 
 
 def _command(config: JvmConfig, java: Path, jars: Sequence[Path], record_archive: Path | None) -> list[str]:

@@ -4,7 +4,6 @@ Tables stay readable for programs other than Spark: no deletion vectors, no seco
 there are, and what they hold, is for those who use this.
 """
 
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -17,6 +16,7 @@ from pyspark.sql import functions as fn
 from pyspark.sql.types import StructType
 
 from spark_kit.commits import Commit, Written, in_utc
+from spark_kit.databricks import on_databricks
 from spark_kit.fence import local_folder
 
 if TYPE_CHECKING:
@@ -48,14 +48,14 @@ class DeltaLake:
 
     spark: SparkSession
     uri: str
-    use_delta_rs: bool = field(default_factory=lambda: "DATABRICKS_RUNTIME_VERSION" not in os.environ)
+    use_delta_rs: bool = field(default_factory=lambda: not on_databricks())
 
     def path(self, table: str) -> str:
         """The table's location, as Spark and Delta write it themselves: a folder by its name, not escaped."""
         root = self.uri.rstrip("/")
         if root.startswith("file:"):
             root = f"file:{local_folder(root)}"
-        elif root.startswith("s3://") and "DATABRICKS_RUNTIME_VERSION" not in os.environ:
+        elif root.startswith("s3://") and not on_databricks():
             root = "s3a://" + root.removeprefix("s3://")  # Hadoop's name for it
         return f"{root}/{table}"
 
@@ -193,7 +193,7 @@ class DeltaLake:
         who reads an older version fails.
         """
         conf: dict[str, object] = {} if retention_h >= _CHECKED_RETENTION_H else {_RETENTION_CHECK: "false"}
-        if "DATABRICKS_RUNTIME_VERSION" not in os.environ:
+        if not on_databricks():
             conf[_LOG_VACUUM] = "false"
         with self._configured(conf):
             self.delta(table).vacuum(retention_h)

@@ -14,6 +14,7 @@ from pyspark import SparkConf, SparkContext
 from pyspark.java_gateway import launch_gateway
 from pyspark.sql import SparkSession
 
+from spark_kit.databricks import on_databricks
 from spark_kit.jvm import STOP_DEADLINE_S, Jvm, JvmConfig, JvmError, start_jvm
 
 logger = logging.getLogger(__name__)
@@ -63,7 +64,7 @@ def build_session(
     Raises:
         JvmError: the JVM cannot be started, or a session runs already.
     """
-    if "DATABRICKS_RUNTIME_VERSION" in os.environ:
+    if on_databricks():
         return _databricks_session()
     if _running and _running[0].alive:
         raise JvmError("this process has a Spark session already; stop it by stop_session() first")
@@ -86,7 +87,7 @@ def stop_session(spark: SparkSession, deadline_s: float = STOP_DEADLINE_S) -> No
 
     Blocks until the process is gone; kills it when the deadline is over.
     """
-    if "DATABRICKS_RUNTIME_VERSION" in os.environ:
+    if on_databricks():
         return
     if session_alive():
         spark.stop()
@@ -110,7 +111,7 @@ def session_alive() -> bool:
 
 
 def jvm_pid() -> int | None:
-    """Process id of the JVM, for memory metrics."""
+    """Process id of the JVM of this process, for those who measure or watch it."""
     return _running[0].pid if session_alive() else None
 
 

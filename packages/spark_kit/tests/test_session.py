@@ -4,7 +4,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import psutil
@@ -24,11 +23,19 @@ from spark_kit.session import (
 pytestmark = pytest.mark.spark
 JARS = Path(__file__).parents[3] / ".pipeline" / "tools" / "jars" / "spark"
 BUSY = """
-import sys
+import threading
+import time
 from spark_kit.jvm import JvmConfig
 from spark_kit.session import SessionConfig, build_session, jvm_pid
 spark = build_session(SessionConfig("orphan", JvmConfig(short_lived=True), cores=1))
 print(jvm_pid(), flush=True)
+
+def tell():
+    while not spark.sparkContext.statusTracker().getActiveJobsIds():
+        time.sleep(0.05)
+    print("busy", flush=True)
+
+threading.Thread(target=tell, daemon=True).start()
 spark.range(10**13).selectExpr("sum(id * id % 7)").collect()
 """
 
@@ -59,7 +66,7 @@ def test_jvm_dies_with_a_killed_process_in_the_middle_of_a_query() -> None:
     process = subprocess.Popen([sys.executable, "-c", BUSY], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
     assert process.stdout is not None
     jvm = psutil.Process(int(process.stdout.readline()))
-    time.sleep(1)  # into the query
+    assert process.stdout.readline() == b"busy\n"
     assert jvm.is_running()
     process.send_signal(signal.SIGKILL)
     process.wait()
