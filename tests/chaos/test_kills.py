@@ -15,7 +15,7 @@ from posts import write_generated
 from recompute import recompute
 from stack import Stack
 
-EVENTS = 12_000
+EVENTS = 6_000
 RATE = "1500"
 
 
