@@ -5,6 +5,8 @@ Usage: .venv/bin/python tests/tiers.py [TIER ...]      (no TIER: those that need
 The tier ``docker`` is added where a Docker engine answers; where none does, a line says so; with DOCKER_REQUIRED=1 it
 has failed. DOCKER_LOG names the log of what makes an engine meanwhile: that tier waits for its last line, "ended with
 0". Exit code 0 when every check passed and every tier ran at least one test: a tier without a test has failed.
+Skipped tests are counted, with why, below the closing lines; with SKIPS_ALLOWED (words, separated by commas; it may be
+empty) a test has failed that was skipped for a reason without any of the words.
 """
 
 import os
@@ -12,12 +14,13 @@ import subprocess
 import sys
 import time
 import xml.etree.ElementTree as ET
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TextIO
+from typing import NamedTuple, TextIO
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "tests" / "support"))
@@ -55,24 +58,32 @@ _output: ContextVar[TextIO | None] = ContextVar("output", default=None)
 """Where the tier of this thread prints; None: to the screen."""
 
 
+class Counts(NamedTuple):
+    """What became of tests; one that may not be skipped and was has failed."""
+
+    passed: int
+    failed: int
+    skipped: int = 0
+
+
 @dataclass(frozen=True)
 class Outcome:
     """What one tier did."""
 
     tier: str
-    passed: int
-    failed: int
+    counts: Counts
     seconds: float
 
     @property
     def good(self) -> bool:
         """Whether it ran and nothing failed."""
-        return self.passed > 0 and self.failed == 0
+        return self.counts.passed > 0 and self.counts.failed == 0
 
     @property
     def line(self) -> str:
         """The closing line."""
-        return f"{self.tier}: {self.passed} passed, {self.failed} failed"
+        passed, failed, skipped = self.counts
+        return f"{self.tier}: {passed} passed, {failed} failed" + (f", {skipped} skipped" if skipped else "")
 
 
 def main(arguments: list[str]) -> int:
@@ -94,15 +105,33 @@ def main(arguments: list[str]) -> int:
 
 
 def failures(tiers: Sequence[str]) -> str:
-    """Every test that failed, with the first line of why; below the closing lines nobody has to look for it."""
+    """Every test that failed, with the first line of why, and why tests were skipped; nobody has to look for it."""
     lines = []
     for name in (name for tier in tiers for name in (("dags", tier) if tier == "airflow" else (tier,))):
         report = RESULTS / f"{name}.xml"
         for case in ET.parse(report).iter("testcase") if report.exists() else []:
             for bad in (*case.findall("failure"), *case.findall("error")):
-                why = " ".join(bad.get("message", "").split())[:400]
-                lines.append(f"{name}: {case.get('classname')}::{case.get('name')}: {why}\n")
+                lines.append(f"{name}: {case.get('classname')}::{case.get('name')}: {why(bad)}\n")
+        for reason, number in Counter(skips(report)).items():
+            lines.append(f"{name}: {number} skipped{'' if may_be_skipped(reason) else ', which fails'}: {reason}\n")
     return "\n" + "".join(lines) if lines else ""
+
+
+def skips(report: Path) -> Iterator[str]:
+    """Why each test of a report was skipped that was."""
+    for case in ET.parse(report).iter("testcase") if report.exists() else []:
+        yield from (why(skipped) for skipped in case.findall("skipped"))
+
+
+def may_be_skipped(reason: str) -> bool:
+    """Whether a test may be skipped for this reason."""
+    allowed = os.environ.get("SKIPS_ALLOWED")
+    return allowed is None or any(word in reason for word in allowed.split(",") if word)
+
+
+def why(found: ET.Element) -> str:
+    """What pytest says of a failure or skip, as one line."""
+    return " ".join(found.get("message", "").split())[:400]
 
 
 def run_all(chosen: Sequence[str]) -> list[Outcome]:
@@ -132,8 +161,7 @@ def run_into(log: Path, tier: str) -> Outcome:
 def run(tier: str) -> Outcome:
     """Run one tier."""
     started = time.monotonic()
-    passed, failed = TIERS[tier]()
-    outcome = Outcome(tier, passed, failed, time.monotonic() - started)
+    outcome = Outcome(tier, TIERS[tier](), time.monotonic() - started)
     say(f"{outcome.line}\n")
     return outcome
 
@@ -158,7 +186,7 @@ def execute(argv: Sequence[str], environment: Mapping[str, str] | None = None) -
     ).returncode
 
 
-def lint() -> tuple[int, int]:
+def lint() -> Counts:
     """Style, format, types and import rules; each counts as one."""
     # Unit tests of two folders may have one name, so that each folder is a check of its own.
     folders = sorted({file.parent for folder in UNIT for file in (ROOT / folder).rglob("test_*.py")})
@@ -167,21 +195,22 @@ def lint() -> tuple[int, int]:
     for title, command in (CHECKS | types).items():
         say(f"== {title}\n")
         bad += execute(command) != 0
-    return len(CHECKS | types) - bad, bad
+    return Counts(len(CHECKS | types) - bad, bad)
 
 
-def airflow() -> tuple[int, int]:
+def airflow() -> Counts:
     """The DAGs with Airflow on MWAA's Python, then Airflow as a service on the laptop's."""
     parts = [pytest("dags", MWAA_BIN, ["dags/tests"]), pytest("airflow", BIN, ["tests/airflow"])]
     done = [part() for part in parts]
-    return sum(good for good, _ in done), sum(bad + (good == 0) for good, bad in done)
+    failed = sum(one.failed + (one.passed == 0) for one in done)
+    return Counts(sum(one.passed for one in done), failed, sum(one.skipped for one in done))
 
 
-def docker() -> tuple[int, int]:
+def docker() -> Counts:
     """The tests on containers, once what makes the engine is through."""
     (RESULTS / "docker.xml").unlink(missing_ok=True)
     if (log := os.environ.get("DOCKER_LOG")) and not engine_made(ROOT / log):
-        return 0, 1
+        return Counts(0, 1)
     return pytest("docker", BIN, ["tests/docker"])()
 
 
@@ -200,27 +229,32 @@ def engine_made(log: Path) -> bool:
     return last.split()[:3] == ["ended", "with", "0"]
 
 
-def pytest(
-    tier: str, environment: Path, folders: list[str], options: Sequence[str] = ()
-) -> Callable[[], tuple[int, int]]:
-    """A tier of pytest over folders: passed and failed (errors count as failed)."""
+def pytest(tier: str, environment: Path, folders: list[str], options: Sequence[str] = ()) -> Callable[[], Counts]:
+    """A tier of pytest over folders (errors count as failed)."""
 
-    def tests() -> tuple[int, int]:
+    def tests() -> Counts:
         report = RESULTS / f"{tier}.xml"
         report.unlink(missing_ok=True)
         command = [str(environment / "python"), "-m", "pytest", "-q", "--durations=5", f"--junit-xml={report}"]
         code = execute([*command, *options, *folders], {"PYTEST_TIER": tier})
-        suite = ET.parse(report).getroot().find("testsuite") if report.exists() else None
-        if suite is None:
-            return 0, 1
-        total, skipped = int(suite.get("tests", 0)), int(suite.get("skipped", 0))
-        bad = int(suite.get("failures", 0)) + int(suite.get("errors", 0))
-        return total - skipped - bad, max(bad, 1 if code not in {0, 1} else 0)
+        return counted(report, code)
 
     return tests
 
 
-TIERS: dict[str, Callable[[], tuple[int, int]]] = {
+def counted(report: Path, code: int) -> Counts:
+    """What a report of pytest, and its exit code, say."""
+    suite = ET.parse(report).getroot().find("testsuite") if report.exists() else None
+    if suite is None:
+        return Counts(0, 1)
+    total, reasons = int(suite.get("tests", 0)), list(skips(report))
+    bad = int(suite.get("failures", 0)) + int(suite.get("errors", 0))
+    allowed = sum(map(may_be_skipped, reasons))
+    failed = max(bad, 1 if code not in {0, 1} else 0) + len(reasons) - allowed
+    return Counts(total - len(reasons) - bad, failed, allowed)
+
+
+TIERS: dict[str, Callable[[], Counts]] = {
     "lint": lint,
     "policy": pytest("policy", BIN, ["tests/policy"]),
     "unit": pytest("unit", BIN, UNIT),

@@ -1,4 +1,4 @@
-"""The tier `docker` runs when its engine was made, and has failed when it was not."""
+"""The tier `docker` runs when its engine was made, and has failed when it was not; skipped tests are told, or fail."""
 
 import importlib.util
 import threading
@@ -59,20 +59,48 @@ def test_two_tiers_run_at_once_and_print_one_after_the_other(
 ) -> None:
     met = threading.Barrier(2)
 
-    def tier(name: str, seconds: str = "0") -> Callable[[], tuple[int, int]]:
-        def tests() -> tuple[int, int]:
+    def tier(name: str, seconds: str = "0") -> Callable[[], object]:
+        def tests() -> object:
             met.wait(10)
             assert tiers.execute(["sh", "-c", f"echo {name} begins; sleep {seconds}; echo {name} ends >&2"]) == 0
-            return 1, 0
+            return tiers.Counts(1, 0)
 
         return tests
 
     monkeypatch.setattr(tiers, "RESULTS", tmp_path)
-    fakes = {"unit": tier("unit", "0.3"), "databricks": tier("databricks"), "lint": lambda: (2, 0)}
+    fakes = {"unit": tier("unit", "0.3"), "databricks": tier("databricks"), "lint": lambda: tiers.Counts(2, 0)}
     monkeypatch.setattr(tiers, "TIERS", fakes)
     outcomes = tiers.run_all(["unit", "lint", "databricks"])
-    assert [(one.tier, one.passed) for one in outcomes] == [("unit", 1), ("lint", 2), ("databricks", 1)]
+    assert [(one.tier, one.counts.passed) for one in outcomes] == [("unit", 1), ("lint", 2), ("databricks", 1)]
     assert capfd.readouterr().out.split("\n") == [
         "unit begins", "unit: 1 passed, 0 failed", "databricks begins", "databricks ends",
         "databricks: 1 passed, 0 failed", "lint: 2 passed, 0 failed", "",
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("allowed", "line", "good"),
+    [
+        (None, "unit: 1 passed, 0 failed, 9 skipped", True),
+        ("sample", "unit: 1 passed, 0 failed, 9 skipped", True),
+        ("MariaDB,", "unit: 1 passed, 9 failed", False),
+        ("", "unit: 1 passed, 9 failed", False),
+    ],
+)
+def test_what_was_skipped_is_told_and_fails_where_it_may_not_be(
+    allowed: str | None, line: str, good: bool, tiers: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if allowed is None:
+        monkeypatch.delenv("SKIPS_ALLOWED", raising=False)
+    else:
+        monkeypatch.setenv("SKIPS_ALLOWED", allowed)
+    monkeypatch.setattr(tiers, "RESULTS", tmp_path)
+    skipped = '<testcase classname="a" name="b"><skipped type="pytest.skip" message="no sample at x"/></testcase>'
+    report = tmp_path / "unit.xml"
+    report.write_text(
+        '<testsuites><testsuite tests="10" skipped="9" failures="0" errors="0">'
+        f'<testcase classname="a" name="c"/>{9 * skipped}</testsuite></testsuites>'
+    )
+    outcome = tiers.Outcome("unit", tiers.counted(report, 0), 1.0)
+    assert (outcome.line, outcome.good) == (line, good)
+    assert f"unit: 9 skipped{'' if good else ', which fails'}: no sample at x\n" in tiers.failures(["unit"])
