@@ -1,5 +1,7 @@
 """Images and containers: sizes, build seconds, start seconds, memory. Prints tables, writes JSON. Needs Docker.
 
+Spark is that of `docker compose up`: tests and the demo have a short-lived one.
+
 Usage: .venv/bin/python benchmarks/containers.py [--cold] [--json FILE]
 
 ``--cold`` also builds every image with no layer kept (Docker keeps the downloads of earlier builds; on a new engine the
@@ -19,6 +21,7 @@ sys.path.insert(0, str(ROOT / "tests" / "support"))
 import engine  # noqa: E402
 from compose_stack import ComposeStack  # noqa: E402
 from pipeline_local.topology import read_variables  # noqa: E402
+from stack import SHORT_LIVED  # noqa: E402
 
 EVENTS = 10_000
 _UNITS = {"B": 1, "kB": 1e3, "MB": 1e6, "GB": 1e9, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
@@ -89,6 +92,7 @@ def main() -> int:
     figures["build, s"]["nothing changed"] = seconds_to_build()
     figures["size over the base, MB"] = sizes()
     stack = ComposeStack()
+    stack.environment |= dict.fromkeys(SHORT_LIVED, "false")
     started = time.monotonic()
     with stack:
         steps = {"up, healthy, on new volumes": time.monotonic() - started}

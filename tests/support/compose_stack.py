@@ -1,6 +1,7 @@
 """One installation of containers for a test: its own project, volumes and ports, driven by ``docker compose`` alone.
 
-It has the interface of ``stack.Stack``, so that one test serves both runners.
+It has the interface of ``stack.Stack``, so that one test serves both runners. `restart: unless-stopped` hides what
+died: it asserts before its containers go that none was out of memory, and none started again that no test names.
 """
 
 import json
@@ -13,7 +14,7 @@ from types import TracebackType
 from typing import Any, Self
 
 import engine
-from stack import free_ports
+from stack import SHORT_LIVED, free_ports
 
 COMMAND_DEADLINE_S = 400
 UP_DEADLINE_S = 180
@@ -27,10 +28,11 @@ class ComposeStack:
         self._raw = raw
         self.environment = {
             "COMPOSE_PROJECT_NAME": f"pipeline-test-{uuid.uuid4().hex[:8]}",
-            "ANALYSER_SHORT_LIVED": "true",
-            "STREAM_READER_SHORT_LIVED": "true",
+            **SHORT_LIVED,
             **free_ports(),
         }
+        self.restarted: set[str] = set()
+        """Services whose process a test killed inside the container, so that Docker started it again."""
 
     def __enter__(self) -> Self:
         try:
@@ -46,7 +48,11 @@ class ComposeStack:
         if error is not None:
             sys.stderr.write(self.compose("ps", "--all", check=False).stdout)
             sys.stderr.write(self.compose("logs", "--tail", "15", check=False).stdout)
-        self._end()
+        try:
+            if error is None:
+                self._assert_unharmed()
+        finally:
+            self._end()
 
     def compose(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         """Run one ``docker compose`` command to its end."""
@@ -58,7 +64,9 @@ class ComposeStack:
 
     def down(self) -> None:
         """Stop; volumes stay."""
+        self._assert_unharmed()
         self.compose("down")
+        self.restarted.clear()
 
     def pipeline(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         """What the embedded runner does by ``pipeline COMMAND``."""
@@ -92,6 +100,11 @@ class ComposeStack:
         """All that one service wrote since its container was made."""
         return self.compose("logs", "--no-log-prefix", service).stdout
 
+    def inspected(self, service: str) -> dict[str, Any]:
+        """What Docker knows of a service's container."""
+        (found,) = engine.inspected(*self.compose("ps", "--all", "--quiet", service).stdout.split())
+        return found
+
     def kill(self, service: str) -> None:
         """kill -9 of a service's container. Docker leaves it dead, until ``up``."""
         self.compose("kill", service)
@@ -101,6 +114,11 @@ class ComposeStack:
             return ["run", "-T", "--rm", "--no-deps", "cli", command, *arguments]
         mount = [] if self._raw is None else ["-v", f"{self._raw}:/raw:ro"]
         return ["run", "-T", "--rm", "--no-deps", *mount, "emitter", *arguments]
+
+    def _assert_unharmed(self) -> None:
+        containers = engine.inspected(*self.compose("ps", "--all", "--quiet").stdout.split())
+        harmed = engine.harmed(containers, self.restarted)
+        assert not harmed, harmed
 
     def _end(self) -> None:
         engine.remove_containers(self.environment["COMPOSE_PROJECT_NAME"])  # `down` leaves those of `run` alone

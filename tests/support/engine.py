@@ -1,10 +1,11 @@
 """The Docker engine and our images, for tests: one build per run, and services as ``compose.yaml`` describes them."""
 
+import json
 import os
 import shutil
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Set
 from pathlib import Path
 from typing import Any
 
@@ -87,6 +88,27 @@ def left_of(project: str) -> list[str]:
         for one in listings
     ]
     return [name for one in done for name in one.stdout.split()]
+
+
+def inspected(*containers: str) -> list[dict[str, Any]]:
+    """What Docker knows of these containers."""
+    if not containers:
+        return []
+    done = subprocess.run(["docker", "inspect", *containers], capture_output=True, text=True, check=True)
+    found: list[dict[str, Any]] = json.loads(done.stdout)
+    return found
+
+
+def harmed(containers: Iterable[dict[str, Any]], restarted: Set[str]) -> list[str]:
+    """Which inspected containers were out of memory, or were started again by Docker without being in ``restarted``."""
+    found = []
+    for container in containers:
+        service = container["Config"]["Labels"]["com.docker.compose.service"]
+        if container["State"]["OOMKilled"]:
+            found.append(f"{service} was out of memory")
+        if container["RestartCount"] and service not in restarted:
+            found.append(f"{service} died, and was started again {container['RestartCount']} times")
+    return found
 
 
 def described(name: str, variables: dict[str, str]) -> dict[str, Any]:
