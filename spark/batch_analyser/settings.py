@@ -4,9 +4,9 @@ from pathlib import Path
 from typing import Annotated, Self
 
 from pipeline_contracts.names import Names, checked_id
-from pydantic import AfterValidator, Field, SecretStr, model_validator
+from pydantic import AfterValidator, Field, model_validator
 from pydantic_settings import SettingsConfigDict
-from service_kit.settings import LogLevel, ServiceSettings, check_reach
+from service_kit.settings import LogLevel, PlainSecret, ServiceSettings, check_reach
 from spark_kit.jvm import JvmConfig
 from spark_kit.session import SessionConfig
 
@@ -66,7 +66,7 @@ class ServerSettings(AnalyserSettings):
 
     host: str = "127.0.0.1"
     port: int = Field(8090, ge=0, le=65_535)
-    token: SecretStr | None = None
+    token: PlainSecret | None = None
     log_level: LogLevel = "INFO"
     state_dir: Path
     queue_limit: int = Field(16, ge=1)

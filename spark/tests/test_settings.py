@@ -12,7 +12,12 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize(
     ("variable", "value"),
-    [("PIPELINE_ID", "Not Allowed"), ("ANALYSER_LOG_LEVEL", "verbose"), ("ANALYSER_PORT", "x")],
+    [
+        ("PIPELINE_ID", "Not Allowed"),
+        ("ANALYSER_LOG_LEVEL", "verbose"),
+        ("ANALYSER_PORT", "x"),
+        ("ANALYSER_TOKEN", "ab/cd+ef=ab/cd+ef=ab/cd+ef="),
+    ],
 )
 def test_bad_values_are_named(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], variable: str, value: str

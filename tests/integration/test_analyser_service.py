@@ -43,7 +43,7 @@ class Service:
             "ANALYSER_SHORT_LIVED": "true",
             "ANALYSER_PORT": str(self._port),
             "ANALYSER_STATE_DIR": str(self.state),
-            "ANALYSER_TOKEN": "secret",
+            "ANALYSER_TOKEN": "for-this-test-only-1",
         }
         self.child: subprocess.Popen[bytes] | None = None
 
@@ -65,7 +65,7 @@ class Service:
     def call(self, path: str, body: object = None) -> dict[str, Any]:
         data = None if body is None else json.dumps(body).encode()
         request = urllib.request.Request(f"http://127.0.0.1:{self._port}{path}", data)
-        request.add_header("Authorization", "Bearer secret")
+        request.add_header("Authorization", "Bearer for-this-test-only-1")
         with urllib.request.urlopen(request, timeout=10) as answer:
             document: dict[str, Any] = json.load(answer)
             return document

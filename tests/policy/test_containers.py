@@ -1,17 +1,21 @@
 """Rules of compose.yaml and the Dockerfiles; each was seen to fail on a broken copy, here, every time."""
 
 import re
+import string
 import subprocess
 import tomllib
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import click
 import pytest
 import yaml
-from container_rules import offences_of_compose, offences_of_dockerfile, wheel_stage
+from container_rules import filled, offences_of_compose, offences_of_dockerfile, wheel_stage
 from pipeline_local import container
 from pipeline_local.cli import main
 from pipeline_local.topology import read_variables
+from pydantic import TypeAdapter
+from service_kit.settings import PlainSecret
 
 ROOT = Path(__file__).parents[2]
 COMPOSE = (ROOT / "compose.yaml").read_text()
@@ -114,6 +118,14 @@ def test_every_image_is_in_the_topology() -> None:
         if "build" in service
     }
     assert used == set(DOCKERFILES)
+
+
+@pytest.mark.parametrize("token", [VARIABLES["ANALYSER_TOKEN"], string.ascii_letters + string.digits + "_-"])
+def test_airflows_connection_has_every_token_that_the_analyser_takes(token: str) -> None:
+    TypeAdapter(PlainSecret).validate_python(token)
+    document = yaml.safe_load(filled(COMPOSE, VARIABLES | {"ANALYSER_TOKEN": token}))
+    uri = document["services"]["airflow"]["environment"]["AIRFLOW_CONN_DATABRICKS_DEFAULT"]
+    assert urlsplit(uri).password == token
 
 
 def test_images_have_the_projects_version() -> None:

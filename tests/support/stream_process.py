@@ -23,7 +23,7 @@ from pipeline_local.layout import Layout
 from servers import free_port
 
 DEADLINE_S = 150
-TOKEN = "for-tests"
+TOKEN = "for-this-test-only-1"
 
 
 def await_condition(what: str, condition: Callable[[], object], deadline_s: float = DEADLINE_S) -> None:

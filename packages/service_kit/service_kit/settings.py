@@ -1,14 +1,25 @@
 """Settings come from the environment once, at the composition root, and are passed down."""
 
+import re
 import sys
 from ipaddress import ip_address
 from typing import Annotated, Literal, Self
 
-from pydantic import BeforeValidator, SecretStr, ValidationError
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 LogLevel = Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR"], BeforeValidator(str.upper)]
 """A level of ``logs.configure_logging``; small letters are taken, too."""
+
+
+def _plain(value: SecretStr) -> SecretStr:
+    if not re.fullmatch(r"[A-Za-z0-9_-]+", value.get_secret_value()):
+        raise ValueError("may hold A-Z, a-z, 0-9, '_' and '-' only")
+    return value
+
+
+PlainSecret = Annotated[SecretStr, Field(min_length=20, max_length=128), AfterValidator(_plain)]
+"""A key or token that means the same unescaped in a header, a URI and a file of variables."""
 
 
 class ServiceSettings(BaseSettings):

@@ -1,7 +1,7 @@
 import pytest
 from pydantic import Field, SecretStr
 from pydantic_settings import SettingsConfigDict
-from service_kit.settings import LogLevel, ServiceSettings, check_reach
+from service_kit.settings import LogLevel, PlainSecret, ServiceSettings, check_reach
 
 
 class Example(ServiceSettings):
@@ -9,7 +9,7 @@ class Example(ServiceSettings):
 
     log_level: LogLevel = "INFO"
     port: int = Field(8082, ge=1, le=65535)
-    token: SecretStr = SecretStr("t")
+    token: PlainSecret | None = None
     bootstrap: str = Field("localhost:9092", validation_alias="KAFKA_BOOTSTRAP_SERVERS")
 
 
@@ -34,6 +34,9 @@ def test_an_empty_variable_is_unset(monkeypatch: pytest.MonkeyPatch) -> None:
     [
         ("EXAMPLE_PORT", "99999", "Input should be less than or equal to 65535"),
         ("EXAMPLE_LOG_LEVEL", "verbose", "Input should be 'DEBUG', 'INFO', 'WARNING' or 'ERROR'"),
+        ("EXAMPLE_TOKEN", "ab/cd+ef=ab/cd+ef=ab/cd+ef=", "Value error, may hold A-Z, a-z, 0-9, '_' and '-' only"),
+        ("EXAMPLE_TOKEN", "for-this-machine#0002", "Value error, may hold A-Z, a-z, 0-9, '_' and '-' only"),
+        ("EXAMPLE_TOKEN", "for-this-machine-02", "Value should have at least 20 items"),
     ],
 )
 def test_a_bad_value_names_its_variable(
@@ -47,7 +50,8 @@ def test_a_bad_value_names_its_variable(
 
 
 def test_secrets_are_not_described(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("EXAMPLE_TOKEN", "hunter2")
+    monkeypatch.setenv("EXAMPLE_TOKEN", "hunter2-hunter2-hunter2")
+    assert Example.load().token == SecretStr("hunter2-hunter2-hunter2")
     assert "hunter2" not in str(Example.load().described())
     assert "hunter2" not in repr(Example.load())
 

@@ -4,9 +4,9 @@ from pathlib import Path
 from typing import Annotated, Self
 
 from pipeline_contracts.names import Names, checked_id
-from pydantic import AfterValidator, Field, SecretStr, model_validator
+from pydantic import AfterValidator, Field, model_validator
 from pydantic_settings import SettingsConfigDict
-from service_kit.settings import LogLevel, ServiceSettings, check_reach
+from service_kit.settings import LogLevel, PlainSecret, ServiceSettings, check_reach
 from spark_kit.jvm import JvmConfig
 from spark_kit.session import SessionConfig
 
@@ -50,7 +50,7 @@ class Settings(LakeSettings):
 
     host: str = "127.0.0.1"
     port: int = Field(8092, ge=0, le=65_535)
-    token: SecretStr | None = None
+    token: PlainSecret | None = None
     scratch_dir: Path | None = None
     heap: str = "768m"
     cores: int = Field(2, ge=1)
