@@ -68,6 +68,25 @@ class Sent(Protocol):
 ClientFactory = Callable[[dict[str, object]], Producer]
 
 
+def client_config(settings: ProxySettings) -> dict[str, object]:
+    """What the Kafka client is told."""
+    return {
+        "bootstrap.servers": settings.bootstrap_servers,
+        "client.id": "ingest-proxy",
+        "acks": "all",
+        "enable.idempotence": True,
+        "partitioner": "murmur2_random",
+        "linger.ms": settings.linger_ms,
+        "delivery.timeout.ms": settings.delivery_timeout_ms,
+        "message.max.bytes": settings.max_record_bytes + _KEY_ROOM_BYTES,
+        "queue.buffering.max.messages": settings.queue_max_records,
+        "queue.buffering.max.kbytes": settings.queue_max_kbytes,
+        "reconnect.backoff.max.ms": 500,
+        "socket.connection.setup.timeout.ms": 2000,
+        **settings.login,
+    }
+
+
 class KafkaSender:
     """``Sender`` to a real cluster, safe for many threads.
 
@@ -77,21 +96,7 @@ class KafkaSender:
     """
 
     def __init__(self, settings: ProxySettings, new_client: ClientFactory | None = None) -> None:
-        self._config: dict[str, object] = {
-            "bootstrap.servers": settings.bootstrap_servers,
-            "client.id": "ingest-proxy",
-            "acks": "all",
-            "enable.idempotence": True,
-            "partitioner": "murmur2_random",
-            "linger.ms": settings.linger_ms,
-            "delivery.timeout.ms": settings.delivery_timeout_ms,
-            "message.max.bytes": settings.max_record_bytes + _KEY_ROOM_BYTES,
-            "queue.buffering.max.messages": settings.queue_max_records,
-            "queue.buffering.max.kbytes": settings.queue_max_kbytes,
-            "reconnect.backoff.max.ms": 500,
-            "socket.connection.setup.timeout.ms": 2000,
-            **settings.login,
-        }
+        self._config = client_config(settings)
         self._new_client = new_client or _new_client
         self._drain_s = settings.delivery_timeout_ms / 1000 + 2
         self._opening = threading.Lock()
