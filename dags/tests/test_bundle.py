@@ -69,6 +69,38 @@ def test_it_is_the_job_that_the_analyser_shows(key: str, jobs_api: Any) -> None:
         }
 
 
+@pytest.mark.parametrize("key", ["batch", "upkeep"])
+def test_airflow_may_start_the_job(key: str) -> None:
+    job = Job.from_dict(JOBS[key])  # type: ignore[arg-type]
+    assert [permission.as_dict() for permission in job.permissions] == [  # type: ignore[union-attr]
+        {"service_principal_name": "${var.airflow_principal}", "level": "CAN_MANAGE_RUN"}
+    ]
+    assert "default" not in BUNDLE["variables"]["airflow_principal"], "an empty name is no principal"
+
+
+def test_each_stream_has_a_core() -> None:
+    (cluster,) = JOBS["stream"]["job_clusters"]
+    ours, batch = cluster["new_cluster"], JOBS["batch"]["job_clusters"][0]["new_cluster"]
+    assert ours == batch | {"node_type_id": "${var.stream_node_type}"}
+    assert BUNDLE["variables"]["stream_node_type"]["default"].endswith(".xlarge"), "four cores"
+
+
+@pytest.mark.parametrize("target", BUNDLE["targets"])
+def test_installations_are_apart_and_others_may_not_change_their_code(target: str) -> None:
+    folders = BUNDLE["targets"][target]["workspace"]["root_path"].split("/")
+    assert folders[:4] == ["", "Workspace", "Users", "${workspace.current_user.userName}"]
+    assert "${var.pipeline_id}" in folders
+
+
+def test_every_command_of_the_bundle_is_told_what_has_no_default() -> None:
+    step = (DAGS.parent / "docs" / "airflow.md").read_text().partition("**Deploy the jobs.**")[2].partition("```\n")[0]
+    given = set(re.findall(r"BUNDLE_VAR_(\w+)=", step))
+    required = {name for name, variable in BUNDLE["variables"].items() if "default" not in variable}
+    assert required | {"pipeline_id", "raw_bucket", "lake_uri", "region"} == given
+    after = step.partition("databricks bundle deploy -t prod\n")[2]
+    assert "databricks bundle run -t prod --restart --no-wait stream\n" in after, "it would go on with the old code"
+
+
 def test_every_parameter_of_the_job_reaches_every_task() -> None:
     names = {parameter["name"] for parameter in JOBS["batch"]["parameters"]}
     for task in JOBS["batch"]["tasks"]:
