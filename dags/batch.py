@@ -35,7 +35,7 @@ own; two runs of a job never go on at once, since Databricks queues the second.
 |---|---|
 | `bucket … is not there`, `AccessDenied` in `sense` | give the environment's role `s3:ListBucket` on the raw bucket |
 | `Job ID for job name … can not be found` | deploy the bundle: `databricks bundle deploy` |
-| the same, and the job is there | deploy with the connection's client id as `airflow_principal`: it may not see the job |
+| the same, but the job is there | the principal may not see it: deploy with its client id as `airflow_principal` |
 | `There are more than one job with name …` | two users deployed the bundle: one runs `databricks bundle destroy` |
 | `401`, `403` | the token or the secret of the connection `databricks_default` has expired |
 | `AuditError` | the text names topic and partition; `batch_analyser audit` shows all. Nothing was answered from it |
