@@ -1,5 +1,6 @@
 """What an analysis depends on, from the environment."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Self
 
@@ -29,7 +30,6 @@ class AnalyserSettings(ServiceSettings):
     heap: str = "1g"
     cores: int = Field(2, ge=1)
     short_lived: bool = False
-    scratch_dir: Path | None = None
     lock_wait_s: float = Field(20.0, ge=0)
 
     fetch_threads: int = Field(8, ge=1)
@@ -55,7 +55,6 @@ class AnalyserSettings(ServiceSettings):
                 jars_dir=self.jars_dir, archive_dir=self.archive_dir, heap=self.heap, short_lived=self.short_lived
             ),
             cores=self.cores,
-            scratch_dir=self.scratch_dir,
             s3_endpoint_url=self.aws_endpoint_url,
             s3_region=self.aws_region,
         )
@@ -73,6 +72,10 @@ class ServerSettings(AnalyserSettings):
     stop_s: float = Field(12.0, gt=0)
 
     @model_validator(mode="after")
+    def session(self) -> SessionConfig:
+        """With one scratch folder, so that kills do not leave one each. It is built when the fence is held."""
+        return replace(super().session(), scratch_dir=self.state_dir / "scratch")
+
     def _token_beyond_loopback(self) -> Self:
         check_reach("ANALYSER_", self.host, self.token)
         return self

@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import pytest
 from batch_analyser.cli import main
 from batch_analyser.settings import ServerSettings
@@ -27,6 +29,10 @@ def test_bad_values_are_named(
         ServerSettings.load()
     assert stop.value.code == 2
     assert variable in capsys.readouterr().err
+
+
+def test_the_services_scratch_folder_is_one_of_the_state_folder() -> None:
+    assert ServerSettings.load().session().scratch_dir == Path("/nowhere/scratch")
 
 
 def test_a_bad_pipeline_id_is_a_line_of_the_command_too(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,6 +3,7 @@
 import atexit
 import logging
 import os
+import shutil
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -23,6 +24,9 @@ logging.getLogger("py4j").setLevel(logging.WARNING)  # it tells every callback f
 _running: list[Jvm] = []
 """The JVM of this process, at most one: Spark keeps its gateway in a global, too."""
 
+_scratch: list[Path] = []
+"""The scratch folder of that JVM, deleted after its end."""
+
 
 _ALIKE: Final[Mapping[str, str]] = {
     "spark.sql.session.timeZone": "UTC",
@@ -37,7 +41,8 @@ _ALIKE: Final[Mapping[str, str]] = {
 class SessionConfig:
     """What a session depends on; nothing else is read from the environment, except by Databricks.
 
-    ``scratch_dir`` takes shuffle files and uploads (default: a new folder of the system's temporary folder).
+    ``scratch_dir`` takes shuffle files and uploads. It is this session's alone: emptied before, deleted after it
+    (default: a new folder of the system's temporary folder).
     ``s3_endpoint_url`` is set for an S3 that is not AWS; credentials are those of ``AWS_ACCESS_KEY_ID`` and
     ``AWS_SECRET_ACCESS_KEY``, or of the machine's role. ``cores`` is the number of tasks that run at once.
     ``conf`` is added last.
@@ -75,7 +80,7 @@ def build_session(
         _connect(jvm)
         # Spark Connect aside, PySpark reads the interpreter of its workers from the environment alone.
         os.environ["PYSPARK_PYTHON"] = sys.executable
-        conf = SparkConf(loadDefaults=False).setAll(list(session_conf(config).items()))
+        conf = SparkConf(loadDefaults=False).setAll(list(session_conf(config, _new_scratch(config)).items()))
         return SparkSession.builder.config(conf=conf).getOrCreate()
     except BaseException:
         _stop_jvm()
@@ -115,14 +120,12 @@ def jvm_pid() -> int | None:
     return _running[0].pid if session_alive() else None
 
 
-def session_conf(config: SessionConfig) -> dict[str, str]:
+def session_conf(config: SessionConfig, scratch: Path) -> dict[str, str]:
     """Spark's configuration for one laptop: a warehouse in the scratch folder, few partitions, nothing to look at.
 
     The partition counts are what the sizes here need: with the defaults (200, 50, 10,000) the same work takes
     several times as long.
     """
-    scratch = config.scratch_dir or Path(tempfile.mkdtemp(prefix="spark-scratch-"))
-    scratch.mkdir(parents=True, exist_ok=True)
     conf = {
         "spark.app.name": config.app_name,
         "spark.master": f"local[{config.cores}]",
@@ -179,6 +182,18 @@ def _connect(jvm: Jvm) -> None:
     try:
         SparkContext._ensure_initialized(gateway=launch_gateway())  # type: ignore[no-untyped-call]
     finally:
+def _new_scratch(config: SessionConfig) -> Path:
+    """The scratch folder, empty: one that was killed has left its files."""
+    if config.scratch_dir is None:
+        folder = Path(tempfile.mkdtemp(prefix="spark-scratch-"))
+    else:
+        folder = config.scratch_dir
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True, exist_ok=True)
+    _scratch[:] = [folder]
+    return folder
+
+
         del os.environ["PYSPARK_GATEWAY_PORT"], os.environ["PYSPARK_GATEWAY_SECRET"]
 
 
@@ -202,6 +217,8 @@ def _forget_gateway() -> None:
     if SparkContext._gateway is not None:
         SparkContext._gateway.shutdown()
     SparkContext._gateway = None
+    while _scratch:
+        shutil.rmtree(_scratch.pop(), ignore_errors=True)
     SparkContext._jvm = None
     SparkContext._active_spark_context = None
     SparkSession._instantiatedSession = None

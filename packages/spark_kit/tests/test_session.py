@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import psutil
@@ -23,11 +24,14 @@ from spark_kit.session import (
 pytestmark = pytest.mark.spark
 JARS = Path(__file__).parents[3] / ".pipeline" / "tools" / "jars" / "spark"
 BUSY = """
+import sys
 import threading
 import time
+from pathlib import Path
 from spark_kit.jvm import JvmConfig
 from spark_kit.session import SessionConfig, build_session, jvm_pid
-spark = build_session(SessionConfig("orphan", JvmConfig(short_lived=True), cores=1))
+scratch = Path(sys.argv[1]) / "scratch"
+spark = build_session(SessionConfig("orphan", JvmConfig(short_lived=True), cores=1, scratch_dir=scratch))
 print(jvm_pid(), flush=True)
 
 def tell():
@@ -40,9 +44,14 @@ spark.range(10**13).selectExpr("sum(id * id % 7)").collect()
 """
 
 
-def test_session_and_a_second_one_after_it() -> None:
-    for _ in range(2):
-        spark = build_session(SessionConfig("test", JvmConfig(short_lived=True), cores=1))
+def test_session_and_a_second_one_after_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    given = tmp_path / "state" / "scratch"
+    for scratch in (None, given):
+        (given / "of one that was killed").mkdir(parents=True, exist_ok=True)
+        spark = build_session(SessionConfig("test", JvmConfig(short_lived=True), cores=1, scratch_dir=scratch))
+        assert list((scratch or tmp_path).rglob("blockmgr-*"))
+        assert (given / "of one that was killed").exists() == (scratch is None)
         pid = jvm_pid()
         assert pid is not None
         row = spark.sql("SELECT current_timezone() AS zone, try_divide(1, 0) AS nothing").first()
@@ -59,11 +68,18 @@ def test_session_and_a_second_one_after_it() -> None:
         assert own_session(spark).conf.get("spark.sql.session.timeZone") == "America/New_York"
         stop_session(spark)
         assert not session_alive()
+        assert not list(tmp_path.glob("spark-scratch-*"))
+        assert given.exists() == (scratch is None)
         assert not psutil.pid_exists(pid)
 
 
-def test_jvm_dies_with_a_killed_process_in_the_middle_of_a_query() -> None:
-    process = subprocess.Popen([sys.executable, "-c", BUSY], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+def test_jvm_dies_with_a_killed_process_in_the_middle_of_a_query(tmp_path: Path) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-c", BUSY, str(tmp_path)],
+        env={**os.environ, "TMPDIR": str(tmp_path)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+    )
     assert process.stdout is not None
     jvm = psutil.Process(int(process.stdout.readline()))
     assert process.stdout.readline() == b"busy\n"
@@ -73,6 +89,7 @@ def test_jvm_dies_with_a_killed_process_in_the_middle_of_a_query() -> None:
     process.stdout.close()
     gone, _ = psutil.wait_procs([jvm], timeout=20)
     assert gone, "the JVM outlived its process"
+    assert [file.name for file in tmp_path.iterdir()] == ["scratch"]
 
 
 def test_failed_start_shows_the_last_lines() -> None:
@@ -99,8 +116,8 @@ def test_archive_is_named_after_the_jars(tmp_path: Path) -> None:
 
 
 def test_s3_options_come_with_an_endpoint(tmp_path: Path) -> None:
-    plain = session_conf(SessionConfig("test", scratch_dir=tmp_path))
-    local = session_conf(SessionConfig("test", scratch_dir=tmp_path, s3_endpoint_url="http://127.0.0.1:4566"))
+    plain = session_conf(SessionConfig("test"), tmp_path)
+    local = session_conf(SessionConfig("test", s3_endpoint_url="http://127.0.0.1:4566"), tmp_path)
     added = {key.removeprefix("spark.hadoop.fs.s3a."): local[key] for key in local.keys() - plain.keys()}
     assert added == {
         "endpoint": "http://127.0.0.1:4566",

@@ -51,7 +51,6 @@ class Settings(LakeSettings):
     host: str = "127.0.0.1"
     port: int = Field(8092, ge=0, le=65_535)
     token: PlainSecret | None = None
-    scratch_dir: Path | None = None
     heap: str = "768m"
     cores: int = Field(2, ge=1)
     short_lived: bool = False
@@ -97,14 +96,14 @@ class Settings(LakeSettings):
         return self.rehearse and not self.short_lived
 
     def session(self) -> SessionConfig:
-        """The Spark session of this process."""
+        """The Spark session of this process. Its scratch folder is emptied: build it when the fence is held."""
         return SessionConfig(
             app_name=f"{self.pipeline_id}-stream-reader",
             jvm=JvmConfig(
                 jars_dir=self.jars_dir, archive_dir=self.archive_dir, heap=self.heap, short_lived=self.short_lived
             ),
             cores=self.cores,
-            scratch_dir=self.scratch_dir,
+            scratch_dir=self.state_dir / "scratch",
             s3_endpoint_url=self.aws_endpoint_url,
             s3_region=self.aws_region,
             conf=SMALL_BATCHES,

@@ -126,6 +126,10 @@ def test_each_stream_has_a_checkpoint_of_its_own() -> None:
     assert folders == {Path("/s/checkpoints/pin/1"), Path("/s/checkpoints/pin/2")}
 
 
+def test_the_scratch_folder_is_one_of_the_state_folder() -> None:
+    assert Settings(LAKE_URI="file:///lake", state_dir=Path("/s")).session().scratch_dir == Path("/s/scratch")
+
+
 @pytest.mark.parametrize(
     "more", [{"host": "0.0.0.0"}, {"reject_ratio": 1.0}, {"half_life_s": 0}, {"PIPELINE_ID": "Not-One"}]
 )
