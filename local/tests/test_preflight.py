@@ -3,7 +3,9 @@ from pathlib import Path
 
 import pytest
 from pipeline_local import preflight
-from pipeline_local.topology import Service, Topology
+from pipeline_local.topology import Service, Topology, read_topology, read_variables
+
+ROOT = Path(__file__).parents[2]
 
 
 def service(name: str, port: int) -> Service:
@@ -42,6 +44,20 @@ def test_one_port_for_two_services(tmp_path: Path, free_port: int) -> None:
 def test_too_little_memory(tmp_path: Path, free_port: int) -> None:
     found = preflight.problems(topology(service("a", free_port)), tmp_path, set_up=True, memory=2**30)
     assert found == ["1.0 GiB of memory are free; 3.0 GiB are needed"]
+
+
+@pytest.mark.parametrize(
+    ("variables", "gib"),
+    [
+        ({}, 4.5),
+        ({"PIPELINE_WITHOUT": "airflow"}, 4.0),
+        ({"PIPELINE_WITHOUT": "airflow", "ANALYSER_SHORT_LIVED": "true"}, 3.5),
+        ({"PIPELINE_WITHOUT": "airflow", "ANALYSER_SHORT_LIVED": "true", "STREAM_READER_SHORT_LIVED": "true"}, 3.0),
+    ],
+)
+def test_the_memory_that_is_needed_depends_on_what_runs(variables: dict[str, str], gib: float) -> None:
+    topology = read_topology(ROOT / "compose.yaml", read_variables(ROOT / ".env", {}) | variables)
+    assert preflight.needed_memory(topology) == gib * 2**30
 
 
 def test_too_little_disk(tmp_path: Path, free_port: int, monkeypatch: pytest.MonkeyPatch) -> None:
