@@ -1,6 +1,7 @@
 """Reads the lake's Delta tables without Spark, so that answers and audit work whether the analyser runs or not."""
 
 from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -10,6 +11,8 @@ from deltalake import DeltaTable
 from deltalake.exceptions import TableNotFoundError
 from pyarrow import fs
 from pyarrow.dataset import Dataset, ParquetReadOptions
+
+from pipeline_local import database
 
 _READ: Final = ParquetReadOptions(coerce_int96_timestamp_unit="us")
 """For the form in which Spark wrote times once: as nanoseconds, those before 1677 cannot be read."""
@@ -31,7 +34,10 @@ class Run:
 
 
 class Lake:
-    """A lake below a local folder. Every read opens the table anew, so it sees the last commit."""
+    """A lake below a local folder. Every read opens the table anew, so it sees the last commit.
+
+    What a query cannot hold in memory lies in the folder ``scratch`` beside the lake while it runs.
+    """
 
     def __init__(self, root: Path) -> None:
         self._root = root
@@ -78,23 +84,27 @@ class Lake:
         rows: list[dict[str, Any]] = [] if dataset is None else dataset.to_table().to_pylist()
         return rows
 
-    def connect(self, only: Iterable[str] | None = None) -> duckdb.DuckDBPyConnection:
-        """An in-memory DuckDB with one view per table (or those named), its path with ``_`` for ``/``: ``silver_pin``.
+    def database(self) -> AbstractContextManager[duckdb.DuckDBPyConnection]:
+        """An empty DuckDB, for more rows than fit into memory."""
+        return database.opened(self._root.with_name("scratch"))
+
+    @contextmanager
+    def connect(self, only: Iterable[str] | None = None) -> Iterator[duckdb.DuckDBPyConnection]:
+        """A DuckDB with one view per table (or those named), its path with ``_`` for ``/``: ``silver_pin``.
 
         A stream table holds every record; beside ``stream_pinterest_pin_table`` stands ``stream_pinterest_pin_current``
         with the rows that count, one per post.
         """
-        connection = duckdb.connect()
-        connection.execute("set timezone = 'UTC'")
-        for table in self.tables() if only is None else only:
-            dataset = self.dataset(table)
-            if dataset is None:
-                continue
-            view = view_name(table)
-            connection.register(view, dataset)
-            if view.startswith("stream_") and view.endswith("_table"):
-                connection.execute(f"create view {current_view(view)} as {_current_rows(view)}")
-        return connection
+        with self.database() as connection:
+            for table in self.tables() if only is None else only:
+                dataset = self.dataset(table)
+                if dataset is None:
+                    continue
+                view = view_name(table)
+                connection.register(view, dataset)
+                if view.startswith("stream_") and view.endswith("_table"):
+                    connection.execute(f"create view {current_view(view)} as {_current_rows(view)}")
+            yield connection
 
 
 def view_name(table: str) -> str:

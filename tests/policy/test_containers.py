@@ -51,6 +51,9 @@ def test_compose_keeps_its_rules() -> None:
         ("services/proxy/Dockerfile", "services/gone/Dockerfile", "proxy: needs a Dockerfile that exists"),
         ("    healthcheck: {", "    healthchecks: {", "kafka: needs a health check"),
         ("  read_only: true\n", "", "proxy: needs read_only"),
+        (', "analyser:/var/lib/pipeline/analyser"', "", "analyser: needs its scratch on a volume"),
+        ("128m,exec", '128m", "/var/lib/pipeline/stream-reader', "stream-reader: needs its scratch on a volume"),
+        ("pipeline/scratch", "pipeline/scratch:ro", "cli: needs its scratch on a volume"),
         (
             "    mem_limit: 768m\n    volumes",
             "    volumes: []\n    mem_limit: 768m\n    x",

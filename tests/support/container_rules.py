@@ -14,6 +14,8 @@ KEY_ORDER = [
 COMMANDS = {"cli"}
 # Airflow is not ours, and has another page.
 HEALTH = r"service_kit\.probe|pipeline_local\.airflow_health"
+# Folders in which a service of ours keeps what its memory cannot hold.
+SCRATCH = {"ANALYSER_STATE_DIR", "STREAM_READER_STATE_DIR", "PIPELINE_HOME"}
 CONDITIONS = {"service_healthy", "service_completed_successfully"}
 _INDEX = re.compile(r"--(index-url|extra-index-url|trusted-host|find-links|registry)|PIP_INDEX_URL")
 
@@ -67,10 +69,19 @@ def _offences_of_service(name: str, service: dict[str, Any], volumes: set[str], 
         or "healthcheck" in service
         or (dockerfile is not None and dockerfile.is_file() and "\nHEALTHCHECK " in dockerfile.read_text()),
     }
+    for setting in SCRATCH & service.get("environment", {}).keys():
+        required["its scratch on a volume"] = _is_on_disk(service, f"{service['environment'][setting]}/scratch")
     if dockerfile is not None and name != "localstack":
         # LocalStack writes into its own folders.
         required["read_only"] = service.get("read_only") is True
     return [f"needs {rule}" for rule, holds in required.items() if not holds]
+
+
+def _is_on_disk(service: dict[str, Any], folder: str) -> bool:
+    writable = [volume.split(":")[1] for volume in service.get("volumes", []) if not volume.endswith(":ro")]
+    in_memory = [entry.split(":")[0] for entry in service.get("tmpfs", [])]
+    mounts = [at for at in (*writable, *in_memory) if Path(folder).is_relative_to(at)]
+    return bool(mounts) and max(mounts, key=len) not in in_memory
 
 
 def offences_of_dockerfile(text: str) -> list[str]:

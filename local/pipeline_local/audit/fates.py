@@ -157,7 +157,7 @@ class Stages:
 
 def audit(names: Names, lake: Lake, stages: Stages) -> list[AuditRow]:
     """Judge every record of the batch path; a row per partition, those of logs that are gone included."""
-    with duckdb.connect() as connection:
+    with lake.database() as connection:
         connection.execute(_EMPTY_TABLES)
         _load_lake(connection, names, lake)
         _insert(connection, "logs", [astuple(one) for one in stages.logs])

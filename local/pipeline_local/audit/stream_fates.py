@@ -108,8 +108,7 @@ class StreamStages:
 
 def audit(names: Names, lake: Lake, stages: StreamStages) -> list[AuditRow]:
     """Judge every record of the stream path; a row per shard, those of streams that are gone included."""
-    with duckdb.connect() as connection:
-        connection.execute("set timezone = 'UTC'")
+    with lake.database() as connection:
         connection.execute(_EMPTY_TABLES)
         _load_lake(connection, names, lake)
         for log in stages.contents.logs:
@@ -127,7 +126,7 @@ def audit(names: Names, lake: Lake, stages: StreamStages) -> list[AuditRow]:
 
 def not_stored(names: Names, lake: Lake, acknowledged: pa.Table) -> int:
     """How many acknowledged records (columns of ``StreamRecords``) neither tables nor quarantine hold yet."""
-    with duckdb.connect() as connection:
+    with lake.database() as connection:
         connection.execute(_EMPTY_TABLES)
         _load_lake(connection, names, lake)
         connection.register("acknowledged", acknowledged)
