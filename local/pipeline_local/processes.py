@@ -86,6 +86,7 @@ def _paths(layout: Layout, service: Service) -> dict[str, str]:
         "STREAM_READER_STATE_DIR": str(layout.home / "stream-reader"),
         "AIRFLOW_HOME": str(layout.home / "airflow"),
         "AIRFLOW__CORE__DAGS_FOLDER": str(layout.dags),
+        "AIRFLOW__CORE__PLUGINS_FOLDER": str(layout.root / "local" / "airflow" / "plugins"),
     }
     result = {name: value for name, value in paths.items() if name in service.environment}
     if service.name in {"analyser", "stream-reader"}:

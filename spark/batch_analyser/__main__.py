@@ -13,6 +13,7 @@ import boto3
 from botocore.config import Config
 from pyspark.sql import SparkSession
 from service_kit.clock import SystemClock
+from service_kit.hosts import for_hosts
 from service_kit.logs import configure_logging
 from service_kit.ops import Check, Ops
 from service_kit.shutdown import Shutdown
@@ -76,7 +77,8 @@ def serve(settings: ServerSettings, spark: SparkSession, shutdown: Shutdown) -> 
     base_url = f"http://{settings.host}:{settings.port}"
     app = create_app(store, worker, settings.names, settings.token, base_url)
     try:
-        server = bound_server(settings.host, settings.port, Ops("analyser", checks).in_front_of(app.wsgi_app))
+        served = for_hosts(settings.allowed_hosts, Ops("analyser", checks).in_front_of(app.wsgi_app))
+        server = bound_server(settings.host, settings.port, served)
     except OSError as error:
         sys.stderr.write(f"ANALYSER_PORT: {settings.host}:{settings.port} cannot be used: {error.strerror}\n")
         store.close()

@@ -63,6 +63,7 @@ class AnalyserSettings(ServiceSettings):
 class ServerSettings(AnalyserSettings):
     """Settings of the service. Without a token it listens on loopback only."""
 
+    allowed_hosts: str = Field("", validation_alias="ALLOWED_HOSTS")
     host: str = "127.0.0.1"
     port: int = Field(8090, ge=0, le=65_535)
     token: PlainSecret | None = None

@@ -1,5 +1,6 @@
 """The DAG on a real Airflow, against the analyser's real Jobs API with steered tasks."""
 
+import http.client
 import sys
 import time
 from collections.abc import Iterator
@@ -51,6 +52,17 @@ def test_a_run_goes_through_every_step_in_order(airflow: Airflow, jobs_api: Jobs
     sys.stdout.write(f"trigger to success: {seconds:.1f} s; memory: {airflow.memory_bytes / 1024**2:.0f} MiB\n")
     assert airflow.memory_bytes < 900 * 1024**2
     assert airflow.listening() == {"127.0.0.1"}
+
+
+@pytest.mark.parametrize(
+    ("host", "status"), [("localhost:8080", 200), ("127.0.0.1:8080", 200), ("airflow:8080", 200), ("evil.example", 400)]
+)
+def test_a_foreign_name_is_refused(host: str, status: int, airflow: Airflow) -> None:
+    for path in ("/", "/api/v2/monitor/health", "/auth/token", "/execution/health"):
+        connection = http.client.HTTPConnection("127.0.0.1", airflow.port, timeout=30)
+        connection.request("GET", path, headers={"Host": host})
+        answer = connection.getresponse()
+        assert (answer.status == 400) == (status == 400), (path, answer.status, answer.read())
 
 
 def test_a_failed_job_shows_its_error_in_the_tasks_log(airflow: Airflow, jobs_api: JobsApi) -> None:

@@ -2,6 +2,7 @@
 
 import base64
 import csv
+import http.client
 import io
 import json
 import math
@@ -242,6 +243,14 @@ def test_logs_of_an_unknown_service(stack: Stack) -> None:
     done = stack.pipeline("logs", "nope", check=False)
     assert done.returncode == 1
     assert "there are: kafka" in done.stderr
+
+
+@pytest.mark.parametrize(("host", "status"), [("localhost", 200), ("evil.example", 421)])
+def test_our_services_answer_by_their_own_names_alone(host: str, status: int, stack: Stack) -> None:
+    for setting in ("PROXY", "S3_SINK", "MIRROR", "ANALYSER", "STREAM_READER"):
+        connection = http.client.HTTPConnection("127.0.0.1", int(stack.environment[f"{setting}_PORT"]), timeout=10)
+        connection.request("GET", "/version", headers={"Host": host})
+        assert connection.getresponse().status == status, setting
 
 
 def test_nothing_listens_beyond_loopback(stack: Stack) -> None:

@@ -109,7 +109,7 @@ def stored(kafka: Kafka, topic: str) -> dict[tuple[int, int], tuple[bytes | None
 @pytest.fixture(scope="module")
 def proxy(kafka: Kafka, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proxy]:
     create_topics(kafka, "proxytest")
-    with Proxy(tmp_path_factory.mktemp("proxy"), kafka, "proxytest") as server:
+    with Proxy(tmp_path_factory.mktemp("proxy"), kafka, "proxytest", ALLOWED_HOSTS="proxy") as server:
         yield server
 
 
@@ -241,6 +241,15 @@ def test_metadata(proxy: Proxy) -> None:
     proxy.post({"records": [{"value": 1, "partition": 0}]})
     offsets = proxy.call("GET", f"/topics/{proxy.pin}/partitions/0/offsets")[2]
     assert offsets == {"beginning_offset": 0, "end_offset": end + 1}
+
+
+@pytest.mark.parametrize(("host", "status"), [("localhost:1", 200), ("proxy:8082", 200), ("evil.example", 421)])
+def test_only_by_its_own_names(host: str, status: int, proxy: Proxy) -> None:
+    assert proxy.call("GET", "/readyz", Host=host)[0] == status
+    answer = proxy.post({"records": [{"value": {"index": 1}}]}, Host=host)
+    assert answer[0] == status
+    if status == 421:
+        assert error(answer) == (421, 421)
 
 
 def test_a_taken_port_is_a_clear_error(proxy: Proxy) -> None:

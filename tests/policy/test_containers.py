@@ -131,6 +131,14 @@ def test_airflows_connection_has_every_token_that_the_analyser_takes(token: str)
     assert urlsplit(uri).password == token
 
 
+def test_on_the_laptop_alone_services_answer_only_by_their_names() -> None:
+    for name, service in yaml.safe_load(COMPOSE)["services"].items():
+        if "ports" in service and name not in {"kafka", "localstack"}:
+            assert service["environment"]["ALLOWED_HOSTS"] == name
+    # Behind a load balancer the name is that of the load balancer, and in its health checks an address.
+    assert not [file for file in (ROOT / "deploy").rglob("*.yaml") if "ALLOWED_HOSTS" in file.read_text()]
+
+
 def test_images_have_the_projects_version() -> None:
     assert VARIABLES["PIPELINE_VERSION"] == tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
 

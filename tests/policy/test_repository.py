@@ -28,6 +28,7 @@ MAY_READ_THE_ENVIRONMENT = {
     "local/pipeline_local/container.py",
     "local/pipeline_local/supervisor.py",
     "dags/batch.py",
+    "local/airflow/plugins/hosts.py",
     # The runner's shell: where the state is, what `.env` is overruled by and a child inherits.
     "local/pipeline_local/layout.py",
     "local/pipeline_local/installation.py",

@@ -19,6 +19,8 @@ from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 from prometheus_client import REGISTRY, CollectorRegistry, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
+from service_kit.hosts import for_hosts
+
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
@@ -119,12 +121,15 @@ class _QuietHandler(WSGIRequestHandler):
 class OpsServer:
     """Serves ``Ops`` on its own thread, for workers that have no HTTP otherwise. Made, it listens; entered, it answers.
 
+    ``allowed_hosts`` as ``hosts.for_hosts`` says.
+
     Raises:
         OSError: the address cannot be bound.
     """
 
-    def __init__(self, ops: Ops, host: str, port: int) -> None:
-        self._server = make_server(host, port, ops, server_class=_Server, handler_class=_QuietHandler)
+    def __init__(self, ops: Ops, host: str, port: int, allowed_hosts: str = "") -> None:
+        app = for_hosts(allowed_hosts, ops)
+        self._server = make_server(host, port, app, server_class=_Server, handler_class=_QuietHandler)
         self._thread = threading.Thread(target=self._server.serve_forever, name="ops", daemon=True)
 
     def __enter__(self) -> Self:

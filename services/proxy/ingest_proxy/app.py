@@ -8,6 +8,7 @@ import msgspec
 from flask import Flask, Response
 from pipeline_contracts.proxy import ErrorAnswer
 from prometheus_client import CollectorRegistry
+from service_kit.hosts import for_hosts
 from service_kit.ops import NotReadyError, Ops
 from service_kit.web import answer_errors
 from werkzeug.exceptions import HTTPException
@@ -34,7 +35,8 @@ def create_app(settings: ProxySettings, topics: Topics, sender: Sender, registry
     app.register_error_handler(ProxyError, _proxy_error)
     answer_errors(app, _http_error)
     ops = Ops("proxy", {"kafka": lambda: _ready(settings, topics)}, registry)
-    app.wsgi_app = ops.in_front_of(metrics.around(app.wsgi_app))  # type: ignore[assignment, method-assign]
+    served = ops.in_front_of(metrics.around(app.wsgi_app))
+    app.wsgi_app = for_hosts(settings.allowed_hosts, served)  # type: ignore[assignment, method-assign]
     return app
 
 

@@ -26,6 +26,7 @@ class ProxySettings(ServiceSettings):
     bootstrap_servers: str = Field(default="localhost:9092", validation_alias="KAFKA_BOOTSTRAP_SERVERS", min_length=1)
     authentication: Authentication = Field(default="none", validation_alias="KAFKA_AUTHENTICATION")
     aws_region: str | None = Field(default=None, validation_alias="AWS_REGION")
+    allowed_hosts: str = Field(default="", validation_alias="ALLOWED_HOSTS")
     host: str = "127.0.0.1"
     port: int = Field(default=8082, ge=1, le=65535)
     threads: int = Field(default=32, ge=1, le=512)

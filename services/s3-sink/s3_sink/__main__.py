@@ -86,7 +86,7 @@ def run(settings: Settings, connectors: list[Connector], limits: Limits, shutdow
     """Build everything and loop until asked to stop; returns the exit code."""
     health = Health(clock=SystemClock(), loop_limit_s=_ROUND_LIMIT_S)
     try:
-        server = OpsServer(Ops(SERVICE, health.checks()), settings.host, settings.port)
+        server = OpsServer(Ops(SERVICE, health.checks()), settings.host, settings.port, settings.allowed_hosts)
     except OSError as error:
         sys.stderr.write(f"S3_SINK_PORT: {settings.host}:{settings.port} cannot be used: {error.strerror}\n")
         return EXIT_BAD_INPUT

@@ -19,6 +19,7 @@ class Settings(ServiceSettings):
     aws_endpoint_url: str | None = Field(default=None, validation_alias="AWS_ENDPOINT_URL")
     aws_region: str = Field(default="us-east-1", validation_alias="AWS_REGION")
 
+    allowed_hosts: str = Field(default="", validation_alias="ALLOWED_HOSTS")
     host: str = "127.0.0.1"
     port: int = Field(default=8091, ge=0, le=65535)
     log_level: LogLevel = "INFO"

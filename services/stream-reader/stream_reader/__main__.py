@@ -13,6 +13,7 @@ from functools import partial
 
 from prometheus_client import REGISTRY
 from pyspark.sql import SparkSession
+from service_kit.hosts import for_hosts
 from service_kit.logs import configure_logging
 from service_kit.ops import Ops
 from service_kit.retries import RetryPolicy
@@ -69,7 +70,8 @@ def _run(settings: Settings, spark: SparkSession, shutdown: Shutdown) -> int:
     ops = Ops(SERVICE, reader.checks)
     try:
         # Granian serves WSGI from worker processes only, and the profiles are in this one's memory.
-        server = bound_server(settings.host, settings.port, ops.in_front_of(reader.app.wsgi_app))
+        served = for_hosts(settings.allowed_hosts, ops.in_front_of(reader.app.wsgi_app))
+        server = bound_server(settings.host, settings.port, served)
     except OSError as error:
         sys.stderr.write(f"STREAM_READER_PORT: {settings.host}:{settings.port} cannot be used: {error.strerror}\n")
         return EXIT_BAD_INPUT

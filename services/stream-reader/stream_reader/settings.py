@@ -48,6 +48,7 @@ class Settings(LakeSettings):
     jars_dir: Path | None = Field(None, validation_alias="SPARK_JARS_DIR")
     archive_dir: Path | None = Field(None, validation_alias="SPARK_ARCHIVE_DIR")
 
+    allowed_hosts: str = Field("", validation_alias="ALLOWED_HOSTS")
     host: str = "127.0.0.1"
     port: int = Field(8092, ge=0, le=65_535)
     token: PlainSecret | None = None

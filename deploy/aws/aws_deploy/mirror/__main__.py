@@ -37,7 +37,7 @@ def main() -> int:
     }
     ops = Ops("mirror", {name: keeper.ready for name, keeper in keepers.items()})
     try:
-        server = OpsServer(ops, settings.host, settings.port)
+        server = OpsServer(ops, settings.host, settings.port, settings.allowed_hosts)
     except OSError as error:
         sys.stderr.write(f"MIRROR_PORT: cannot listen on {settings.host}:{settings.port}: {error.strerror}\n")
         return 1

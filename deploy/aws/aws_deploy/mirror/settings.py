@@ -15,6 +15,7 @@ class MirrorSettings(ServiceSettings):
 
     model_config = SettingsConfigDict(env_prefix="MIRROR_")
 
+    allowed_hosts: str = Field("", validation_alias="ALLOWED_HOSTS")
     host: str = "127.0.0.1"
     port: int = Field(8094, ge=0, le=65535)
     check_seconds: float = Field(2.0, gt=0)
