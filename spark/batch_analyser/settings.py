@@ -72,11 +72,11 @@ class ServerSettings(AnalyserSettings):
     queue_limit: int = Field(16, ge=1)
     stop_s: float = Field(12.0, gt=0)
 
-    @model_validator(mode="after")
     def session(self) -> SessionConfig:
         """With one scratch folder, so that kills do not leave one each. It is built when the fence is held."""
         return replace(super().session(), scratch_dir=self.state_dir / "scratch")
 
+    @model_validator(mode="after")
     def _token_beyond_loopback(self) -> Self:
         check_reach("ANALYSER_", self.host, self.token)
         return self

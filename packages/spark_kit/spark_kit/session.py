@@ -176,12 +176,6 @@ def _s3_conf(config: SessionConfig, scratch: Path) -> dict[str, str]:
     return conf
 
 
-def _connect(jvm: Jvm) -> None:
-    """Give PySpark the gateway. It takes port and secret from the environment, where they must not stay."""
-    os.environ.update(PYSPARK_GATEWAY_PORT=str(jvm.port), PYSPARK_GATEWAY_SECRET=jvm.secret)
-    try:
-        SparkContext._ensure_initialized(gateway=launch_gateway())  # type: ignore[no-untyped-call]
-    finally:
 def _new_scratch(config: SessionConfig) -> Path:
     """The scratch folder, empty: one that was killed has left its files."""
     if config.scratch_dir is None:
@@ -194,6 +188,12 @@ def _new_scratch(config: SessionConfig) -> Path:
     return folder
 
 
+def _connect(jvm: Jvm) -> None:
+    """Give PySpark the gateway. It takes port and secret from the environment, where they must not stay."""
+    os.environ.update(PYSPARK_GATEWAY_PORT=str(jvm.port), PYSPARK_GATEWAY_SECRET=jvm.secret)
+    try:
+        SparkContext._ensure_initialized(gateway=launch_gateway())  # type: ignore[no-untyped-call]
+    finally:
         del os.environ["PYSPARK_GATEWAY_PORT"], os.environ["PYSPARK_GATEWAY_SECRET"]
 
 
@@ -209,6 +209,8 @@ def _stop_at_exit() -> None:
 def _stop_jvm(deadline_s: float = STOP_DEADLINE_S) -> None:
     while _running:
         _running.pop().stop(deadline_s)
+    while _scratch:
+        shutil.rmtree(_scratch.pop(), ignore_errors=True)
     _forget_gateway()
 
 
@@ -217,8 +219,6 @@ def _forget_gateway() -> None:
     if SparkContext._gateway is not None:
         SparkContext._gateway.shutdown()
     SparkContext._gateway = None
-    while _scratch:
-        shutil.rmtree(_scratch.pop(), ignore_errors=True)
     SparkContext._jvm = None
     SparkContext._active_spark_context = None
     SparkSession._instantiatedSession = None
