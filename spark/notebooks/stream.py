@@ -14,16 +14,18 @@ from pipeline_contracts.names import KINDS, Names
 from pipeline_transforms.cleaning import clean
 from pipeline_transforms.hashing import with_content_hash
 from pyspark.sql import functions as fn
+from service_kit.retries import RetryPolicy, retry
 from spark_kit.lake import DeltaLake, Transaction
-from stream_reader.streams import KinesisStreams
-from stream_reader.tables import QUARANTINE, QUARANTINE_SCHEMA, rows_schema
+from spark_kit.session import make_alike
+from stream_reader.streams import KinesisStreams, StreamError
+from stream_reader.tables import QUARANTINE, record_tables, rows_schema
 
 dbutils.widgets.text("pipeline_id", "pinterest")
 dbutils.widgets.text("lake_uri", "s3://pinterest-lake/lake")
 dbutils.widgets.text("region", "us-east-1")
 dbutils.widgets.dropdown("once", "true", ["true", "false"])
 
-spark.conf.set("spark.sql.session.timeZone", "UTC")
+make_alike(spark)
 names = Names(dbutils.widgets.get("pipeline_id"))
 region = dbutils.widgets.get("region")
 lake = DeltaLake(spark, dbutils.widgets.get("lake_uri"))
@@ -36,9 +38,9 @@ streams = KinesisStreams(None, region)
 
 # COMMAND ----------
 
-for kind in KINDS:
-    lake.create(stream_table(names, kind), rows_schema(kind))
-lake.create(QUARANTINE, QUARANTINE_SCHEMA)
+for table, (schema, properties) in record_tables(names).items():
+    if not lake.exists(table):
+        lake.create(table, schema, properties=properties)
 
 # COMMAND ----------
 
@@ -46,6 +48,11 @@ lake.create(QUARANTINE, QUARANTINE_SCHEMA)
 
 
 # COMMAND ----------
+
+
+def current_log(kind):
+    """The log id of the stream that is there now; Kinesis may be away for a minute."""
+    return retry(lambda: streams.describe(names.stream(kind)), RetryPolicy(deadline_s=60), StreamError).log_id
 
 
 def records(kind, log_id):
@@ -100,34 +107,37 @@ def writer(kind, log_id, query_id):
     known = last_held(kind, log_id)
 
     def write(rows, number):
-        cleaned = clean(rows, kind).persist()
-        first = dict(cleaned.groupBy("partition").agg(fn.min(order)).collect())
-        # After the rows were read: creation times do not come back, so all of them are of this stream.
-        if streams.describe(names.stream(kind)).log_id != log_id:
-            raise RuntimeError(f"stream {names.stream(kind)} was made anew; start this notebook again")
-        new = cleaned
-        if any(shard in known and lowest <= known[shard] for shard, lowest in first.items()):
-            new = cleaned.join(held(kind, log_id), ["partition", "offset"], "left_anti")
         no_text = fn.col("value").isNull() & fn.col("data").isNotNull()
-        judged = new.withColumn("reason", fn.when(no_text, "not_json").otherwise(fn.col("reason")))
-        bad = judged.where("reason IS NOT NULL").select(
+        reason = fn.when(no_text, "not_json").otherwise(fn.col("reason"))
+        judged = clean(rows, kind).withColumn("reason", reason).persist()
+        shards = judged.groupBy("partition").agg(fn.min(order), fn.count("reason")).collect()
+        # After the rows were read: creation times do not come back, so all of them are of this stream.
+        if current_log(kind) != log_id:
+            raise RuntimeError(f"stream {names.stream(kind)} was made anew; start this notebook again")
+        new = judged
+        if any(shard in known and lowest <= known[shard] for shard, lowest, _ in shards):
+            new = judged.join(held(kind, log_id), ["partition", "offset"], "left_anti")
+        bad = new.where("reason IS NOT NULL").select(
             fn.lit("record").alias("source"),
             *("log_id", "stream", "partition", "offset", "recorded_at", "reason", "value"),
             fn.base64("data").alias("raw_base64"),
             fn.current_timestamp().alias("quarantined_at"),
         )
-        good = judged.where("reason IS NULL").select(*rows_schema(kind).names)
-        for name, part in ((QUARANTINE, bad), (stream_table(names, kind), good)):
+        good = new.where("reason IS NULL").select(*rows_schema(kind).names)
+        rejected = {QUARANTINE: bad} if any(count for *_, count in shards) else {}
+        for name, part in (rejected | {stream_table(names, kind): good}).items():
             lake.append(name, part, transaction=Transaction(f"{query_id.result(30)}/{name}", number))
-        cleaned.unpersist()
+        judged.unpersist()
 
     return write
 
 
 def start(kind):
     trigger = {"availableNow": True} if once else {"processingTime": "10 seconds"}
-    log_id = streams.describe(names.stream(kind)).log_id
+    log_id = current_log(kind)
     query_id = Future()
+    # Jobs of different pools take turns; a query's thread keeps the pool of the one that starts it.
+    spark.sparkContext.setLocalProperty("spark.scheduler.pool", kind)
     query = records(kind, log_id).writeStream.foreachBatch(writer(kind, log_id, query_id)).trigger(**trigger)
     # The place in one stream is nothing to another of the same name: a folder for each, by when it was made.
     checkpoint = lake.path(f"checkpoints/notebook-{kind}/{log_id.rpartition('@')[2]}")

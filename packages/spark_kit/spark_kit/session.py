@@ -62,7 +62,7 @@ def build_session(
 ) -> SparkSession:
     """The session of this process; blocks some seconds while the JVM starts.
 
-    On Databricks it is the platform's session with UTC and ANSI set. Elsewhere a JVM is started, which holds the
+    On Databricks it is the platform's session, made alike. Elsewhere a JVM is started, which holds the
     file descriptors ``inherit`` as long as it lives (see ``fence``). End it by ``stop_session``.
     ``record_archive`` is for ``spark_kit.archive``.
 
@@ -108,6 +108,12 @@ def own_session(spark: SparkSession) -> SparkSession:
     for name in (*_ALIKE, "spark.sql.shuffle.partitions"):
         session.conf.set(name, str(spark.conf.get(name)))
     return session
+
+
+def make_alike(spark: SparkSession) -> None:
+    """Give a session that the platform made what stands in ``_ALIKE``; for a notebook, too."""
+    for name, value in _ALIKE.items():
+        spark.conf.set(name, value)
 
 
 def session_alive() -> bool:
@@ -199,7 +205,9 @@ def _connect(jvm: Jvm) -> None:
 
 @atexit.register
 def _stop_at_exit() -> None:
-    """A process that forgot ``stop_session`` ends without stack traces, too."""
+    """A process that forgot ``stop_session`` ends without stack traces, too; Databricks' gateway is Databricks'."""
+    if on_databricks():
+        return
     active = SparkSession.getActiveSession() if session_alive() else None
     if active is not None:
         active.stop()
@@ -226,6 +234,5 @@ def _forget_gateway() -> None:
 
 def _databricks_session() -> SparkSession:
     spark = SparkSession.builder.getOrCreate()
-    for name, value in _ALIKE.items():
-        spark.conf.set(name, value)
+    make_alike(spark)
     return spark

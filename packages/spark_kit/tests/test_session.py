@@ -135,6 +135,14 @@ def test_databricks_session_is_the_platforms(monkeypatch: pytest.MonkeyPatch) ->
     assert build_session(SessionConfig("test")) is platform
 
 
+def test_databricks_gateway_outlives_the_notebook(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DATABRICKS_RUNTIME_VERSION", "17.3")
+    platform = object()
+    monkeypatch.setattr(session_module.SparkContext, "_gateway", platform)
+    session_module._stop_at_exit()
+    assert session_module.SparkContext._gateway is platform
+
+
 @pytest.mark.skipif(not JARS.is_dir(), reason="the Java libraries are not set up")
 def test_delta_is_there(tmp_path: Path) -> None:
     spark = build_session(SessionConfig("test", JvmConfig(jars_dir=JARS, short_lived=True), cores=1))

@@ -1,6 +1,6 @@
 """The tables of the stream path: where they are, what they hold, how they are made, and their current rows."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Final, Protocol
 
 import pyarrow as pa
@@ -96,12 +96,16 @@ def rows_schema(kind: Kind) -> StructType:
     return StructType([*CLEANED[kind].fields, *stored, StructField("value", StringType())])
 
 
+def record_tables(names: Names) -> dict[str, tuple[StructType, Mapping[str, str]]]:
+    """The tables that take the records of the streams: columns and Delta's properties of each."""
+    good = {stream_table(names, kind): (rows_schema(kind), _LOG | _SKIPPING) for kind in KINDS}
+    return {**good, QUARANTINE: (QUARANTINE_SCHEMA, _LOG)}
+
+
 def create_all(tables: "DeltaTables", names: Names) -> None:
     """Make every table that is not there; one that is stays as it is."""
-    for kind in KINDS:
-        tables.create(stream_table(names, kind), rows_schema(kind), _LOG | _SKIPPING)
-    tables.create(QUARANTINE, QUARANTINE_SCHEMA, _LOG)
-    tables.create(POPULARITY, PROFILES, _LOG)
+    for table, (schema, properties) in {**record_tables(names), POPULARITY: (PROFILES, _LOG)}.items():
+        tables.create(table, schema, properties)
 
 
 class StreamLake(DeltaLake):

@@ -6,8 +6,9 @@ import sys
 PROGRAM = """
 import sys
 sys.modules["deltalake"] = None
+from spark_kit.session import make_alike
 from stream_reader.streams import KinesisStreams
-from stream_reader.tables import QUARANTINE_SCHEMA, register_views, rows_schema
+from stream_reader.tables import record_tables, register_views, rows_schema
 print(*rows_schema("geo").names)
 """
 
