@@ -101,6 +101,12 @@ def test_every_command_of_the_bundle_is_told_what_has_no_default() -> None:
     assert "databricks bundle run -t prod --restart --no-wait stream\n" in after, "it would go on with the old code"
 
 
+def test_every_notebook_is_told() -> None:
+    section = (DAGS.parent / "docs" / "airflow.md").read_text().partition("\n### Notebooks")[2].partition("\n#")[0]
+    told = re.findall(r"^\| `(\w+)` \|", section, re.MULTILINE)
+    assert sorted(told) == sorted(file.stem for file in (SPARK / "notebooks").glob("*.py"))
+
+
 def test_every_parameter_of_the_job_reaches_every_task() -> None:
     names = {parameter["name"] for parameter in JOBS["batch"]["parameters"]}
     for task in JOBS["batch"]["tasks"]:

@@ -41,12 +41,14 @@ def unmount(dbutils: Any, mount_point: str) -> bool:
     return True
 
 
-def external_location_sql(names: Names, raw_bucket: str, credential: str) -> list[str]:
-    """The way with Unity Catalog: a location over a storage credential, and a volume of it.
+def volume_path(names: Names, catalog: str) -> str:
+    """Where the volume of ``external_location_sql`` is, for every cluster that may read it."""
+    return f"/Volumes/{catalog}/{names.pipeline_id}/raw"
 
-    Objects then lie at ``/Volumes/main/<id>/raw/topics/…`` for every cluster that may read them.
-    """
-    schema = f"`main`.`{names.pipeline_id}`"
+
+def external_location_sql(names: Names, raw_bucket: str, credential: str, catalog: str) -> list[str]:
+    """The way with Unity Catalog: a location over a storage credential, and a volume of it in a catalog."""
+    schema = f"`{catalog}`.`{names.pipeline_id}`"
     return [
         f"CREATE EXTERNAL LOCATION IF NOT EXISTS `{names.pipeline_id}-raw` URL 's3://{raw_bucket}/'"
         f" WITH (STORAGE CREDENTIAL `{credential}`)",

@@ -3,24 +3,30 @@
 # MAGIC # The batch path, step by step
 # MAGIC One data frame per topic, cleaned, then the eight questions, each with its chart. The job `<id>-batch` does the
 # MAGIC same with a ledger, quarantine and stored answers; this notebook writes nothing.
+# MAGIC
+# MAGIC `root` is where the raw objects are: a mount, or `s3://<bucket>`; where it is empty, the volume that notebook
+# MAGIC `mount` made in `catalog` (where that is empty, the session's).
 
 # COMMAND ----------
 
 from batch_analyser.charts import bar_chart
+from batch_analyser.mounts import volume_path
 from batch_analyser.policies import parse_policies
 from batch_analyser.raw_frames import raw_frames
 from pipeline_contracts.names import KINDS, Names
 from pipeline_transforms.answers import ANSWERS, posts_of
 from pipeline_transforms.cleaning import clean, good_rows
 from pipeline_transforms.versions import current_rows
+from spark_kit.session import make_alike
 
 dbutils.widgets.text("pipeline_id", "pinterest")
-dbutils.widgets.text("root", "/Volumes/main/pinterest/raw")
+dbutils.widgets.text("root", "")
+dbutils.widgets.text("catalog", "")
 dbutils.widgets.dropdown("ties", "all", ["all", "first"])
 dbutils.widgets.dropdown("median", "exact", ["exact", "lower"])
 dbutils.widgets.dropdown("users", "persons", ["persons", "posts"])
 
-spark.conf.set("spark.sql.session.timeZone", "UTC")
+make_alike(spark)
 names = Names(dbutils.widgets.get("pipeline_id"))
 policies = parse_policies({name: dbutils.widgets.get(name) for name in ("ties", "median", "users")})
 
@@ -30,7 +36,8 @@ policies = parse_policies({name: dbutils.widgets.get(name) for name in ("ties", 
 
 # COMMAND ----------
 
-raw = raw_frames(spark, dbutils.widgets.get("root"), names)
+catalog = dbutils.widgets.get("catalog") or spark.catalog.currentCatalog()
+raw = raw_frames(spark, dbutils.widgets.get("root") or volume_path(names, catalog), names)
 df_pin, df_geo, df_user = (raw[kind] for kind in KINDS)
 for df in (df_pin, df_geo, df_user):
     display(df.limit(10))

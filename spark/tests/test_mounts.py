@@ -2,7 +2,7 @@ from dataclasses import dataclass, field
 from types import SimpleNamespace
 
 import pytest
-from batch_analyser.mounts import MountError, external_location_sql, mount, unmount
+from batch_analyser.mounts import MountError, external_location_sql, mount, unmount, volume_path
 from pipeline_contracts.names import Names
 
 
@@ -57,7 +57,8 @@ def test_a_mount_can_be_taken_away_once(dbutils: SimpleNamespace) -> None:
 
 
 def test_the_way_with_unity_catalog_may_be_run_again() -> None:
-    statements = external_location_sql(Names("x-y"), "x-y-raw", "role")
+    statements = external_location_sql(Names("x-y"), "x-y-raw", "role", "ours")
     assert all("IF NOT EXISTS" in statement for statement in statements)
     assert "s3://x-y-raw/" in statements[0]
-    assert statements[2] == "CREATE EXTERNAL VOLUME IF NOT EXISTS `main`.`x-y`.`raw` LOCATION 's3://x-y-raw/'"
+    assert statements[2] == "CREATE EXTERNAL VOLUME IF NOT EXISTS `ours`.`x-y`.`raw` LOCATION 's3://x-y-raw/'"
+    assert volume_path(Names("x-y"), "ours") == "/Volumes/ours/x-y/raw"

@@ -7,6 +7,7 @@ import shutil
 import sys
 import xml.etree.ElementTree as ET
 from base64 import b64decode
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,16 +15,19 @@ from types import SimpleNamespace
 from typing import Any, ClassVar
 
 import pytest
-from batch_analyser.jobs import upkeep
+from batch_analyser.jobs import answers, upkeep
 from batch_analyser.lake import Lake
+from batch_analyser.raw_frames import raw_frames
 from batch_analyser.settings import AnalyserSettings
 from deltalake import DeltaTable
-from pipeline_contracts.lake import stream_table
+from pipeline_contracts.lake import ANSWERS as TITLES
+from pipeline_contracts.lake import gold, silver, stream_table
 from pipeline_contracts.names import KINDS, Kind, Names
 from pipeline_contracts.objects import ObjectName
 from pipeline_local.layout import Layout
 from pipeline_transforms.answers import ANSWERS
-from pipeline_transforms.cleaning import clean
+from pipeline_transforms.cleaning import clean, good_rows
+from pipeline_transforms.versions import current_rows
 from posts import write_generated
 from pyspark import cloudpickle
 from pyspark.errors import StreamingQueryException
@@ -32,16 +36,22 @@ from pyspark.sql.datasource import DataSource, SimpleDataSourceStreamReader
 from raw_objects import post
 from recompute import recompute
 from spark_kit.jvm import JvmConfig
-from spark_kit.lake import PROPERTIES
 from spark_kit.session import SessionConfig, build_session, stop_session
 from stream_reader.delta import DeltaTables
 from stream_reader.fakes import FakeStreams, log_id
-from stream_reader.tables import QUARANTINE, QUARANTINE_SCHEMA, rows_schema
+from stream_reader.streams import StreamError
+from stream_reader.tables import QUARANTINE, create_all, record_tables
 
 pytestmark = pytest.mark.spark
 
 NOTEBOOKS = Path(__file__).parents[2] / "spark" / "notebooks"
 NAMES = Names()
+ELSEWHERE = {
+    "spark.sql.session.timeZone": "America/New_York",
+    "spark.sql.ansi.enabled": "false",
+    "spark.sql.parquet.outputTimestampType": "INT96",
+}
+"""What a cluster may be set to."""
 
 
 class Widgets:
@@ -96,7 +106,9 @@ def spark() -> Iterator[SparkSession]:
     stop_session(session)
 
 
-def test_batch_shows_the_eight_questions(spark: SparkSession, tmp_path: Path) -> None:
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    """Posts, as they were sent; they lie as raw objects in the folder ``raw`` beside."""
     source = write_generated(tmp_path / "source", 300, 7)
     for kind in KINDS:
         lines = (source / f"{kind}.jsonl").read_text().splitlines()
@@ -107,6 +119,10 @@ def test_batch_shows_the_eight_questions(spark: SparkSession, tmp_path: Path) ->
         file = tmp_path / "raw" / ObjectName(NAMES.topic(kind), 0, 0, None).key
         file.parent.mkdir(parents=True)
         file.write_bytes(gzip.compress("".join(f"{row}\n" for row in rows).encode()))
+    return source
+
+
+def test_batch_shows_the_eight_questions(spark: SparkSession, source: Path, tmp_path: Path) -> None:
     platform = Platform(spark, root=(tmp_path / "raw").as_uri())
     platform.run("batch")
     answers = dict(
@@ -117,6 +133,42 @@ def test_batch_shows_the_eight_questions(spark: SparkSession, tmp_path: Path) ->
     assert len(platform.pictures) == len(ANSWERS)
     assert all(ET.fromstring(picture).tag.endswith("svg") for picture in platform.pictures)
     assert len(platform.shown) == 3 * len(KINDS) + len(ANSWERS)
+
+
+@pytest.mark.parametrize(("widgets", "catalog"), [({}, "spark_catalog"), ({"catalog": "ours"}, "ours")])
+def test_batch_looks_into_the_volume_that_mount_made(
+    spark: SparkSession, monkeypatch: pytest.MonkeyPatch, widgets: dict[str, str], catalog: str
+) -> None:
+    def looked_into(_spark: SparkSession, root: str, _names: Names) -> None:
+        raise LookupError(root)
+
+    monkeypatch.setattr("batch_analyser.raw_frames.raw_frames", looked_into)
+    with pytest.raises(LookupError, match=f"^/Volumes/{catalog}/pinterest/raw$"):
+        Platform(spark, **widgets).run("batch")
+
+
+@pytest.mark.usefixtures("source")
+def test_answers_shows_the_last_complete_run(spark: SparkSession, tmp_path: Path) -> None:
+    uri = (tmp_path / "lake").as_uri()
+    with pytest.raises(RuntimeError, match="no complete run yet"):
+        Platform(spark, lake_uri=uri).run("answers")
+    settings = AnalyserSettings(LAKE_URI=uri)  # type: ignore[call-arg]
+    lake = Lake(spark, uri)
+    lake.create_all()
+    for kind, rows in raw_frames(spark, (tmp_path / "raw").as_uri(), NAMES).items():
+        lake.append(silver(kind), current_rows(good_rows(clean(rows, kind), kind)))
+    report = answers.run(spark, settings)
+    for name in TITLES:
+        lake.overwrite(gold(name), lake.read(gold(name)).limit(0))  # as a run that was cut off
+    platform = Platform(spark, lake_uri=uri)
+    platform.run("answers")
+    run, *tables = platform.shown
+    assert run.to_dict("records")[0]["run_id"] == report.run_id
+    stored = answers.stored(spark, settings)
+    assert stored is not None
+    assert all(len(table) for table in tables)
+    assert [table.to_dict("records") for table in tables] == list(stored[1].values())
+    assert [title.partition(">")[2] for title in platform.pictures] == [f"{title}</h3>" for title in TITLES.values()]
 
 
 class FakeKinesis(DataSource):
@@ -191,7 +243,7 @@ def streams(spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     return Streams(spark, tmp_path, monkeypatch)
 
 
-def test_stream_takes_each_record_once(streams: Streams) -> None:
+def test_stream_takes_each_record_once(streams: Streams, tmp_path: Path) -> None:
     for _ in range(2):
         assert streams.run() == [[0, 2]] * len(KINDS)
     bad = streams.table("quarantine/stream").collect()
@@ -199,13 +251,57 @@ def test_stream_takes_each_record_once(streams: Streams) -> None:
         (log_id(stream, 1.0), stream, "1", "not_json") for stream in sorted(NAMES.streams)
     ]
     assert {(row["source"], b64decode(row["raw_base64"])) for row in bad} == {("record", b"nonsense")}
-    tables = {stream_table(NAMES, kind): rows_schema(kind) for kind in KINDS} | {QUARANTINE: QUARANTINE_SCHEMA}
-    for name, schema in tables.items():
+    create_all(DeltaTables((tmp_path / "reader").as_uri()), NAMES)
+    for name, (schema, _) in record_tables(NAMES).items():
         assert streams.table(name).schema == schema, name
-        assert streams.properties(name).items() >= PROPERTIES.items(), name
+        assert streams.properties(name) == DeltaTable(tmp_path / "reader" / name).metadata().configuration, name
     sent = json.loads(_Records.data[NAMES.stream("pin")][2])
     [row] = streams.table(stream_table(NAMES, "pin")).where("ind = 2").collect()
     assert json.loads(row["value"]) == sent
+
+
+def test_tables_of_an_older_version_stay_and_good_records_leave_quarantine_alone(
+    spark: SparkSession, streams: Streams
+) -> None:
+    lake = Lake(spark, streams.folder.as_uri())
+    for name, (schema, _) in record_tables(NAMES).items():
+        lake.create(name, schema)
+    for data in _Records.data.values():
+        del data[1]
+    assert streams.run() == [[0, 2]] * len(KINDS)
+    assert lake.version(QUARANTINE) == 0
+
+
+def test_kinesis_may_be_away_for_a_moment(streams: Streams, monkeypatch: pytest.MonkeyPatch) -> None:
+    describe, asked = streams.described.describe, Counter[str]()
+
+    def every_other_time(name: str) -> Any:
+        asked[name] += 1
+        if asked[name] % 2:
+            raise StreamError("Kinesis is away")
+        return describe(name)
+
+    monkeypatch.setattr(streams.described, "describe", every_other_time)
+    assert streams.run() == [[0, 2]] * len(KINDS)
+    assert set(asked.values()) == {4}, "at the start and in the batch, twice each"
+
+
+def test_streams_take_turns_and_a_cluster_s_settings_change_no_time_and_no_number(
+    spark: SparkSession, streams: Streams, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alike = {name: spark.conf.get(name) for name in ELSEWHERE}
+    for name, value in ELSEWHERE.items():
+        spark.conf.set(name, value)
+    pools: dict[Kind, str | None] = {}
+
+    def cleaned(rows: DataFrame, kind: Kind) -> DataFrame:
+        pools[kind] = spark.sparkContext.getLocalProperty("spark.scheduler.pool")
+        return clean(rows, kind)
+
+    monkeypatch.setattr("pipeline_transforms.cleaning.clean", cleaned)
+    streams.run()
+    assert pools == {kind: kind for kind in KINDS}
+    assert {name: spark.conf.get(name) for name in ELSEWHERE} == alike
 
 
 def test_after_its_checkpoint_is_lost_the_stream_loses_and_doubles_nothing(streams: Streams) -> None:
@@ -283,10 +379,14 @@ def test_a_stream_made_anew_is_told_from_the_old_one(streams: Streams) -> None:
 
 def test_mount_mounts_or_makes_a_volume() -> None:
     statements: list[str] = []
-    platform = Platform(SimpleNamespace(sql=statements.append))
-    platform.run("mount")
-    assert len(statements) == 3
-    assert platform.shown == [["/Volumes/main/pinterest/raw/topics"]]
+    catalog = SimpleNamespace(currentCatalog=lambda: "theirs")
+    for widgets, name in (({}, "theirs"), ({"catalog": "ours"}, "ours")):
+        statements.clear()
+        platform = Platform(SimpleNamespace(sql=statements.append, catalog=catalog), **widgets)
+        platform.run("mount")
+        assert len(statements) == 3
+        assert all(f"`{name}`.`pinterest`" in statement for statement in statements[1:])
+        assert platform.shown == [[f"/Volumes/{name}/pinterest/raw/topics"]]
     old = Platform(SimpleNamespace(), way="mount")
     for _ in range(2):
         old.run("mount")
