@@ -46,11 +46,11 @@ CHECKS = {
     ],
     "checkov": [str(BIN / "python"), "tests/support/checkov_templates.py"],
 }
-# Two processes share the files of the tier that waits for servers more than it computes. More, or two whole
-# installations at once, would make tests late on two cores; and of unit tests, schemathesis gives one name to many.
+# Two processes share the files of the tier that waits for servers more than it computes. More would make tests late
+# on two cores; and of unit tests, schemathesis gives one name to many.
 TWO_WORKERS = ["-n", "2", "--dist", "loadfile", "--no-loadscope-reorder"]
-BESIDE = {"unit": "databricks"}
-"""Two tiers of one process each and no server, that are run at once where both are asked for."""
+BESIDE = {"unit": "databricks", "embedded": "chaos"}
+"""Two tiers of one process each, that are run at once where both are asked for."""
 ENGINE_DEADLINE_S = 900
 BY_DEFAULT = ("lint", "policy", "unit", "databricks", "integration", "embedded", "airflow", "chaos")
 
