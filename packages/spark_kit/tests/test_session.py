@@ -9,6 +9,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from pyspark import SparkContext
 from spark_kit import session as session_module
 from spark_kit.jvm import JvmConfig, JvmError, archive_path, class_path, start_jvm
 from spark_kit.session import (
@@ -138,9 +139,9 @@ def test_databricks_session_is_the_platforms(monkeypatch: pytest.MonkeyPatch) ->
 def test_databricks_gateway_outlives_the_notebook(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DATABRICKS_RUNTIME_VERSION", "17.3")
     platform = object()
-    monkeypatch.setattr(session_module.SparkContext, "_gateway", platform)
+    monkeypatch.setattr(SparkContext, "_gateway", platform)
     session_module._stop_at_exit()
-    assert session_module.SparkContext._gateway is platform
+    assert SparkContext._gateway is platform
 
 
 @pytest.mark.skipif(not JARS.is_dir(), reason="the Java libraries are not set up")

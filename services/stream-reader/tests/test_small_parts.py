@@ -127,7 +127,8 @@ def test_each_stream_has_a_checkpoint_of_its_own() -> None:
 
 
 def test_the_scratch_folder_is_one_of_the_state_folder() -> None:
-    assert Settings(LAKE_URI="file:///lake", state_dir=Path("/s")).session().scratch_dir == Path("/s/scratch")
+    settings = Settings.model_validate({"LAKE_URI": "file:///lake", "state_dir": "/s"})
+    assert settings.session().scratch_dir == Path("/s/scratch")
 
 
 @pytest.mark.parametrize(
