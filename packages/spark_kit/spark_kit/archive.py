@@ -29,7 +29,9 @@ def make_archive(archive_dir: Path, jars_dir: Path | None) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="archive-", dir=path.parent) as folder:
         recorded = Path(folder) / path.name
-        config = SessionConfig("archive", JvmConfig(jars_dir=jars_dir, short_lived=True), scratch_dir=Path(folder))
+        jvm = JvmConfig(jars_dir=jars_dir, short_lived=True)
+        # Not the folder itself: scratch is deleted with the JVM, and the archive is there only then.
+        config = SessionConfig("archive", jvm, scratch_dir=Path(folder) / "scratch")
         spark = build_session(config, record_archive=recorded)
         try:
             _use_much(spark, Path(folder) / "table", "parquet" if jars_dir is None else "delta")
