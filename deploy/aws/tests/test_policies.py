@@ -127,11 +127,9 @@ def test_the_jobs_machines_may_do_what_the_jobs_do() -> None:
 
 def test_the_bundles_command_gives_every_variable_that_a_deployment_decides() -> None:
     bundle = yaml.safe_load((ROOT / "spark" / "databricks.yml").read_text(encoding="utf-8"))
-    command = (
-        (ROOT / "docs" / "airflow.md").read_text(encoding="utf-8").partition("bundle deploy")[2].partition("```")[0]
-    )
-    given = dict(re.findall(r"--var (\w+)=(\S+)", command))
-    assert set(given) == set(bundle["variables"]) - {"spark_version", "node_type"}
+    told = (ROOT / "docs" / "airflow.md").read_text(encoding="utf-8")
+    given = dict(re.findall(r"\bBUNDLE_VAR_(\w+)=(\S+)", told))
+    assert set(given) == set(bundle["variables"]) - {"spark_version", "node_type", "stream_node_type"}
     outputs = set(documents()["databricks"]["Outputs"])
     assert {given["lake_uri"], given["instance_profile_arn"]} <= {f"<{name}>" for name in outputs}
 
