@@ -4,7 +4,6 @@ import contextlib
 import http.client
 import json
 import shutil
-import socket
 import subprocess
 import sys
 import threading
@@ -364,13 +363,6 @@ def test_sigterm_under_load_keeps_what_was_acknowledged(own_kafka: Kafka, own_pr
         assert own_proxy.wait(20) == 0
     assert load.statuses == {200}
     load.check_kept(own_kafka)
-
-
-def test_a_refusal_does_not_wait_for_the_body(proxy: Proxy) -> None:
-    with socket.create_connection(("127.0.0.1", proxy.port), timeout=10) as connection:
-        head = f"POST /topics/{proxy.pin} HTTP/1.1\r\nHost: x\r\nContent-Type: {JSON_V2}\r\n"
-        connection.sendall(head.encode() + b'Content-Length: 99999999\r\n\r\n{"records":[')
-        assert connection.recv(100).startswith(b"HTTP/1.1 413 ")
 
 
 @pytest.mark.parametrize("mode", [GenerationMode.POSITIVE, GenerationMode.NEGATIVE])
