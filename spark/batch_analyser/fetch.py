@@ -108,6 +108,17 @@ def task_body(
     return fetch_and_decode
 
 
+def fetch_here(source: Source, objects: list[Listed], most_bytes: int) -> pa.Table | None:
+    """What ``task_body`` gives, in this process; None, with some of it read in vain, where that takes more memory."""
+    batches, size = [], 0
+    for batch in to_batches(_fetch_all(_client(source), source, objects), source):
+        size += batch.nbytes
+        if size > most_bytes:
+            return None
+        batches.append(batch)
+    return pa.Table.from_batches(batches, ARROW_SCHEMA)
+
+
 def to_batches(objects: Iterator[Fetched], source: Source) -> Iterator[pa.RecordBatch]:
     """Rows of ``ARROW_SCHEMA`` in batches of some megabytes; an object's own row follows its records."""
     rows: list[dict[str, Any]] = []

@@ -18,7 +18,7 @@ from batch_analyser.jobs import answers, audit, clean, ingest, upkeep
 from batch_analyser.lake import SCHEMAS, UPKEEP, Lake
 from batch_analyser.service.store import RunStore
 from batch_analyser.service.worker import Worker
-from batch_analyser.settings import MIB, AnalyserSettings
+from batch_analyser.settings import AnalyserSettings
 from engine import wait_until
 from pipeline_contracts import dead_letters
 from pipeline_contracts.lake import EVENTS, OBJECTS, QUARANTINE, RUNS, Cleaned, gold, silver
@@ -35,6 +35,7 @@ from pyspark.sql.types import StructType
 from raw_objects import CountingProxy, RawObjects, post
 from servers import LocalStack
 from service_kit.clock import ManualClock, SystemClock
+from spark_kit import on_disk
 from spark_kit.commits import Written
 from spark_kit.fence import local_folder
 from spark_kit.session import build_session, stop_session
@@ -156,37 +157,50 @@ def contents_of(lake: Lake, table: str, version: int | None = None) -> tuple[Str
     return frame.schema, sorted(map(str, frame.collect()))
 
 
+def nothing_is_few(patch: pytest.MonkeyPatch) -> None:
+    """Let Spark fetch, read and write everything, as it does with more than some megabytes."""
+    patch.setattr(ingest, "_FEW_BYTES", -1)  # found out by reading
+    patch.setattr(clean, "_FEW_BYTES", -1)
+    patch.setattr(on_disk, "_FEW_FILE_BYTES", -1)
+
+
 def test_many_records_end_as_few_do(
     spark: SparkSession, raw: RawObjects, settings: AnalyserSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Few are written by this process, many by Spark: the same rows, counts and marks."""
-    at_once = settings.model_copy(update={"lake_uri": (tmp_path / "many").as_uri()})
-    lakes = [Lake(spark, one.lake_uri) for one in (settings, at_once)]
+    """Few are fetched, read and written by this process, many by Spark: the same rows, counts and marks."""
+    by_spark = settings.model_copy(update={"lake_uri": (tmp_path / "many").as_uri()})
+    lakes = [Lake(spark, one.lake_uri) for one in (settings, by_spark)]
     good = [post(ind)["pin"] for ind in range(9)]
     counts = []
-    for first, rows in enumerate(
+    later = [post(3, category="late")["pin"], post(90)["pin"] | {"new": 1}, good[4], post(2)["user"]]
+    for number, (first, rows) in enumerate(
         (
-            [*good, post(1)["geo"]],
-            [post(3, category="late")["pin"], post(90)["pin"] | {"new": 1}, good[4], post(2)["user"]],
-            [good[4]],  # nothing but a repeat
+            (0, [*good, post(1)["geo"]]),
+            (100, later),
+            (100, [*later, good[4]]),  # longer than it was, by nothing but a repeat
         )
     ):
-        raw.put("pin", rows, 100 * first)
+        raw.put("pin", rows, first)
         reports = []
-        for one, few_bytes in ((settings, 16 * MIB), (at_once, -1)):
-            ingest.run(spark, one)
-            monkeypatch.setattr(clean, "_FEW_BYTES", few_bytes)
-            (report,) = clean.run(spark, one).kinds.values()
-            reports.append(replace(report, seconds=0.0))
+        for one in (settings, by_spark):
+            with monkeypatch.context() as limits:
+                if one is by_spark:
+                    nothing_is_few(limits)
+                taken = ingest.run(spark, one)
+                (report,) = clean.run(spark, one).kinds.values()
+            reports.append((replace(taken, seconds={}), replace(report, seconds=0.0)))
         assert reports[0] == reports[1]
-        assert [lake.cleaned("pin") for lake in lakes] == [Cleaned(first + 1)] * 2
+        assert [lake.cleaned("pin") for lake in lakes] == [Cleaned(number + 1)] * 2
         assert len({str(contents_of(lake, silver("pin"))) for lake in lakes}) == 1
         held = [lake.read(QUARANTINE).drop("quarantined_at").orderBy("offset").collect() for lake in lakes]
         assert held[0] == held[1]
-        assert [row["reason"] for row in held[0]] == ["wrong_kind"] * min(first + 1, 2)
-        counts.append((reports[0].inserted, reports[0].updated, reports[0].unknown_fields))
-    assert [count[:2] for count in counts] == [(9, 0), (1, 1), (0, 0)]
-    assert [count[2] for count in counts] == [4, 5, 0], "those of another kind's row, and one that is new"
+        assert [row["reason"] for row in held[0]] == ["wrong_kind"] * min(number + 1, 2)
+        bronze = [lake.read(EVENTS).drop("ingested_at").orderBy("offset").collect() for lake in lakes]
+        assert bronze[0] == bronze[1]
+        counts.append((taken.records, taken.known, report.inserted, report.updated, report.unknown_fields))
+    assert [count[:2] for count in counts] == [(10, 0), (4, 0), (1, 4)]
+    assert [count[2:4] for count in counts] == [(9, 0), (1, 1), (0, 0)]
+    assert [count[4] for count in counts] == [4, 5, 0], "those of another kind's row, and one that is new"
     assert fates(spark, settings) == {
         "in_objects": 15, "in_bronze": 15, "current": 10, "superseded": 1, "repeated": 2, "quarantined": 2,
         "dead_lettered": 0, "in_flight": 0,
@@ -372,10 +386,20 @@ def test_what_cannot_be_read_is_reported_and_the_rest_is_taken(
     assert len(found.unreadable_objects) == 1
 
 
-@pytest.mark.parametrize("stage", [EVENTS, QUARANTINE, silver("geo"), RUNS])
+@pytest.mark.parametrize(
+    ("stage", "few"), [(EVENTS, True), (EVENTS, False), (QUARANTINE, True), (silver("geo"), True), (RUNS, True)]
+)
 def test_a_crash_between_two_commits_changes_nothing(
-    spark: SparkSession, raw: RawObjects, settings: AnalyserSettings, stage: str
+    spark: SparkSession,
+    raw: RawObjects,
+    settings: AnalyserSettings,
+    monkeypatch: pytest.MonkeyPatch,
+    stage: str,
+    few: bool,
 ) -> None:
+    if not few:
+        nothing_is_few(monkeypatch)
+    jobs = (ingest, clean, answers) if stage == RUNS else (ingest, clean)
     raw.put_posts(range(4))
     raw.put("pin", [post(0)["user"], post(1, title="second")["pin"]], 4)
     topic = raw.names.topic("pin")
@@ -385,12 +409,12 @@ def test_a_crash_between_two_commits_changes_nothing(
         if at == stage:
             raise CrashError(at)
 
-    with pytest.raises(CrashError):  # noqa: PT012  # which of the three it is depends on the stage
-        for job in (ingest, clean, answers):
+    with pytest.raises(CrashError):  # noqa: PT012  # which of them it is depends on the stage
+        for job in jobs:
             job.run(spark, settings, at=crash)
     if stage == RUNS:
         assert answers.stored(spark, settings) is None
-    for job in (ingest, clean, answers):
+    for job in jobs:
         job.run(spark, settings)
     assert fates(spark, settings) == {
         "in_objects": 14,
@@ -404,7 +428,7 @@ def test_a_crash_between_two_commits_changes_nothing(
     }
     lake = Lake(spark, settings.lake_uri)
     assert lake.read(QUARANTINE).count() == 2
-    assert lake.read(RUNS).count() == 1
+    assert lake.read(RUNS).count() == (1 if stage == RUNS else 0)
 
 
 def test_a_b_a_in_every_order_of_arrival(
@@ -536,7 +560,10 @@ def test_an_erased_person_is_not_missing(spark: SparkSession, raw: RawObjects, s
     assert (counted["in_objects"], counted["in_bronze"], counted["current"]) == (4, 4, 4)
 
 
-def test_the_whole_run_with_the_lake_in_s3(spark: SparkSession, raw: RawObjects, settings: AnalyserSettings) -> None:
+def test_the_whole_run_with_the_lake_in_s3(
+    spark: SparkSession, raw: RawObjects, settings: AnalyserSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nothing_is_few(monkeypatch)
     raw.put_posts(range(8))
     raw.client.create_bucket(Bucket=f"{raw.names.pipeline_id}-lake")
     remote = settings.model_copy(update={"lake_uri": f"s3a://{raw.names.pipeline_id}-lake/lake"})

@@ -1,11 +1,15 @@
-"""The lake read without Spark, in processes that end right after it, as the ``pipeline`` command does."""
+"""The lake read without Spark, in processes that end right after it, as the ``pipeline`` command does, for Spark."""
 
 import subprocess
 import sys
 from pathlib import Path
 
 import pyarrow as pa
+import pytest
 from deltalake import write_deltalake
+from spark_kit import on_disk
+from spark_kit.commits import Size
+from spark_kit.on_disk import TableOnDisk
 
 PROCESSES = 8
 READ = """
@@ -28,3 +32,27 @@ def test_a_process_that_read_tables_ends_in_order(tmp_path: Path) -> None:
         )
         assert (done.returncode, done.stderr) == (0, "")
         assert done.stdout.split() == ["9"] * 9
+
+
+def test_rows_are_few_by_what_they_take_on_the_disk_and_in_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "an äöü folder"
+    table = TableOnDisk(folder)
+    write_deltalake(folder, pa.table({"text": ["x" * 1000] * 5000}))
+    size = table.size()
+    assert size == Size(1, next(folder.glob("*.parquet")).stat().st_size)
+    monkeypatch.setattr(on_disk, "_FEW_FILE_BYTES", size.bytes)
+    rows = table.few(None)
+    assert rows is not None
+    assert rows.num_rows == 5000
+
+    monkeypatch.setattr(on_disk, "_FEW_BYTES", 4_000_000)  # packed to a few kB, they are 5 MB
+    assert table.few(None) is None
+    write_deltalake(folder, pa.table({"text": ["y"]}), mode="overwrite")
+    rows = table.few(None)
+    assert rows is not None
+    assert rows.to_pylist() == [{"text": "y"}]
+    assert table.few(0) is None
+    monkeypatch.setattr(on_disk, "_FEW_FILE_BYTES", table.size().bytes - 1)
+    assert table.few(None) is None

@@ -1,4 +1,4 @@
-"""Commits of a Delta table: what was done, and when."""
+"""Commits of a Delta table: what was done, when, and what there is now."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -26,6 +26,14 @@ class Written:
 
     version: int
     rows: int
+
+
+@dataclass(frozen=True)
+class Size:
+    """The data files of a version, by its log."""
+
+    files: int
+    bytes: int
 
 
 def in_utc(milliseconds: int) -> datetime:

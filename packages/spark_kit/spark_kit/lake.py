@@ -15,7 +15,7 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as fn
 from pyspark.sql.types import StructType
 
-from spark_kit.commits import Commit, Written, in_utc
+from spark_kit.commits import Commit, Size, Written, in_utc
 from spark_kit.databricks import on_databricks
 from spark_kit.fence import local_folder
 
@@ -86,7 +86,12 @@ class DeltaLake:
         builder.execute()
 
     def read(self, table: str, version: int | None = None) -> DataFrame:
-        """The table now, or as it was at a version."""
+        """The table now, or as it was at a version.
+
+        What is few on a disk is part of the plan, as one partition: what is asked of it needs neither scan nor shuffle.
+        """
+        if (on_disk := self._on_disk(table)) and (rows := on_disk.few(version)) is not None:
+            return self.spark.createDataFrame(rows).coalesce(1)
         reader = self.spark.read.format("delta")
         if version is not None:
             reader = reader.option("versionAsOf", version)
@@ -174,9 +179,9 @@ class DeltaLake:
         may have as many files more as its size needs: days of appends are each rewritten a few times only.
         Blocks while small files are written again; answers nothing differently.
         """
-        detail = self.delta(table).detail().select("numFiles", "sizeInBytes").collect()[0]
-        needed = 0 if file_bytes is None else 2 * int(detail["sizeInBytes"]) // file_bytes
-        if int(detail["numFiles"]) - needed <= files:
+        size = self._size(table)
+        needed = 0 if file_bytes is None else 2 * size.bytes // file_bytes
+        if size.files - needed <= files:
             return False
         conf: dict[str, object] = {}
         if file_bytes is not None:
@@ -197,6 +202,12 @@ class DeltaLake:
             conf[_LOG_VACUUM] = "false"
         with self._configured(conf):
             self.delta(table).vacuum(retention_h)
+
+    def _size(self, table: str) -> Size:
+        if on_disk := self._on_disk(table):
+            return on_disk.size()
+        detail = self.delta(table).detail().select("numFiles", "sizeInBytes").collect()[0]
+        return Size(int(detail["numFiles"]), int(detail["sizeInBytes"]))
 
     def _on_disk(self, table: str) -> Optional["TableOnDisk"]:
         folder = local_folder(self.uri) if self.use_delta_rs else None

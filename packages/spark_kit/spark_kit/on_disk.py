@@ -10,14 +10,24 @@ from pathlib import Path
 from typing import Final
 
 import pyarrow as pa
+import pyarrow.compute as pc
 from deltalake import CommitProperties, DeltaTable, Schema, write_deltalake
+from pyarrow import fs
+from pyarrow.dataset import Dataset, ParquetReadOptions
 from pyspark.sql import DataFrame
 from pyspark.sql.types import StructType
 
-from spark_kit.commits import Commit, Written, in_utc
+from spark_kit.commits import Commit, Size, Written, in_utc
 
 _NOTE: Final = "userMetadata"
 """Spark's name for it: https://docs.delta.io/delta-batch/#set-user-defined-commit-metadata"""
+_READ: Final = ParquetReadOptions(coerce_int96_timestamp_unit="us")
+"""For the form in which Spark wrote times once: as nanoseconds, those before 1677 cannot be read."""
+_FEW_FILE_BYTES: Final = 4 * 1024 * 1024
+_FEW_BYTES: Final = 8 * _FEW_FILE_BYTES
+"""Files that are packed better than that hold more than a plan of Spark's should."""
+_FEW_AT_ONCE: Final = 1024
+"""Rows; as much more than ``_FEW_BYTES`` may be read."""
 
 
 def create_table(
@@ -42,6 +52,14 @@ def create_table(
     )
 
 
+def dataset(folder: Path, opened: DeltaTable) -> Dataset:
+    """A version of a table in that folder, for Arrow."""
+    # Arrow's own file system: the default one is written in Python, and Arrow's threads that still hold one of its
+    # files when the interpreter ends abort the process.
+    files = fs.SubTreeFileSystem(str(folder), fs.LocalFileSystem())
+    return opened.to_pyarrow_dataset(filesystem=files, parquet_read_options=_READ)
+
+
 @dataclass(frozen=True)
 class TableOnDisk:
     """One table; does and answers what ``DeltaLake`` does by Spark.
@@ -59,6 +77,24 @@ class TableOnDisk:
     def create(self, schema: StructType, partition_by: Sequence[str], properties: Mapping[str, str]) -> None:
         """Make the table unless it is there."""
         create_table(str(self.folder), schema, properties, partition_by)
+
+    def size(self) -> Size:
+        """How large the newest version is, by its log."""
+        return _size(DeltaTable(self.folder))
+
+    def few(self, version: int | None) -> pa.Table | None:
+        """All rows of a version or of the newest, where they are few; None where there are more than some megabytes."""
+        opened = DeltaTable(self.folder, version=version)
+        if _size(opened).bytes > _FEW_FILE_BYTES:
+            return None
+        rows = dataset(self.folder, opened)
+        batches, size = [], 0
+        for batch in rows.to_batches(batch_size=_FEW_AT_ONCE, batch_readahead=1, fragment_readahead=1):
+            size += batch.nbytes
+            if size > _FEW_BYTES:
+                return None
+            batches.append(batch)
+        return pa.Table.from_batches(batches) if batches else rows.schema.empty_table()
 
     def overwrite(self, rows: DataFrame, properties: Mapping[str, str]) -> Written:
         """One commit that replaces content and columns; any column may be null, whatever the rows' schema says.
@@ -81,3 +117,8 @@ class TableOnDisk:
             metrics = {name: str(value) for name, value in info.get("operationMetrics", {}).items()}
             at = in_utc(info["timestamp"])
             yield Commit(info["version"], at, info["operation"], metrics, info.get(_NOTE))
+
+
+def _size(opened: DeltaTable) -> Size:
+    added = pa.table(opened.get_add_actions())
+    return Size(added.num_rows, pc.sum(added["size_bytes"]).as_py() or 0)

@@ -6,6 +6,7 @@ Spark merges their small files and serves queries (``tables``, ``upkeep``). Both
 import threading
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any, Final
 from urllib.parse import unquote, urlsplit
 
@@ -13,16 +14,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from deltalake import CommitProperties, DeltaTable, write_deltalake
 from deltalake import Transaction as AppTransaction
-from pyarrow import fs
-from pyarrow.dataset import Dataset, ParquetReadOptions
+from pyarrow.dataset import Dataset
 from pyspark.sql.types import StructType
 from spark_kit.lake import Transaction
-from spark_kit.on_disk import create_table
+from spark_kit.on_disk import create_table, dataset
 
 _ROWS: Final = 65_536
 _KEY: Final = "old.{key} = new.{key}"
-_READ: Final = ParquetReadOptions(coerce_int96_timestamp_unit="us")
-"""For the form in which Spark wrote times once: as nanoseconds, those before 1677 cannot be read."""
 
 
 class DeltaTables:
@@ -120,13 +118,8 @@ class DeltaTables:
 
     def _dataset(self, opened: DeltaTable) -> Dataset:
         if self._uri.startswith("file:"):
-            # Arrow's own file system: the default one is written in Python, and Arrow's threads that still hold one of
-            # its files when the interpreter ends abort the process.
-            folder = unquote(urlsplit(opened.table_uri).path)
-            return opened.to_pyarrow_dataset(
-                filesystem=fs.SubTreeFileSystem(folder, fs.LocalFileSystem()), parquet_read_options=_READ
-            )
-        return opened.to_pyarrow_dataset(parquet_read_options=_READ)
+            return dataset(Path(unquote(urlsplit(opened.table_uri).path)), opened)
+        return opened.to_pyarrow_dataset()
 
 
 def _files(opened: DeltaTable) -> dict[str, int]:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import pairwise
 
+import pyarrow as pa
 from pipeline_contracts.lake import EVENTS, OBJECTS, QUARANTINE
 from pyspark import StorageLevel
 from pyspark.sql import Column, DataFrame, Row, SparkSession, Window
@@ -30,6 +31,9 @@ logger = logging.getLogger(__name__)
 _TASKS_PER_CORE = 2
 _OBJECTS_PER_TASK = 32
 _LONGEST_FILTER = 64
+_FEW_PACKED_BYTES = 2 * MIB
+_FEW_BYTES = 16 * MIB
+"""Of a part's rows: what is so small this process fetches and writes itself, where Spark takes seconds to begin."""
 
 
 @dataclass
@@ -147,15 +151,18 @@ class _Ingest:
     at: Callable[[str], None]
 
     def commit(self, objects: list[Listed]) -> None:
-        fetched = self._fetch(objects).persist(StorageLevel.MEMORY_AND_DISK)
+        start = time.monotonic()
+        here = self._fetch_here(objects)
+        few = here is not None
+        fetched = self._fetch(objects) if here is None else self.lake.spark.createDataFrame(here).coalesce(1)
+        fetched.persist(StorageLevel.MEMORY_AND_DISK)
         try:
-            start = time.monotonic()
             found = fetched.where(fn.col("what").isin(fetch.OBJECT, fetch.GONE)).collect()
             start = self.report.add_seconds("fetch", start)
             read = [row for row in found if row["what"] == fetch.OBJECT]
             self.report.gone += len(found) - len(read)
             now = self.clock.now()
-            self._append_events(fetched, read, now)
+            self._append_events(fetched, read, now, few=few)
             self.at(EVENTS)
             start = self.report.add_seconds("bronze", start)
             self._append_quarantine(fetched, read, now)
@@ -168,21 +175,29 @@ class _Ingest:
         self.report.objects += len(read)
         self.report.commits += 1
 
-    def _fetch(self, objects: list[Listed]) -> DataFrame:
+    def _source(self) -> Source:
         settings = self.settings
-        source = Source(
+        return Source(
             endpoint_url=settings.aws_endpoint_url,
             region=settings.aws_region,
             bucket=settings.bucket,
             dead_letter_topic=settings.names.dead_letter_topic,
             threads=settings.fetch_threads,
         )
+
+    def _fetch_here(self, objects: list[Listed]) -> pa.Table | None:
+        if sum(listed.size for listed in objects) > _FEW_PACKED_BYTES:
+            return None
+        return fetch.fetch_here(self._source(), objects, _FEW_BYTES)
+
+    def _fetch(self, objects: list[Listed]) -> DataFrame:
+        settings = self.settings
         most = settings.cores * _TASKS_PER_CORE
         tasks = in_tasks(objects, min(most, max(settings.cores, len(objects) // _OBJECTS_PER_TASK)))
         numbers = self.lake.spark.range(0, len(tasks), 1, len(tasks))
-        return numbers.mapInArrow(task_body(source, tasks), fetch.DDL)
+        return numbers.mapInArrow(task_body(self._source(), tasks), fetch.DDL)
 
-    def _append_events(self, fetched: DataFrame, read: list[Row], now: datetime) -> None:
+    def _append_events(self, fetched: DataFrame, read: list[Row], now: datetime, *, few: bool) -> None:
         events = [row for row in read if row["topic"] != self.settings.names.dead_letter_topic and row["records"]]
         if not events:
             return
@@ -191,24 +206,24 @@ class _Ingest:
         there = self.lake.read(EVENTS).where(_within(events)).select(*COORDINATE)
         twice = not self.lake.never_written(EVENTS) and not there.isEmpty()
         new = once.join(there, list(COORDINATE), how="left_anti") if twice else once
-        if twice and new.isEmpty():
-            self.report.known += sum(row["records"] for row in events)
-            return
-        batch = self.lake.newest_batch() + 1
-        self.lake.append(
-            EVENTS,
-            new.select(
-                *COORDINATE,
-                "recorded_at",
-                "key",
-                "value",
-                "content_hash",
-                "object_key",
-                fn.lit(now).alias("ingested_at"),
-                fn.lit(batch).cast("bigint").alias("ingest_batch"),
-            ),
+        rows = new.select(
+            *COORDINATE,
+            "recorded_at",
+            "key",
+            "value",
+            "content_hash",
+            "object_key",
+            fn.lit(now).alias("ingested_at"),
+            fn.lit(self.lake.newest_batch() + 1).cast("bigint").alias("ingest_batch"),
         )
-        added = self.lake.last_commit(EVENTS).metric("numOutputRows")
+        added = 0
+        if few:
+            held = rows.toArrow()
+            self.lake.append_few(EVENTS, held)
+            added = held.num_rows
+        elif not twice or not new.isEmpty():
+            self.lake.append(EVENTS, rows)
+            added = self.lake.last_commit(EVENTS).metric("numOutputRows")
         self.report.records += added
         self.report.known += sum(row["records"] for row in events) - added
 
