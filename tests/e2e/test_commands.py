@@ -17,6 +17,8 @@ from pathlib import Path
 
 import pytest
 from agreement import differences
+from matrix import MATRIX, appears
+from pipeline_contracts.names import Kind
 from pipeline_local import descendants
 from recompute import recompute
 from stack import PIPELINE, ROOT, Stack, fates
@@ -183,6 +185,11 @@ def test_the_same_posts_down_the_stream(stack: Stack, posts: Path) -> None:
 
 def test_the_stream_agrees_with_the_batch(stack: Stack, posts: Path) -> None:
     assert differences(posts, stack.home / "lake") == {}
+
+
+@pytest.mark.parametrize(("kind", "path"), MATRIX)
+def test_what_was_posted_appears(kind: Kind, path: str, stack: Stack, posts: Path) -> None:
+    appears(stack, posts, kind, path)
 
 
 def test_quarantine_of_each_path(stack: Stack) -> None:

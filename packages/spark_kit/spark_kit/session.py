@@ -74,12 +74,13 @@ def build_session(
     if _running and _running[0].alive:
         raise JvmError("this process has a Spark session already; stop it by stop_session() first")
     _forget_gateway()
+    # Spark Connect aside, PySpark reads the interpreter of its workers from the environment alone; the JVM, too, which
+    # takes any `python3` for some.
+    os.environ["PYSPARK_PYTHON"] = sys.executable
     jvm = start_jvm(config.jvm, inherit=inherit, record_archive=record_archive)
     _running[:] = [jvm]
     try:
         _connect(jvm)
-        # Spark Connect aside, PySpark reads the interpreter of its workers from the environment alone.
-        os.environ["PYSPARK_PYTHON"] = sys.executable
         conf = SparkConf(loadDefaults=False).setAll(list(session_conf(config, _new_scratch(config)).items()))
         return SparkSession.builder.config(conf=conf).getOrCreate()
     except BaseException:
