@@ -108,7 +108,7 @@ class Stack:
             status = self.json("status", check=False)["services"][service]
             if status["pid"] not in {None, old_pid} and status["state"] == "ready":
                 return
-            time.sleep(0.2)
+            time.sleep(0.5)
         raise AssertionError(f"{service} was not restarted")
 
 
