@@ -8,7 +8,7 @@ import pyarrow as pa
 import pytest
 from deltalake import write_deltalake
 from spark_kit import on_disk
-from spark_kit.commits import Size
+from spark_kit.commits import Condition, Size
 from spark_kit.on_disk import TableOnDisk
 
 PROCESSES = 8
@@ -56,3 +56,24 @@ def test_rows_are_few_by_what_they_take_on_the_disk_and_in_memory(
     assert table.few(0) is None
     monkeypatch.setattr(on_disk, "_FEW_FILE_BYTES", table.size().bytes - 1)
     assert table.few(None) is None
+
+
+def test_files_that_hold_no_row_of_those_asked_for_do_not_count(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table = TableOnDisk(tmp_path / "table")
+    for number, topic in enumerate(("t pin", "t pin", "geo")):
+        rows = pa.table({"topic": [topic] * 2, "batch": [number, number + 10], "text": ["é" * 1000] * 2})
+        write_deltalake(table.folder, rows, mode="append", partition_by=["topic"])
+    monkeypatch.setattr(on_disk, "_FEW_FILE_BYTES", table.size().bytes // 2)
+    assert table.few(None) is None
+    assert table.few(None, [("topic", "=", "t pin")]) is None
+    asked: list[tuple[list[Condition], list[int]]] = [
+        ([("topic", "=", "geo")], [2, 12]),
+        ([("topic", "=", "t pin"), ("batch", ">", 10), ("batch", "<=", 11)], [11]),
+        ([("topic", "=", "none")], []),
+    ]
+    for where, batches in asked:
+        found = table.few(None, where)
+        assert found is not None
+        assert found["batch"].to_pylist() == batches

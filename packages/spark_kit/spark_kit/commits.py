@@ -1,8 +1,9 @@
-"""Commits of a Delta table: what was done, when, and what there is now."""
+"""Commits of a Delta table: what was done, when, and what there is and is asked for."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Literal
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,10 @@ class Written:
 
     version: int
     rows: int
+
+
+type Condition = tuple[str, Literal["=", ">", "<="], str | int]
+"""Column, operator, value."""
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ Tables stay readable for programs other than Spark: no deletion vectors, no seco
 there are, and what they hold, is for those who use this.
 """
 
+import operator
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -15,7 +16,7 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as fn
 from pyspark.sql.types import StructType
 
-from spark_kit.commits import Commit, Size, Written, in_utc
+from spark_kit.commits import Commit, Condition, Size, Written, in_utc
 from spark_kit.databricks import on_databricks
 from spark_kit.fence import local_folder
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from spark_kit.on_disk import TableOnDisk
 
 PROPERTIES: Final[Mapping[str, str]] = {"delta.enableDeletionVectors": "false", "delta.checkpointPolicy": "classic"}
+_OPERATORS: Final = {"=": operator.eq, ">": operator.gt, "<=": operator.le}
 _NOTE: Final = "spark.databricks.delta.commitInfo.userMetadata"
 _SKIP_EMPTY: Final = "spark.databricks.delta.skipRecordingEmptyCommits"
 _RETENTION_CHECK: Final = "spark.databricks.delta.retentionDurationCheck.enabled"
@@ -85,17 +87,20 @@ class DeltaLake:
             builder = builder.partitionedBy(*partition_by)
         builder.execute()
 
-    def read(self, table: str, version: int | None = None) -> DataFrame:
-        """The table now, or as it was at a version.
+    def read(self, table: str, version: int | None = None, where: Sequence[Condition] = ()) -> DataFrame:
+        """The rows that meet all conditions, of the table now or as it was at a version.
 
         What is few on a disk is part of the plan, as one partition: what is asked of it needs neither scan nor shuffle.
         """
-        if (on_disk := self._on_disk(table)) and (rows := on_disk.few(version)) is not None:
+        if (on_disk := self._on_disk(table)) and (rows := on_disk.few(version, where)) is not None:
             return self.spark.createDataFrame(rows).coalesce(1)
         reader = self.spark.read.format("delta")
         if version is not None:
             reader = reader.option("versionAsOf", version)
-        return reader.load(self.path(table))
+        frame = reader.load(self.path(table))
+        for column, is_as, value in where:
+            frame = frame.where(_OPERATORS[is_as](fn.col(column), value))
+        return frame
 
     def append(
         self, table: str, rows: DataFrame, note: str | None = None, transaction: Transaction | None = None

@@ -8,16 +8,17 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
+from urllib.parse import unquote
 
 import pyarrow as pa
-import pyarrow.compute as pc
 from deltalake import CommitProperties, DeltaTable, Schema, write_deltalake
 from pyarrow import fs
 from pyarrow.dataset import Dataset, ParquetReadOptions
+from pyarrow.parquet import filters_to_expression
 from pyspark.sql import DataFrame
 from pyspark.sql.types import StructType
 
-from spark_kit.commits import Commit, Size, Written, in_utc
+from spark_kit.commits import Commit, Condition, Size, Written, in_utc
 
 _NOTE: Final = "userMetadata"
 """Spark's name for it: https://docs.delta.io/delta-batch/#set-user-defined-commit-metadata"""
@@ -80,20 +81,27 @@ class TableOnDisk:
 
     def size(self) -> Size:
         """How large the newest version is, by its log."""
-        return _size(DeltaTable(self.folder))
+        files = _files(DeltaTable(self.folder))
+        return Size(len(files), sum(files.values()))
 
-    def few(self, version: int | None) -> pa.Table | None:
-        """All rows of a version or of the newest, where they are few; None where there are more than some megabytes."""
+    def few(self, version: int | None, where: Sequence[Condition] = ()) -> pa.Table | None:
+        """The rows of a version (None: the newest) that meet all conditions; None where they may be many.
+
+        That is told by the files that may have such rows, and by what is read of them.
+        """
         opened = DeltaTable(self.folder, version=version)
-        if _size(opened).bytes > _FEW_FILE_BYTES:
+        rows, only = dataset(self.folder, opened), filters_to_expression(list(where)) if where else None
+        fragments = list(rows.get_fragments(only))
+        files = _files(opened)
+        if sum(files[fragment.path.lstrip("/")] for fragment in fragments) > _FEW_FILE_BYTES:
             return None
-        rows = dataset(self.folder, opened)
         batches, size = [], 0
-        for batch in rows.to_batches(batch_size=_FEW_AT_ONCE, batch_readahead=1, fragment_readahead=1):
-            size += batch.nbytes
-            if size > _FEW_BYTES:
-                return None
-            batches.append(batch)
+        for fragment in fragments:
+            for batch in fragment.to_batches(rows.schema, filter=only, batch_size=_FEW_AT_ONCE, batch_readahead=1):
+                size += batch.nbytes
+                if size > _FEW_BYTES:
+                    return None
+                batches.append(batch)
         return pa.Table.from_batches(batches) if batches else rows.schema.empty_table()
 
     def overwrite(self, rows: DataFrame, properties: Mapping[str, str]) -> Written:
@@ -119,6 +127,7 @@ class TableOnDisk:
             yield Commit(info["version"], at, info["operation"], metrics, info.get(_NOTE))
 
 
-def _size(opened: DeltaTable) -> Size:
+def _files(opened: DeltaTable) -> dict[str, int]:
+    """Bytes of each of the version's files, by path below the table."""
     added = pa.table(opened.get_add_actions())
-    return Size(added.num_rows, pc.sum(added["size_bytes"]).as_py() or 0)
+    return dict(zip(map(unquote, added["path"].to_pylist()), added["size_bytes"].to_pylist(), strict=True))

@@ -148,6 +148,8 @@ def session_conf(config: SessionConfig, scratch: Path) -> dict[str, str]:
         "spark.sql.catalogImplementation": "in-memory",
         "spark.sql.warehouse.dir": f"file:{(scratch / 'warehouse').resolve()}",
         "spark.sql.execution.arrow.pyspark.enabled": "true",
+        # It computes what is asked of rows in a plan while it plans, row by row and each time.
+        "spark.sql.optimizer.excludedRules": "org.apache.spark.sql.catalyst.optimizer.ConvertToLocalRelation",
     }
     if config.jvm.jars_dir is not None:
         conf |= {

@@ -177,7 +177,7 @@ def _problems(row: AuditRow) -> list[str]:
 def _recount(lake: Lake, kind: Kind, topic: str) -> list[str]:
     """What differs when everything is decided again from bronze alone."""
     mark = lake.cleaned(kind).cleaned_batch
-    records = lake.read(EVENTS).where((fn.col("topic") == topic) & (fn.col("ingest_batch") <= mark))
+    records = lake.read(EVENTS, where=(("topic", "=", topic), ("ingest_batch", "<=", mark)))
     cleaned = clean(records, kind).drop("value").persist()
     try:
         expected = fates(good_rows(cleaned, kind)).where("fate <> 'repeated'").select(*_PLACE)

@@ -27,6 +27,7 @@ from pyspark import StorageLevel
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as fn
 from service_kit.clock import Clock, SystemClock
+from spark_kit.commits import Condition
 from spark_kit.session import own_session
 
 from batch_analyser.lake import COORDINATE, Lake
@@ -124,9 +125,8 @@ class _Clean:
 
     def new_batches(self, kind: Kind, mark: int, newest: int, done: KindReport) -> None:
         topic = self.settings.names.topic(kind)
-        records = self.lake.read(EVENTS).where(
-            (fn.col("topic") == topic) & (fn.col("ingest_batch") > mark) & (fn.col("ingest_batch") <= newest)
-        )
+        batches: list[Condition] = [("ingest_batch", ">", mark), ("ingest_batch", "<=", newest)]
+        records = self.lake.read(EVENTS, where=[("topic", "=", topic), *batches])
         cleaned = _slim(clean(records, kind)).persist(StorageLevel.MEMORY_AND_DISK)
         try:
             sums = [fn.sum(name).alias(name) for name in ("bytes", "unknown_fields")]
