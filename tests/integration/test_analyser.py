@@ -560,10 +560,7 @@ def test_an_erased_person_is_not_missing(spark: SparkSession, raw: RawObjects, s
     assert (counted["in_objects"], counted["in_bronze"], counted["current"]) == (4, 4, 4)
 
 
-def test_the_whole_run_with_the_lake_in_s3(
-    spark: SparkSession, raw: RawObjects, settings: AnalyserSettings, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    nothing_is_few(monkeypatch)
+def test_the_whole_run_with_the_lake_in_s3(spark: SparkSession, raw: RawObjects, settings: AnalyserSettings) -> None:
     raw.put_posts(range(8))
     raw.client.create_bucket(Bucket=f"{raw.names.pipeline_id}-lake")
     remote = settings.model_copy(update={"lake_uri": f"s3a://{raw.names.pipeline_id}-lake/lake"})
