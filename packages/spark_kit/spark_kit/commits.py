@@ -30,7 +30,7 @@ class Written:
 
 
 type Condition = tuple[str, Literal["=", ">", "<="], str | int]
-"""Column, operator, value."""
+"""Column, operator, value; of several, all hold."""
 
 
 @dataclass(frozen=True)

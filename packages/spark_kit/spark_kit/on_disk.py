@@ -22,7 +22,7 @@ from spark_kit.commits import Commit, Condition, Size, Written, in_utc
 
 _NOTE: Final = "userMetadata"
 """Spark's name for it: https://docs.delta.io/delta-batch/#set-user-defined-commit-metadata"""
-_READ: Final = ParquetReadOptions(coerce_int96_timestamp_unit="us")
+READ_OPTIONS: Final = ParquetReadOptions(coerce_int96_timestamp_unit="us")
 """For the form in which Spark wrote times once: as nanoseconds, those before 1677 cannot be read."""
 _FEW_FILE_BYTES: Final = 4 * 1024 * 1024
 _FEW_BYTES: Final = 8 * _FEW_FILE_BYTES
@@ -58,7 +58,7 @@ def dataset(folder: Path, opened: DeltaTable) -> Dataset:
     # Arrow's own file system: the default one is written in Python, and Arrow's threads that still hold one of its
     # files when the interpreter ends abort the process.
     files = fs.SubTreeFileSystem(str(folder), fs.LocalFileSystem())
-    return opened.to_pyarrow_dataset(filesystem=files, parquet_read_options=_READ)
+    return opened.to_pyarrow_dataset(filesystem=files, parquet_read_options=READ_OPTIONS)
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from deltalake import Transaction as AppTransaction
 from pyarrow.dataset import Dataset
 from pyspark.sql.types import StructType
 from spark_kit.lake import Transaction
-from spark_kit.on_disk import create_table, dataset
+from spark_kit.on_disk import READ_OPTIONS, create_table, dataset
 
 _ROWS: Final = 65_536
 _KEY: Final = "old.{key} = new.{key}"
@@ -119,7 +119,7 @@ class DeltaTables:
     def _dataset(self, opened: DeltaTable) -> Dataset:
         if self._uri.startswith("file:"):
             return dataset(Path(unquote(urlsplit(opened.table_uri).path)), opened)
-        return opened.to_pyarrow_dataset()
+        return opened.to_pyarrow_dataset(parquet_read_options=READ_OPTIONS)
 
 
 def _files(opened: DeltaTable) -> dict[str, int]:
