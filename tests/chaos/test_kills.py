@@ -15,8 +15,8 @@ from posts import write_generated
 from recompute import recompute
 from stack import Stack
 
-EVENTS = 6_000
-RATE = "1500"
+EVENTS = 3_000
+RATE = "750"
 
 
 @dataclass
@@ -82,6 +82,7 @@ def test_killed_while_events_flow(service: str, stack: Stack, posts: Posts) -> N
     sending = stack.start("send", "--source", str(raw), "--rate", RATE)
     await_acknowledged(stack, before + EVENTS // 4)
     pid = stack.kill(service)
+    assert sending.poll() is None, "killed too late"
     stack.await_restarted(service, pid)
     said, _ = sending.communicate(timeout=200)
     assert sending.returncode == 0, said

@@ -15,7 +15,9 @@ from confluent_kafka.admin import AdminClient, NewTopic
 from pipeline_local import descendants, kafka, localstack
 from pipeline_local.command import Command
 from pipeline_local.layout import Layout
+from pipeline_local.topology import read_topology, read_variables
 
+ROOT = Path(__file__).parents[2]
 START_DEADLINE_S = 60
 WORKER = "PYTEST_XDIST_WORKER"
 _given: set[int] = set()
@@ -128,23 +130,13 @@ class Kafka(Server):
         return {}
 
     def environment(self) -> dict[str, str]:
-        """Its settings, as the official image takes them."""
-        return {
-            "KAFKA_NODE_ID": "1",
-            "KAFKA_PROCESS_ROLES": "broker,controller",
+        """Its settings, those of ``compose.yaml`` with other listeners, as the official image takes them."""
+        of_compose = read_topology(ROOT / "compose.yaml", read_variables(ROOT / ".env", {}))["kafka"].environment
+        return of_compose | {
             "KAFKA_LISTENERS": f"INTERNAL://:{self._port},CONTROLLER://:{self._controller_port}",
             "KAFKA_ADVERTISED_LISTENERS": f"INTERNAL://127.0.0.1:{self._port}",
             "KAFKA_LISTENER_SECURITY_PROTOCOL_MAP": "INTERNAL:PLAINTEXT,CONTROLLER:PLAINTEXT",
-            "KAFKA_INTER_BROKER_LISTENER_NAME": "INTERNAL",
-            "KAFKA_CONTROLLER_LISTENER_NAMES": "CONTROLLER",
             "KAFKA_CONTROLLER_QUORUM_VOTERS": f"1@127.0.0.1:{self._controller_port}",
-            "KAFKA_OFFSETS_TOPIC_REPLICATION_FACTOR": "1",
-            "KAFKA_OFFSETS_TOPIC_NUM_PARTITIONS": "3",
-            "KAFKA_TRANSACTION_STATE_LOG_REPLICATION_FACTOR": "1",
-            "KAFKA_TRANSACTION_STATE_LOG_MIN_ISR": "1",
-            "KAFKA_TRANSACTION_STATE_LOG_NUM_PARTITIONS": "3",
-            "KAFKA_GROUP_INITIAL_REBALANCE_DELAY_MS": "0",
-            "KAFKA_AUTO_CREATE_TOPICS_ENABLE": "false",
         }
 
     def command(self) -> Command:
