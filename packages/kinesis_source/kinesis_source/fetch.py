@@ -21,6 +21,9 @@ from kinesis_source.stream import Stream
 
 logger = logging.getLogger(__name__)
 
+_IDLE_PAUSE_S = 1.0
+_IDLE_SHARE = 8
+
 
 @dataclass(frozen=True)
 class FetchSettings:
@@ -77,6 +80,7 @@ class ShardFetcher:
         self._stream, self._settings, self._fresh, self._closed = stream, settings, fresh, closed
         self._start, self._last = offset.start, offset.last
         self._last_arrival_ms = 0
+        self._last_news_s = settings.clock.monotonic()
         self._iterator: str | None = None
         self._expects_last = False
         self._not_before_ms: int | None = None
@@ -105,7 +109,15 @@ class ShardFetcher:
         records = self._unread(page)
         self._iterator = page.next_shard_iterator
         self._advance(page, records, asked_ms)
-        return Step(records, self._settings.poll_interval_s)
+        return Step(records, self._pause_s(page))
+
+    def _pause_s(self, page: Page) -> float:
+        """The longer nothing has come, the longer: a second after eight. Each request has its price."""
+        now_s = self._settings.clock.monotonic()
+        if page.records or page.millis_behind_latest != 0:
+            self._last_news_s = now_s
+        idle_s = (now_s - self._last_news_s) / _IDLE_SHARE
+        return max(self._settings.poll_interval_s, min(idle_s, _IDLE_PAUSE_S))
 
     def _advance(self, page: Page, records: Sequence[Record], asked_ms: int) -> None:
         if records:

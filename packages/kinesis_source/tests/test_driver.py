@@ -44,6 +44,25 @@ def test_nothing_new_gives_the_start_itself(query: Make, put: Make) -> None:
     assert reading.reader.latestOffset(start, reading.reader.getDefaultReadLimit()) is start
 
 
+def test_a_stream_at_rest_is_read_once_a_second(query: Make, put: Make, kinesis: FakeKinesis) -> None:
+    def reads_a_second(seconds: int) -> float:
+        before = kinesis.calls["get_records"]
+        for _ in range(5 * seconds):
+            reading.fetch()
+        return (kinesis.calls["get_records"] - before) / seconds / 2  # of two shards
+
+    reading = query()
+    reading.plan()
+    for _ in range(9):
+        put(20)
+        assert reads_a_second(1) == 5
+    reads_a_second(9)
+    assert reads_a_second(5) == 1
+    put(20)
+    reads_a_second(1)
+    assert reads_a_second(1) == 5
+
+
 def test_latest_begins_now(query: Make, put: Make) -> None:
     put(3)
     reading = query(initialPosition="latest")

@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from pyspark import SparkConf, SparkContext
 from pyspark.java_gateway import launch_gateway
@@ -82,7 +82,9 @@ def build_session(
     try:
         _connect(jvm)
         conf = SparkConf(loadDefaults=False).setAll(list(session_conf(config, _new_scratch(config)).items()))
-        return SparkSession.builder.config(conf=conf).getOrCreate()
+        spark = SparkSession.builder.config(conf=conf).getOrCreate()
+        _quieten(spark)
+        return spark
     except BaseException:
         _stop_jvm()
         raise
@@ -204,6 +206,13 @@ def _connect(jvm: Jvm) -> None:
         SparkContext._ensure_initialized(gateway=launch_gateway())  # type: ignore[no-untyped-call]
     finally:
         del os.environ["PYSPARK_GATEWAY_PORT"], os.environ["PYSPARK_GATEWAY_SECRET"]
+
+
+def _quieten(spark: SparkSession) -> None:
+    """Few records are part of a plan (``on_disk``), of whose size Spark warns at each stage; errors it still tells."""
+    jvm: Any = spark.sparkContext._jvm
+    log4j = jvm.org.apache.logging.log4j
+    log4j.core.config.Configurator.setLevel("org.apache.spark.scheduler.TaskSetManager", log4j.Level.ERROR)
 
 
 @atexit.register
