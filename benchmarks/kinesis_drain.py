@@ -42,6 +42,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from deltalake import DeltaTable, write_deltalake
 from pipeline_contracts.kinesis import StreamSummary
+from pipeline_contracts.lake import stream_table
 from pipeline_contracts.names import Names
 from pipeline_local.layout import Layout
 from prometheus_client import CollectorRegistry
@@ -58,7 +59,7 @@ from stream_reader.latency import Latencies
 from stream_reader.metrics import Metrics
 from stream_reader.rejects import RejectLimit
 from stream_reader.settings import SMALL_BATCHES, Settings
-from stream_reader.tables import create_all, stream_table
+from stream_reader.tables import create_all
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "support"))
 import recompute

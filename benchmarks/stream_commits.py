@@ -20,6 +20,7 @@ from pathlib import Path
 
 import psutil
 import pyarrow as pa
+from pipeline_contracts.lake import POPULARITY, stream_table
 from pipeline_contracts.names import Names
 from pipeline_local.layout import Layout
 from pyspark.sql import SparkSession
@@ -29,7 +30,7 @@ from spark_kit.session import SessionConfig, build_session, stop_session
 from stream_reader.delta import DeltaTables
 from stream_reader.posts import Post, profile
 from stream_reader.settings import SMALL_BATCHES
-from stream_reader.tables import POPULARITY, StreamLake, create_all, rows_schema, stream_table
+from stream_reader.tables import StreamLake, create_all, rows_schema
 
 NAMES = Names("bench")
 ROWS, PROFILES, CHANGED = 70, 5_000, 100

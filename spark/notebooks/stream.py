@@ -9,7 +9,7 @@
 
 from concurrent.futures import Future
 
-from pipeline_contracts.lake import stream_table
+from pipeline_contracts.lake import STREAM_QUARANTINE, stream_table
 from pipeline_contracts.names import KINDS, Names
 from pipeline_transforms.cleaning import clean
 from pipeline_transforms.hashing import with_content_hash
@@ -18,7 +18,7 @@ from service_kit.retries import RetryPolicy, retry
 from spark_kit.lake import DeltaLake, Transaction
 from spark_kit.session import make_alike
 from stream_reader.streams import KinesisStreams, StreamError
-from stream_reader.tables import QUARANTINE, record_tables, rows_schema
+from stream_reader.tables import record_tables, rows_schema
 
 dbutils.widgets.text("pipeline_id", "pinterest")
 dbutils.widgets.text("lake_uri", "s3://pinterest-lake/lake")
@@ -93,7 +93,7 @@ def held(kind, log_id):
     """Where the records are that the tables hold of this stream."""
     places = [
         lake.read(name).where(fn.col("log_id") == log_id).select("partition", "offset")
-        for name in (stream_table(names, kind), QUARANTINE)
+        for name in (stream_table(names, kind), STREAM_QUARANTINE)
     ]
     return places[0].unionAll(places[1])
 
@@ -124,7 +124,7 @@ def writer(kind, log_id, query_id):
             fn.current_timestamp().alias("quarantined_at"),
         )
         good = new.where("reason IS NULL").select(*rows_schema(kind).names)
-        rejected = {QUARANTINE: bad} if any(count for *_, count in shards) else {}
+        rejected = {STREAM_QUARANTINE: bad} if any(count for *_, count in shards) else {}
         for name, part in (rejected | {stream_table(names, kind): good}).items():
             lake.append(name, part, transaction=Transaction(f"{query_id.result(30)}/{name}", number))
         judged.unpersist()

@@ -36,9 +36,9 @@ from raw_objects import CountingProxy, RawObjects, post
 from servers import LocalStack
 from service_kit.clock import ManualClock, SystemClock
 from spark_kit import on_disk
-from spark_kit.commits import Written
 from spark_kit.fence import local_folder
 from spark_kit.session import build_session, stop_session
+from spark_kit.tables import Written
 
 pytestmark = pytest.mark.spark
 

@@ -8,8 +8,8 @@ import pyarrow as pa
 import pytest
 from deltalake import write_deltalake
 from spark_kit import on_disk
-from spark_kit.commits import Condition, Size
 from spark_kit.on_disk import TableOnDisk
+from spark_kit.tables import Condition, Size
 
 PROCESSES = 8
 READ = """

@@ -21,7 +21,7 @@ from batch_analyser.raw_frames import raw_frames
 from batch_analyser.settings import AnalyserSettings
 from deltalake import DeltaTable
 from pipeline_contracts.lake import ANSWERS as TITLES
-from pipeline_contracts.lake import gold, silver, stream_table
+from pipeline_contracts.lake import STREAM_QUARANTINE, gold, silver, stream_table
 from pipeline_contracts.names import KINDS, Kind, Names
 from pipeline_contracts.objects import ObjectName
 from pipeline_local.layout import Layout
@@ -40,7 +40,7 @@ from spark_kit.session import SessionConfig, build_session, stop_session
 from stream_reader.delta import DeltaTables
 from stream_reader.fakes import FakeStreams, log_id
 from stream_reader.streams import StreamError
-from stream_reader.tables import QUARANTINE, create_all, record_tables
+from stream_reader.tables import create_all, record_tables
 
 pytestmark = pytest.mark.spark
 
@@ -269,7 +269,7 @@ def test_tables_of_an_older_version_stay_and_good_records_leave_quarantine_alone
     for data in _Records.data.values():
         del data[1]
     assert streams.run() == [[0, 2]] * len(KINDS)
-    assert lake.version(QUARANTINE) == 0
+    assert lake.version(STREAM_QUARANTINE) == 0
 
 
 def test_kinesis_may_be_away_for_a_moment(streams: Streams, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -336,7 +336,9 @@ def test_a_stream_made_anew_while_a_batch_is_read_leaves_no_row(
     monkeypatch.setattr(streams.described, "describe", anew)
     with pytest.raises(StreamingQueryException, match="was made anew"):
         streams.run()
-    assert all(streams.table(name).isEmpty() for name in (*(stream_table(NAMES, kind) for kind in KINDS), QUARANTINE))
+    assert all(
+        streams.table(name).isEmpty() for name in (*(stream_table(NAMES, kind) for kind in KINDS), STREAM_QUARANTINE)
+    )
 
 
 def test_upkeep_looks_after_what_the_notebook_appends(
@@ -347,7 +349,7 @@ def test_upkeep_looks_after_what_the_notebook_appends(
         _Records.data[NAMES.stream(kind)] += [json.dumps(post(4)[kind]).encode(), b"nonsense"]
     streams.run()
     followed = DeltaTables(streams.folder.as_uri())
-    tables = [*(stream_table(NAMES, kind) for kind in KINDS), QUARANTINE]
+    tables = [*(stream_table(NAMES, kind) for kind in KINDS), STREAM_QUARANTINE]
     before = {table: (followed.version(table), rows_of(followed, table)) for table in tables}
     settings = AnalyserSettings(LAKE_URI=streams.folder.as_uri())  # type: ignore[call-arg]
     Lake(spark, settings.lake_uri, use_delta_rs=True).create_all()  # which takes Spark a minute

@@ -20,10 +20,10 @@ import pyarrow as pa
 import pytest
 from deltalake import write_deltalake
 from engine import wait_until
+from pipeline_contracts.lake import stream_table
 from pipeline_contracts.names import KINDS, Kind, Names
 from servers import LocalStack, free_port
 from stream_reader.posts import FACTS
-from stream_reader.tables import stream_table
 
 NAMES = Names("pop")
 TYPES = {"follower_count": pa.int64(), "age": pa.int32()}

@@ -18,6 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 from deltalake import write_deltalake
+from pipeline_contracts.lake import POPULARITY, STREAM_QUARANTINE, stream_table
 from pipeline_contracts.names import KINDS, Kind, Names
 from pipeline_local.lake import Lake
 from pipeline_local.layout import Layout
@@ -38,16 +39,7 @@ from stream_reader.metrics import Metrics
 from stream_reader.posts import Posts
 from stream_reader.profiles import Profiles
 from stream_reader.settings import MIB, SMALL_BATCHES, Settings
-from stream_reader.tables import (
-    POPULARITY,
-    QUARANTINE,
-    StreamLake,
-    Tables,
-    create_all,
-    current_view,
-    register_views,
-    stream_table,
-)
+from stream_reader.tables import StreamLake, Tables, create_all, current_view, register_views
 from stream_reader.upkeep import Upkeep, Upkept
 
 pytestmark = [pytest.mark.spark, pytest.mark.timeout(900)]
@@ -459,9 +451,9 @@ def test_killed_again_and_again_nothing_is_lost_and_nothing_twice(tmp_path: Path
         assert {row["partition"] for row in reader.stream_rows("pin")} >= {
             f"shardId-{number:012}" for number in (2, 3, 4)
         }
-        rejected = {(row["partition"], row["offset"]): row["reason"] for row in reader.rows(QUARANTINE)}
+        rejected = {(row["partition"], row["offset"]): row["reason"] for row in reader.rows(STREAM_QUARANTINE)}
         assert rejected == dict.fromkeys(bad, "not_json")
-        assert len(reader.rows(QUARANTINE)) == len(bad)
+        assert len(reader.rows(STREAM_QUARANTINE)) == len(bad)
         one = reader.get("/v1/profiles?name=poster%2F1%20%22%F0%9F%99%82%22")
         assert one["posts"] == sent // 5
         latencies = reader.get("/v1/latencies")
@@ -486,7 +478,7 @@ def test_rejects_a_stream_made_anew_and_a_lost_checkpoint(localstack: LocalStack
     streams.put("geo", [("k", b"[]")] * 120)
     reader.wait_for("geo stopped", lambda: reader.query("geo")["state"] == "stopped")
     assert not reader.is_ready()
-    assert len(reader.rows(QUARANTINE)) == 120
+    assert len(reader.rows(STREAM_QUARANTINE)) == 120
     reader.kill()
     streams.put_posts(make_posts(0, 30))
     reader.start()
@@ -521,12 +513,12 @@ def test_rejects_a_stream_made_anew_and_a_lost_checkpoint(localstack: LocalStack
     streams.put("pin", [(str(ind), json.dumps(post(ind)["pin"]).encode()) for ind in range(30, 33)])
     streams.put("geo", [("k", b"[1]")])
     reader.up()
-    reader.wait_for("new ones", lambda: len(inds(reader, "pin")) >= 33 and len(reader.rows(QUARANTINE)) >= 121)
+    reader.wait_for("new ones", lambda: len(inds(reader, "pin")) >= 33 and len(reader.rows(STREAM_QUARANTINE)) >= 121)
     reader.wait_for("all read", lambda: all(reader.query(kind)["lag_ms"] == 0 for kind in KINDS))
     assert inds(reader, "pin") == list(range(33))
     assert inds(reader, "geo") == list(range(30))
     assert inds(reader, "user") == list(range(35))
-    assert len(reader.rows(QUARANTINE)) == 121
+    assert len(reader.rows(STREAM_QUARANTINE)) == 121
     assert reader.stop() == 0
 
 

@@ -16,7 +16,7 @@ from batch_analyser.settings import ServerSettings
 from emitter.settings import EmitterSettings
 from ingest_proxy.settings import ProxySettings
 from pipeline_contracts import objects
-from pipeline_contracts.lake import REASONS
+from pipeline_contracts.lake import POPULARITY, REASONS, STREAM_QUARANTINE
 from pipeline_local.audit.report import AuditRow
 from pipeline_local.cli import main
 from pipeline_local.commands_data import ANALYSIS
@@ -28,7 +28,7 @@ from s3_sink.settings import Settings as SinkSettings
 from service_kit.settings import ServiceSettings
 from stream_reader.serve import Settings as PopularitySettings
 from stream_reader.settings import Settings as ReaderSettings
-from stream_reader.tables import POPULARITY, PROFILES, QUARANTINE, QUARANTINE_SCHEMA
+from stream_reader.tables import PROFILES, QUARANTINE_SCHEMA
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
@@ -162,7 +162,7 @@ def test_commands_named_in_documents_exist() -> None:
 
 def test_the_table_of_the_lake_is_what_is_written() -> None:
     told = {row["table"]: row["columns"] for row in rows(DOCS / "architecture.md", "table")}
-    assert told[QUARANTINE].split(", ") == QUARANTINE_SCHEMA.names
+    assert told[STREAM_QUARANTINE].split(", ") == QUARANTINE_SCHEMA.names
     assert told[POPULARITY].split(", ") == PROFILES.names
     for table, schema in SCHEMAS.items():
         without_types = re.sub(r"<[^<>]*>", "", re.sub(r"<[^<>]*>", "", schema))

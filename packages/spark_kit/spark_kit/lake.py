@@ -16,9 +16,9 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as fn
 from pyspark.sql.types import StructType
 
-from spark_kit.commits import Commit, Condition, Size, Written, in_utc
 from spark_kit.databricks import on_databricks
 from spark_kit.fence import local_folder
+from spark_kit.tables import Commit, Condition, Size, Written, in_utc
 
 if TYPE_CHECKING:
     from spark_kit.on_disk import TableOnDisk

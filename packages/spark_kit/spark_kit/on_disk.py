@@ -18,7 +18,7 @@ from pyarrow.parquet import filters_to_expression
 from pyspark.sql import DataFrame
 from pyspark.sql.types import StructType
 
-from spark_kit.commits import Commit, Condition, Size, Written, in_utc
+from spark_kit.tables import Commit, Condition, Size, Written, in_utc
 
 _NOTE: Final = "userMetadata"
 """Spark's name for it: https://docs.delta.io/delta-batch/#set-user-defined-commit-metadata"""

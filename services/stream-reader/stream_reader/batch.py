@@ -14,6 +14,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 
 import pyarrow as pa
+from pipeline_contracts.lake import STREAM_QUARANTINE, stream_table
 from pipeline_contracts.names import Kind, Names
 from pyspark.sql import DataFrame
 from service_kit.clock import Clock
@@ -27,7 +28,7 @@ from stream_reader.metrics import Metrics
 from stream_reader.posts import FACTS
 from stream_reader.rejects import RejectLimit
 from stream_reader.streams import Streams
-from stream_reader.tables import QUARANTINE, STORED, Tables, stream_table
+from stream_reader.tables import STORED, Tables
 
 logger = logging.getLogger(__name__)
 
@@ -162,9 +163,9 @@ class BatchWriter:
         reasons = Counter(reason for reason in new["reason"].to_pylist() if reason is not None)
         query_id = self.query_id.result(_ID_DEADLINE_S)
         if reasons:
-            transaction = Transaction(f"{query_id}/{QUARANTINE}", batch_id)
-            sink.tables.append(QUARANTINE, quarantine_rows(new, sink.clock.now()), transaction)
-            self.at(QUARANTINE)
+            transaction = Transaction(f"{query_id}/{STREAM_QUARANTINE}", batch_id)
+            sink.tables.append(STREAM_QUARANTINE, quarantine_rows(new, sink.clock.now()), transaction)
+            self.at(STREAM_QUARANTINE)
         table, good, stored = stream_table(sink.names, kind), table_rows(read, kind), table_rows(new, kind)
         with sink.arrivals.committing(kind):
             if stored.num_rows:

@@ -12,6 +12,7 @@ from typing import Final
 
 import pyarrow as pa
 from deltalake.exceptions import DeltaError
+from pipeline_contracts.lake import stream_table
 from pipeline_contracts.names import KINDS, Kind, Names
 from prometheus_client import CollectorRegistry, Gauge
 from service_kit.clock import Clock
@@ -22,7 +23,7 @@ from stream_reader.delta import DeltaTables
 from stream_reader.failures import FAILURES, brief
 from stream_reader.index import Index
 from stream_reader.posts import FACTS, Posts, PostsLostError
-from stream_reader.tables import STORED, stream_table
+from stream_reader.tables import STORED
 
 logger = logging.getLogger(__name__)
 

@@ -9,9 +9,10 @@ from typing import Final
 
 import pyarrow as pa
 import pyarrow.compute as pc
+from pipeline_contracts.lake import STREAM_QUARANTINE, stream_table
 from pipeline_contracts.names import Kind, Names
 
-from stream_reader.tables import QUARANTINE, Tables, stream_table
+from stream_reader.tables import Tables
 
 Sequence = tuple[int, str]
 """A sequence number that compares like the number: its length, its digits."""
@@ -29,7 +30,7 @@ class Held:
 
     def __init__(self, tables: Tables, names: Names, kind: Kind, log_id: str) -> None:
         self._tables = tables
-        self._of = (stream_table(names, kind), QUARANTINE)
+        self._of = (stream_table(names, kind), STREAM_QUARANTINE)
         self._log_id = log_id
 
     def places(self, where: pc.Expression | None = None) -> Iterator[tuple[str, str]]:

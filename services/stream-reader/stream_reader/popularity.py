@@ -9,6 +9,7 @@ import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from pipeline_contracts.lake import stream_table
 from pipeline_contracts.names import KINDS, Names
 from service_kit.clock import Clock
 from service_kit.ops import NotReadyError
@@ -20,7 +21,6 @@ from stream_reader.index import Index
 from stream_reader.latency import Latencies
 from stream_reader.metrics import Metrics
 from stream_reader.profiles import Profiles
-from stream_reader.tables import stream_table
 
 logger = logging.getLogger(__name__)
 

@@ -9,12 +9,13 @@ from typing import Final
 
 import pyarrow as pa
 from deltalake.exceptions import DeltaError
+from pipeline_contracts.lake import POPULARITY, stream_table
 from pipeline_contracts.names import KINDS, Names
 
 from stream_reader.arrivals import Rows
 from stream_reader.delta import DeltaTables
 from stream_reader.posts import FACTS, Covered, Posts, Profile
-from stream_reader.tables import POPULARITY, STORED, stream_table
+from stream_reader.tables import STORED
 
 logger = logging.getLogger(__name__)
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from flask import Flask
+from pipeline_contracts.lake import POPULARITY, STREAM_QUARANTINE, stream_table
 from pipeline_contracts.names import KINDS, Kind
 from prometheus_client import CollectorRegistry
 from pyspark.sql import SparkSession
@@ -33,7 +34,7 @@ from stream_reader.query import Limits, StreamQuery
 from stream_reader.settings import MIB, Settings
 from stream_reader.stopped import StoppedQueries
 from stream_reader.streams import Streams
-from stream_reader.tables import POPULARITY, QUARANTINE, StreamLake, create_all, stream_table
+from stream_reader.tables import StreamLake, create_all
 from stream_reader.upkeep import Upkeep, Upkept
 
 logger = logging.getLogger(__name__)
@@ -147,4 +148,4 @@ def _upkept(settings: Settings, tables: DeltaTables) -> list[Upkept]:
         return Upkept(table, settings.compact_files, settings.compact_mib * MIB, retention_h, exclusive)
 
     rows = [kept(stream_table(settings.names, kind), settings.retention_h) for kind in KINDS]
-    return [*rows, kept(QUARANTINE, settings.retention_h), kept(POPULARITY, settings.profiles_retention_h)]
+    return [*rows, kept(STREAM_QUARANTINE, settings.retention_h), kept(POPULARITY, settings.profiles_retention_h)]

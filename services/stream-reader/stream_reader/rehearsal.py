@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pyarrow as pa
 from pipeline_contracts.kinesis import StreamSummary
+from pipeline_contracts.lake import stream_table
 from pipeline_contracts.names import KINDS, Kind, Names
 from prometheus_client import CollectorRegistry
 from pyspark.sql import DataFrame, SparkSession
@@ -30,7 +31,7 @@ from stream_reader.metrics import Metrics
 from stream_reader.posts import Posts
 from stream_reader.profiles import Profiles
 from stream_reader.rejects import RejectLimit
-from stream_reader.tables import create_all, stream_table
+from stream_reader.tables import create_all
 
 logger = logging.getLogger(__name__)
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 import pyarrow as pa
 import pyarrow.compute as pc
-from pipeline_contracts import lake as contract
+from pipeline_contracts.lake import POPULARITY, STREAM_QUARANTINE, stream_table
 from pipeline_contracts.names import KINDS, Kind, Names
 from pipeline_transforms.schemas import CLEANED, columns
 from pipeline_transforms.versions import current_rows
@@ -24,10 +24,6 @@ from spark_kit.lake import PROPERTIES, DeltaLake, Transaction
 
 if TYPE_CHECKING:
     from stream_reader.delta import DeltaTables  # its library is not on Databricks
-
-QUARANTINE: Final = contract.STREAM_QUARANTINE
-POPULARITY: Final = contract.POPULARITY
-stream_table: Final = contract.stream_table
 
 COORDINATE: Final = ("log_id", "partition", "offset")
 STORED: Final = ("log_id", "partition", "offset", "recorded_at", "content_hash")
@@ -99,7 +95,7 @@ def rows_schema(kind: Kind) -> StructType:
 def record_tables(names: Names) -> dict[str, tuple[StructType, Mapping[str, str]]]:
     """The tables that take the records of the streams: columns and Delta's properties of each."""
     good = {stream_table(names, kind): (rows_schema(kind), _LOG | _SKIPPING) for kind in KINDS}
-    return {**good, QUARANTINE: (QUARANTINE_SCHEMA, _LOG)}
+    return {**good, STREAM_QUARANTINE: (QUARANTINE_SCHEMA, _LOG)}
 
 
 def create_all(tables: "DeltaTables", names: Names) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 from pipeline_contracts.content import content_hash
+from pipeline_contracts.lake import STREAM_QUARANTINE, stream_table
 from pipeline_contracts.names import Kind, Names
 from pipeline_transforms.versions import current_rows
 from prometheus_client import CollectorRegistry
@@ -25,7 +26,7 @@ from stream_reader.metrics import Metrics
 from stream_reader.posts import FACTS
 from stream_reader.rejects import RejectLimit
 from stream_reader.streams import StreamError
-from stream_reader.tables import QUARANTINE, QUARANTINE_SCHEMA, rows_schema, stream_table
+from stream_reader.tables import QUARANTINE_SCHEMA, rows_schema
 
 pytestmark = pytest.mark.spark
 
@@ -62,7 +63,7 @@ class Bench:
     def __init__(self, spark: SparkSession, kind: Kind = "pin") -> None:
         self.spark, self.kind = spark, kind
         table = stream_table(NAMES, kind)
-        schemas = {table: rows_schema(kind), QUARANTINE: QUARANTINE_SCHEMA}
+        schemas = {table: rows_schema(kind), STREAM_QUARANTINE: QUARANTINE_SCHEMA}
         self.tables = MemoryTables({name: arrow_schema(spark, schema) for name, schema in schemas.items()})
         self.stream = NAMES.stream(kind)
         self.streams = FakeStreams(**{self.stream: 1.0})
@@ -85,7 +86,7 @@ class Bench:
         return self.tables.rows(stream_table(NAMES, self.kind))
 
     def bad(self) -> list[dict[str, Any]]:
-        return self.tables.rows(QUARANTINE)
+        return self.tables.rows(STREAM_QUARANTINE)
 
     def frame(self, *values: Any, shard: str = "shardId-000000000000") -> DataFrame:
         """The next records of a shard."""
@@ -172,11 +173,11 @@ def test_an_empty_batch_writes_nothing(bench: Bench) -> None:
 
 def test_a_batch_of_bad_records_alone_does_not_touch_the_table(bench: Bench) -> None:
     bench.writer(bench.frame(b"x"), 0)
-    assert bench.tables.appends == [QUARANTINE]
+    assert bench.tables.appends == [STREAM_QUARANTINE]
     assert bench.arrivals.waiting_since() is None
 
 
-@pytest.mark.parametrize("stage", [QUARANTINE, stream_table(NAMES, "pin")])
+@pytest.mark.parametrize("stage", [STREAM_QUARANTINE, stream_table(NAMES, "pin")])
 def test_cut_off_between_two_appends_and_repeated(bench: Bench, stage: str) -> None:
     class CutOffError(Exception):
         pass
@@ -215,7 +216,7 @@ def test_a_part_of_a_batch_that_was_stored_is_left_out_alone(bench: Bench) -> No
     """Killed after the good rows: the bad ones of the same batch have no fate yet."""
     frame = bench.frame(PIN, b"x", {**PIN, "index": 8})
     bench.writer(frame, 0)
-    bench.tables.clear(QUARANTINE)
+    bench.tables.clear(STREAM_QUARANTINE)
     bench.made("another query")(frame, 0)
     assert places(bench.good()) == ["1", "3"]
     assert places(bench.bad()) == ["2"]

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pytest
 from deltalake import DeltaTable, write_deltalake
 from deltalake.exceptions import TableNotFoundError
+from pipeline_contracts.lake import stream_table
 from pipeline_contracts.names import KINDS, Kind, Names
 from service_kit.clock import ManualClock
 from service_kit.ops import NotReadyError
@@ -19,7 +20,6 @@ from stream_reader.delta import DeltaTables
 from stream_reader.follower import Follower
 from stream_reader.index import Index
 from stream_reader.posts import FACTS, Posts, PostsLostError
-from stream_reader.tables import stream_table
 
 NAMES = Names("t")
 ARRIVED = datetime(2025, 12, 31, tzinfo=UTC)

@@ -12,6 +12,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 from deltalake.exceptions import DeltaError
+from pipeline_contracts.lake import stream_table
 from pipeline_contracts.names import KINDS, Names
 from prometheus_client import CollectorRegistry
 from service_kit.clock import ManualClock
@@ -22,7 +23,6 @@ from stream_reader.index import Index
 from stream_reader.latency import Latencies
 from stream_reader.metrics import Metrics
 from stream_reader.popularity import Pace, Popularity
-from stream_reader.tables import stream_table
 
 NAMES = Names("t")
 LIMIT = 8 * 1_000  # each row is a number

@@ -7,13 +7,14 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
+from pipeline_contracts.lake import POPULARITY, stream_table
 from pipeline_contracts.names import Names
 from spark_kit.lake import Transaction
 from stream_reader.arrivals import Rows
 from stream_reader.delta import DeltaTables
 from stream_reader.posts import FACTS, Posts, PostsLostError
 from stream_reader.profiles import Profiles
-from stream_reader.tables import POPULARITY, STORED, create_all, stream_table
+from stream_reader.tables import STORED, create_all
 
 NAMES = Names("t")
 PIN = stream_table(NAMES, "pin")

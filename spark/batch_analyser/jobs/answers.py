@@ -19,7 +19,7 @@ from pipeline_transforms.answers import ANSWERS, COUNTS, Policies, Posts, posts_
 from pyspark.sql import DataFrame, Row, SparkSession
 from pyspark.sql import functions as fn
 from service_kit.clock import Clock, SystemClock
-from spark_kit.commits import Written
+from spark_kit.tables import Written
 
 from batch_analyser.lake import SCHEMAS, Lake
 from batch_analyser.policies import described

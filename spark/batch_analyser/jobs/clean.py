@@ -27,8 +27,8 @@ from pyspark import StorageLevel
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as fn
 from service_kit.clock import Clock, SystemClock
-from spark_kit.commits import Condition
 from spark_kit.session import own_session
+from spark_kit.tables import Condition
 
 from batch_analyser.lake import COORDINATE, Lake
 from batch_analyser.settings import MIB, AnalyserSettings

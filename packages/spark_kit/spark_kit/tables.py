@@ -1,4 +1,4 @@
-"""Commits of a Delta table: what was done, when, and what there is and is asked for."""
+"""What Delta tables tell and are asked: commits, rows written, the size of a version, conditions on rows."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
