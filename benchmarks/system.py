@@ -1,4 +1,4 @@
-"""Set-up cold and warm, the demo, memory: what a new user waits for. Prints a table, writes JSON.
+"""What a user waits for and gives: set-up, the demo, memory, rest, a killed Kafka. Prints a table, writes JSON.
 
 Usage: .venv/bin/python benchmarks/system.py [--cold] [--json FILE]
 
@@ -18,8 +18,11 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "tests" / "support"))
+from pipeline_local import descendants  # noqa: E402
 from posts import SAMPLE  # noqa: E402
 from stack import SHORT_LIVED, Stack, free_ports  # noqa: E402
+
+REST_S = 20
 
 
 def measured(command: list[str], cwd: Path, environment: dict[str, str]) -> dict[str, float]:
@@ -56,10 +59,11 @@ def demo(folder: Path, environment: dict[str, str], *arguments: str) -> dict[str
     return figures
 
 
-def memory() -> dict[str, float]:
-    """PSS of every service in MiB after 10,000 events went down both paths and were analysed, and the sum.
+def installation() -> dict[str, dict[str, float]]:
+    """What a whole one takes after 10,000 events went down both paths and were analysed, and when killed Kafka is back.
 
-    Spark is that of `pipeline up`: tests and the demo have a short-lived one.
+    Memory: PSS of every service. At rest: CPU seconds of all its processes in a second. Spark is that of `pipeline up`:
+    tests and the demo have a short-lived one.
     """
     with tempfile.TemporaryDirectory() as folder:
         whole = Stack(Path(folder) / "state", without="")
@@ -69,8 +73,21 @@ def memory() -> dict[str, float]:
             stack.pipeline("analyse")
             assert stack.audit()["ok"]
             services = stack.json("status")["services"]
-            figures = {name: service["memory_bytes"] / 2**20 for name, service in services.items()}
-    return figures | {"all": sum(figures.values())}
+            memory = {name: service["memory_bytes"] / 2**20 for name, service in services.items()}
+            time.sleep(REST_S)  # streams are read less often by then
+            before = cpu_seconds(stack)
+            time.sleep(REST_S)
+            rest = {"cores": (cpu_seconds(stack) - before) / REST_S}
+            started = time.monotonic()
+            stack.await_restarted("kafka", stack.kill("kafka"))
+            back = {"seconds": time.monotonic() - started}
+    return {"memory, MiB": memory | {"all": sum(memory.values())}, "at rest": rest, "Kafka killed": back}
+
+
+def cpu_seconds(stack: Stack) -> float:
+    """What every process of an installation has used so far."""
+    times = [process.cpu_times() for process in descendants.of(f"{stack.home}/")]
+    return sum(one.user + one.system for one in times)
 
 
 def main() -> None:
@@ -93,7 +110,7 @@ def main() -> None:
             environment = clean_environment(Path(folder) / "state")
             figures["make setup, warm"] = measured(["make", "setup"], ROOT, environment)
             figures["make demo, warm"] = demo(ROOT, environment, *sample)
-    figures["memory, MiB"] = memory()
+    figures |= installation()
     for name, values in figures.items():
         print(name)
         for key, value in values.items():

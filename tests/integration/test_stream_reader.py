@@ -16,8 +16,9 @@ from typing import Any
 import boto3
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 import pytest
-from deltalake import write_deltalake
+from deltalake import convert_to_deltalake, write_deltalake
 from pipeline_contracts.lake import POPULARITY, STREAM_QUARANTINE, stream_table
 from pipeline_contracts.names import KINDS, Kind, Names
 from pipeline_local.lake import Lake
@@ -275,6 +276,29 @@ def test_posts_of_other_tables_are_not_used(
     assert [profile["poster_name"] for profile in profiles.all(now)] == ["new"]
 
 
+def copied_to_s3(lake: Path, localstack: LocalStack) -> DeltaTables:
+    """The tables of a lake on disk, in a bucket of their own."""
+    bucket = boto3.resource("s3", endpoint_url=localstack.endpoint_url).Bucket(uuid.uuid4().hex)
+    bucket.create()
+    for file in lake.rglob("*"):
+        if file.is_file():
+            bucket.upload_file(str(file), f"lake/{file.relative_to(lake)}")
+    uri = f"s3://{bucket.name}/lake"
+    settings = Settings(LAKE_URI=uri, AWS_ENDPOINT_URL=localstack.endpoint_url, state_dir=lake)  # type: ignore[call-arg]
+    return DeltaTables(uri, settings.storage_options)
+
+
+def test_times_of_every_century_in_s3(localstack: LocalStack, tmp_path: Path) -> None:
+    """In the form that Spark wrote once. (On a disk: the service's own tests.)"""
+    times = [datetime(1, 1, 1, tzinfo=UTC), datetime(2020, 1, 2, 3, 4, 5, 678901, UTC)]
+    written = pa.table({"at": pa.array(times, pa.timestamp("us", "UTC"))})
+    (tmp_path / "t").mkdir()
+    pq.write_table(written, tmp_path / "t" / "part.parquet", use_deprecated_int96_timestamps=True)
+    convert_to_deltalake(tmp_path / "t")
+    (read,) = copied_to_s3(tmp_path, localstack).read("t", ["at"])
+    assert read["at"].to_pylist() == times
+
+
 @pytest.mark.parametrize("place", ["disk", "S3"])
 def test_the_tables_are_like_those_in_memory(
     place: str, spark: SparkSession, lake: StreamLake, request: pytest.FixtureRequest
@@ -283,17 +307,9 @@ def test_the_tables_are_like_those_in_memory(
     table = stream_table(NAMES, "geo")
     memory = MemoryTables({table: lake.read(table).limit(0).toArrow().schema})
     if place == "disk":
-        real, folder = DeltaTables(lake.uri), ""
+        real = DeltaTables(lake.uri)
     else:
-        localstack: LocalStack = request.getfixturevalue("localstack")
-        bucket = boto3.resource("s3", endpoint_url=localstack.endpoint_url).Bucket(uuid.uuid4().hex)
-        bucket.create()
-        folder = f"s3://{bucket.name}/lake"
-        for file in (lake_folder := Path(lake.uri.removeprefix("file://"))).rglob("*"):
-            if file.is_file():
-                bucket.upload_file(str(file), f"lake/{file.relative_to(lake_folder)}")
-        settings = Settings(LAKE_URI=folder, AWS_ENDPOINT_URL=localstack.endpoint_url, state_dir=lake_folder)  # type: ignore[call-arg]
-        real = DeltaTables(folder, settings.storage_options)
+        real = copied_to_s3(Path(lake.uri.removeprefix("file://")), request.getfixturevalue("localstack"))
     assert (real.version(table), real.id(table)) == (0, lake.delta(table).detail().collect()[0]["id"])
     rng = random.Random(13)
     for number, version in enumerate((0, 1, 1, 0, 5, 2)):
