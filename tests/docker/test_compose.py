@@ -101,6 +101,17 @@ def test_airflow_takes_new_posts_to_new_answers(stack: ComposeStack) -> None:
     assert not any(row["in_flight"] for row in audit["rows"]), audit
 
 
+def test_a_database_is_named_by_the_environment(stack: ComposeStack, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As the README has it; here one that is not there."""
+    monkeypatch.setitem(stack.environment, "EMITTER_SOURCE", "mysql+pymysql://reader:s3cret@127.0.0.1:9/posts")
+    done = stack.compose(
+        *("run", "-T", "--rm", "--no-deps", "-e", "EMITTER_SOURCE", "emitter", "--path", "both"), check=False
+    )
+    assert done.returncode == 2
+    assert "127.0.0.1" in done.stderr
+    assert "s3cret" not in done.stdout + done.stderr
+
+
 def test_nobody_outside_this_machine_can_connect(stack: ComposeStack) -> None:
     lines = stack.compose("ps", "--format", "json").stdout.splitlines()
     published = [port for entry in map(json.loads, lines) for port in entry["Publishers"] if port["PublishedPort"]]
