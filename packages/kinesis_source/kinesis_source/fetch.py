@@ -21,8 +21,9 @@ from kinesis_source.stream import Stream
 
 logger = logging.getLogger(__name__)
 
-_IDLE_PAUSE_S = 1.0
-_IDLE_SHARE = 8
+_LONGEST_PAUSE_S = 1.0
+_PAUSE_OF_IDLE = 1 / 8
+"""A pause is at least this share of the time in which nothing has come, but no longer than the longest."""
 
 
 @dataclass(frozen=True)
@@ -112,12 +113,12 @@ class ShardFetcher:
         return Step(records, self._pause_s(page))
 
     def _pause_s(self, page: Page) -> float:
-        """The longer nothing has come, the longer: a second after eight. Each request has its price."""
+        """Seconds until the next request. Where nothing comes they grow to a second: each request has its price."""
         now_s = self._settings.clock.monotonic()
         if page.records or page.millis_behind_latest != 0:
             self._last_news_s = now_s
-        idle_s = (now_s - self._last_news_s) / _IDLE_SHARE
-        return max(self._settings.poll_interval_s, min(idle_s, _IDLE_PAUSE_S))
+        idle_s = now_s - self._last_news_s
+        return max(self._settings.poll_interval_s, min(idle_s * _PAUSE_OF_IDLE, _LONGEST_PAUSE_S))
 
     def _advance(self, page: Page, records: Sequence[Record], asked_ms: int) -> None:
         if records:

@@ -1,5 +1,6 @@
 """A real JVM: it comes up, says why if it does not, and does not outlive its process."""
 
+import logging
 import os
 import signal
 import subprocess
@@ -91,6 +92,20 @@ def test_jvm_dies_with_a_killed_process_in_the_middle_of_a_query(tmp_path: Path)
     gone, _ = psutil.wait_procs([jvm], timeout=20)
     assert gone, "the JVM outlived its process"
     assert [file.name for file in tmp_path.iterdir()] == ["scratch"]
+
+
+def test_rows_in_a_plan_are_no_warning(caplog: pytest.LogCaptureFixture) -> None:
+    """Of each task over 1,000 KiB Spark would write one."""
+    caplog.set_level(logging.INFO, "spark_kit.jvm")
+    spark = build_session(SessionConfig("test", JvmConfig(short_lived=True), cores=1))
+    try:
+        (row,) = spark.createDataFrame([("x" * 3_000_000,)], "text string").repartition(1).collect()
+    finally:
+        stop_session(spark)
+    assert len(row["text"]) == 3_000_000
+    written = [str(getattr(record, "line", "")) for record in caplog.records]
+    assert any("WARN" in line for line in written), "what Spark writes is seen"
+    assert not any("very large size" in line for line in written)
 
 
 def test_failed_start_shows_the_last_lines() -> None:
