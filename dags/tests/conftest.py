@@ -5,13 +5,13 @@ import os
 import shutil
 import socket
 import subprocess
-import time
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from waiting import wait_until
 
 ROOT = Path(__file__).parents[2]
 TOKEN = "for-this-test-only"
@@ -37,11 +37,7 @@ class JobsApi:
             self._child = subprocess.Popen(
                 [python, script, str(self.port), str(self.folder)], env=clean, stdout=log, stderr=log
             )
-        deadline = time.monotonic() + 60
-        while not self._answers():
-            assert self._child.poll() is None, (self.folder / "log").read_text()
-            assert time.monotonic() < deadline
-            time.sleep(0.1)
+        wait_until("the Jobs API answers", self._answers)
 
     def stop(self) -> None:
         self._child.kill()
@@ -58,6 +54,7 @@ class JobsApi:
         return [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
 
     def _answers(self) -> bool:
+        assert self._child.poll() is None, (self.folder / "log").read_text()
         try:
             return bool(urllib.request.urlopen(f"{self.url}/livez", timeout=5).status == 200)
         except OSError:

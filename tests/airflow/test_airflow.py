@@ -6,9 +6,10 @@ import time
 from collections.abc import Iterator
 
 import pytest
-from airflow_server import Airflow, JobsApi, wait_for
+from airflow_server import Airflow, JobsApi
 from jobs_api_server import ERROR
 from pipeline_local.airflow_client import DagRun, TaskRun
+from waiting import wait_until
 
 pytestmark = pytest.mark.timeout(400)
 
@@ -69,7 +70,7 @@ def test_a_failed_job_shows_its_error_in_the_tasks_log(airflow: Airflow, jobs_ap
     jobs_api.steer(clean="fail")
     run = airflow.client.trigger(DAG, ALL)
     task = TaskRun("clean", "", 1, 0.0)
-    wait_for(lambda: any(ERROR in line for line in _log(airflow, run, task)), DEADLINE_S)
+    wait_until("the log tells the error", lambda: any(ERROR in line for line in _log(airflow, run, task)), DEADLINE_S)
     airflow.mark_as_failed(DAG, run, "clean")
     ended, told = follow(airflow, run)
     assert ended.state == "failed"
@@ -87,16 +88,18 @@ def _log(airflow: Airflow, run: DagRun, task: TaskRun) -> list[str]:
 def test_marking_a_step_as_failed_cancels_its_run(airflow: Airflow, jobs_api: JobsApi) -> None:
     jobs_api.steer(clean="hang")
     run = airflow.client.trigger(DAG, ALL)
-    wait_for(lambda: ("clean", "hangs") in jobs_api.done, DEADLINE_S)
+    wait_until("the task hangs", lambda: ("clean", "hangs") in jobs_api.done, DEADLINE_S)
     airflow.mark_as_failed(DAG, run, "clean")
-    wait_for(lambda: jobs_api.runs()[0]["state"].get("result_state") == "CANCELED", DEADLINE_S)
+    wait_until(
+        "the run is cancelled", lambda: jobs_api.runs()[0]["state"].get("result_state") == "CANCELED", DEADLINE_S
+    )
     assert follow(airflow, run)[0].state == "failed"
 
 
 def test_killed_in_the_middle_it_goes_on_and_ends_right(airflow: Airflow, jobs_api: JobsApi) -> None:
     jobs_api.steer(clean="hang")
     run = airflow.client.trigger(DAG, ALL)
-    wait_for(lambda: ("clean", "hangs") in jobs_api.done, DEADLINE_S)
+    wait_until("the task hangs", lambda: ("clean", "hangs") in jobs_api.done, DEADLINE_S)
     airflow.kill()
     jobs_api.kill()  # what it did is lost; its runs are not
     jobs_api.steer()

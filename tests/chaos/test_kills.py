@@ -3,7 +3,6 @@ all raw files sent so far, and every record is accounted for. (The stream reader
 
 import shutil
 import sqlite3
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import count
@@ -14,6 +13,7 @@ from pipeline_contracts.names import KINDS
 from posts import write_generated
 from recompute import recompute
 from stack import Stack
+from waiting import wait_until
 
 EVENTS = 3_000
 RATE = "750"
@@ -59,13 +59,8 @@ def acknowledged(stack: Stack) -> int:
 
 
 def await_acknowledged(stack: Stack, records: int) -> None:
-    """Block until the ledger holds so many acknowledgements (60 s at most)."""
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline:
-        if acknowledged(stack) >= records:
-            return
-        time.sleep(0.1)
-    raise AssertionError("the emitter does not get on")
+    """Block until the ledger holds so many acknowledgements."""
+    wait_until(f"{records} acknowledged", lambda: acknowledged(stack) >= records)
 
 
 def must_equal_all_that_was_sent(stack: Stack, posts: Posts) -> None:
@@ -104,10 +99,7 @@ def test_analyser_killed_while_it_analyses(stack: Stack, posts: Posts) -> None:
     bronze = stack.home / "lake" / "bronze" / "events" / "_delta_log"
     commits = set(bronze.glob("*.json"))
     analysing = stack.start("analyse")
-    deadline = time.monotonic() + 120
-    while not set(bronze.glob("*.json")) - commits:
-        assert time.monotonic() < deadline, "nothing was ingested"
-        time.sleep(0.05)
+    wait_until("something is ingested", lambda: set(bronze.glob("*.json")) - commits, 120, poll_s=0.05)
     stack.kill("analyser")
     said, _ = analysing.communicate(timeout=200)
     assert analysing.returncode == 0, said

@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 from compose_stack import UP_DEADLINE_S, ComposeStack
-from engine import wait_until
 from matrix import MATRIX, appears
 from pipeline_contracts.names import Kind
 from posts import write_generated
 from recompute import recompute
 from stack import fates
+from waiting import wait_until
 
 EVENTS = 10_000
 SERVICES = ["kafka", "localstack", "mirror", "proxy", "s3-sink", "analyser", "stream-reader", "airflow"]
@@ -61,7 +61,7 @@ def test_killing_every_service_once_changes_nothing(stack: ComposeStack, posts: 
     said, _ = sending.communicate(timeout=300)
     assert sending.returncode == 0, said
     analysing = stack.start("analyse")
-    wait_until("the first task's end", lambda: "ingest finished" in stack.logs("analyser"), 180, poll_s=0.1)
+    wait_until("the first task's end", lambda: "ingest finished" in stack.logs("analyser"), 180)
     stack.kill("analyser")
     stack.up()
     said, _ = analysing.communicate(timeout=300)
@@ -130,7 +130,7 @@ def test_the_restart_policy_brings_back_what_dies(stack: ComposeStack) -> None:
         again = now["RestartCount"] > before["RestartCount"] and started(now) > started(before)
         return again and now["State"]["Health"]["Status"] == "healthy"
 
-    wait_until("the proxy was started again, and is healthy", back, 90)
+    wait_until("the proxy was started again, and is healthy", back, 90, poll_s=0.5)
     assert stack.inspected("proxy")["Id"] == before["Id"]
 
 

@@ -7,8 +7,8 @@ from typing import Any
 import docker
 import pytest
 from aws_deploy.checkout import Checkout
-from engine import wait_until
 from pipeline_local.topology import read_variables
+from waiting import wait_until
 
 LIMIT_OVER_BASE = 250_000_000
 SMALL = ["proxy", "emitter", "s3-sink", "mirror"]

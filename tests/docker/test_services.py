@@ -13,7 +13,6 @@ import boto3
 import docker.errors
 import pytest
 from confluent_kafka import Consumer, TopicPartition
-from engine import wait_until
 from pipeline_contracts.lake import ANSWERS
 from pipeline_contracts.names import KINDS, Kind, Names
 from pipeline_contracts.objects import topic_prefix
@@ -22,6 +21,7 @@ from pipeline_local.audit.stages import KafkaStage, ObjectStage
 from pipeline_local.lake import Lake
 from recompute import recompute
 from service_containers import PIPELINE_ID, Cluster, ServiceContainer
+from waiting import wait_until
 
 NAMES = Names(PIPELINE_ID)
 TOPICS = list(NAMES.topics)

@@ -19,7 +19,6 @@ from batch_analyser.lake import SCHEMAS, UPKEEP, Lake
 from batch_analyser.service.store import RunStore
 from batch_analyser.service.worker import Worker
 from batch_analyser.settings import AnalyserSettings
-from engine import wait_until
 from pipeline_contracts import dead_letters
 from pipeline_contracts.lake import EVENTS, OBJECTS, QUARANTINE, RUNS, Cleaned, gold, silver
 from pipeline_contracts.names import KINDS
@@ -39,6 +38,7 @@ from spark_kit import on_disk
 from spark_kit.fence import local_folder
 from spark_kit.session import build_session, stop_session
 from spark_kit.tables import Written
+from waiting import wait_until
 
 pytestmark = pytest.mark.spark
 
@@ -635,7 +635,7 @@ def test_a_cancelled_run_ends_its_spark_job(spark: SparkSession, tmp_path: Path)
     run_id = worker.submit("x-batch", {"slow": {}}, {}, None).run_id
     assert begun.wait(30)
     tracker = spark.sparkContext.statusTracker()
-    wait_until("Spark has the job", lambda: bool(tracker.getActiveJobsIds()), 30, 0.05)
+    wait_until("Spark has the job", lambda: bool(tracker.getActiveJobsIds()))
     started = time.monotonic()
     worker.cancel(run_id)
     while not (run := store.get(run_id)) or not run.over:

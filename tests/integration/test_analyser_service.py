@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from pipeline_local.layout import Layout
 from raw_objects import RawObjects
 from servers import LocalStack, free_port
 from service_kit.clock import SystemClock
+from waiting import wait_until
 
 pytestmark = [pytest.mark.spark, pytest.mark.timeout(900)]
 
@@ -52,15 +53,15 @@ class Service:
             self.child = subprocess.Popen(
                 [sys.executable, "-m", "batch_analyser"], env=self.environment, stdout=log, stderr=log
             )
-        self.wait_for(self._ready)
+        self.wait_for("ready", self._ready)
 
-    def wait_for(self, condition: Any) -> None:
-        deadline = time.monotonic() + DEADLINE_S
-        while not condition():
+    def wait_for(self, what: str, condition: Callable[[], object]) -> None:
+        def holds() -> object:
             assert self.child is not None
             assert self.child.poll() is None, self.log.read_text()[-3000:]
-            assert time.monotonic() < deadline, self.log.read_text()[-3000:]
-            time.sleep(0.1)
+            return condition()
+
+        wait_until(what, holds, DEADLINE_S)
 
     def call(self, path: str, body: object = None) -> dict[str, Any]:
         data = None if body is None else json.dumps(body).encode()
@@ -107,7 +108,7 @@ def service(localstack: LocalStack, tmp_path: Path) -> Iterator[Service]:
 def test_killed_in_the_middle_fenced_and_ended(service: Service) -> None:
     service.start()
     cut_off = service.run_now()
-    service.wait_for(lambda: service.states(cut_off)["clean"] == "RUNNING")
+    service.wait_for("clean runs", lambda: service.states(cut_off)["clean"] == "RUNNING")
     assert service.child is not None
     service.child.kill()
     service.child.wait()
@@ -116,7 +117,7 @@ def test_killed_in_the_middle_fenced_and_ended(service: Service) -> None:
     assert service.stored(cut_off).life_cycle == "INTERNAL_ERROR"
     assert service.stored(cut_off).message == CRASHED
     again = service.run_now(audit="full")
-    service.wait_for(lambda: service.states(again)["run"] != "")
+    service.wait_for("the run ended", lambda: service.states(again)["run"] != "")
     assert service.states(again)["run"] == "SUCCESS"
     tasks = service.call(f"/api/2.2/jobs/runs/get?run_id={again}")["tasks"]
     output = service.call(f"/api/2.2/jobs/runs/get-output?run_id={tasks[-1]['run_id']}")
@@ -129,7 +130,10 @@ def test_killed_in_the_middle_fenced_and_ended(service: Service) -> None:
     assert f"pid {service.child.pid}" in fenced.stderr
 
     going = service.run_now(audit="full")
-    service.wait_for(lambda: service.states(going)["ingest"] == "RUNNING" or service.states(going)["run"] != "")
+    service.wait_for(
+        "ingest runs or all ended",
+        lambda: service.states(going)["ingest"] == "RUNNING" or service.states(going)["run"] != "",
+    )
     service.child.send_signal(signal.SIGTERM)
     assert service.child.wait(STOP_S) == 0
     ended = service.stored(going)

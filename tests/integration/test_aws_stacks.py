@@ -9,7 +9,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 import urllib.request
 import uuid
 from collections.abc import Iterator
@@ -29,6 +28,7 @@ from click.testing import CliRunner, Result
 from confluent_kafka.admin import AdminClient
 from servers import Kafka
 from stand_in import FullLocalStack
+from waiting import wait_until
 
 IMAGES = [f"--image={name}=registry.example/{name}@sha256:{'0' * 64}" for name in ("proxy", "emitter", "stream-reader")]
 KEY = "key-of-the-aws-tests-0001"
@@ -409,13 +409,12 @@ def test_the_schema_is_really_asked(bench: Bench) -> None:
     template = {"Resources": {"Bad": {"Type": "AWS::MSK::Topic", "Properties": {"TopicName": "t", "Partitions": 3}}}}
     name = f"{bench.id}-bad"
     bench.clients.cloudformation.create_stack(StackName=name, TemplateBody=json.dumps(template))
-    deadline = time.monotonic() + 30
-    while (status := bench.clients.cloudformation.describe_stacks(StackName=name)["Stacks"][0]["StackStatus"]).endswith(
-        "_IN_PROGRESS"
-    ):
-        assert time.monotonic() < deadline
-        time.sleep(0.2)
-    assert status != "CREATE_COMPLETE"
+
+    def status() -> str:
+        return str(bench.clients.cloudformation.describe_stacks(StackName=name)["Stacks"][0]["StackStatus"])
+
+    wait_until("the stack is made, or refused", lambda: not status().endswith("_IN_PROGRESS"))
+    assert status() != "CREATE_COMPLETE"
     events = bench.clients.cloudformation.describe_stack_events(StackName=name)["StackEvents"]
     reasons = " ".join(event.get("ResourceStatusReason", "") for event in events)
     assert "Partitions" in reasons or "required property" in reasons

@@ -7,7 +7,6 @@ import sqlite3
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -18,6 +17,7 @@ import pytest
 from pipeline_local import commands_demo, commands_events, locks
 from pipeline_local.installation import Installation
 from pipeline_local.layout import Layout
+from waiting import wait_until
 
 ROOT = Path(__file__).parents[2]
 SEND = ["--events", "10", "--path", "batch"]
@@ -48,13 +48,6 @@ def sends(ledger: Path) -> bool:
         return False  # no ledger yet, or no tables in it
 
 
-def await_sending(ledger: Path) -> None:
-    deadline = time.monotonic() + 20
-    while not sends(ledger):
-        assert time.monotonic() < deadline, "the emitter does not send"
-        time.sleep(0.05)
-
-
 def ended_in_order(ledger: Path) -> bool:
     """Only the emitter's own end writes how long its run took."""
     return rows(ledger, "select seconds > 0 from runs") == [(1,)]
@@ -74,7 +67,7 @@ def send() -> subprocess.Popen[str]:
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_send_that_is_ended_says_how_to_go_on(installation: Installation, number: signal.Signals) -> None:
     sending = send()
-    await_sending(installation.layout.ledger)
+    wait_until("the emitter sends", lambda: sends(installation.layout.ledger), poll_s=0.05)
     if number == signal.SIGINT:
         os.killpg(sending.pid, number)  # as a terminal does it
     else:
@@ -87,7 +80,7 @@ def test_send_that_is_ended_says_how_to_go_on(installation: Installation, number
 
 def test_send_is_not_finished_when_its_emitter_is_killed(installation: Installation) -> None:
     sending = send()
-    await_sending(installation.layout.ledger)
+    wait_until("the emitter sends", lambda: sends(installation.layout.ledger), poll_s=0.05)
     (emitter,) = psutil.Process(sending.pid).children()
     emitter.kill()
     sending.communicate(timeout=30)
@@ -116,7 +109,7 @@ def test_a_demo_that_is_ended_while_it_sends_ends_the_emitter_in_order(installat
         sys.exit(143)
 
     def ask() -> None:
-        await_sending(installation.layout.ledger)
+        wait_until("the emitter sends", lambda: sends(installation.layout.ledger), poll_s=0.05)
         sending.extend(emitters())
         os.kill(os.getpid(), signal.SIGTERM)
 

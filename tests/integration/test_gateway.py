@@ -21,8 +21,7 @@ from pipeline_contracts import kinesis, proxy
 from pipeline_contracts.names import Names
 from pydantic import SecretStr
 from servers import LocalStack
-from service_kit.clock import SystemClock
-from service_kit.retries import RetryPolicy, retry
+from waiting import wait_until
 
 NAMES = Names("gw-tests")  # not random: it is part of the names of tests
 KEY = f"key-of-{NAMES.pipeline_id}-0001"  # a value may be used once per account
@@ -148,13 +147,6 @@ def stored(clients: Clients, stream: str) -> dict[str, list[bytes]]:
                 found.setdefault(record["PartitionKey"], []).append(record["Data"])
             iterator = page["NextShardIterator"]
     return found
-
-
-def wait_until(what: str, check: Any) -> None:
-    def attempt() -> None:
-        assert check(), what
-
-    retry(attempt, RetryPolicy(deadline_s=20, clock=SystemClock()), AssertionError)
 
 
 # --- the API itself ---

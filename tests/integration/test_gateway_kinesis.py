@@ -3,7 +3,7 @@
 import os
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +15,7 @@ from botocore.exceptions import ClientError, EndpointConnectionError, HTTPClient
 from pipeline_local.layout import Layout
 from pipeline_local.localstack import SHIM
 from servers import free_port
+from waiting import wait_until
 
 if TYPE_CHECKING:
     from mypy_boto3_kinesis import KinesisClient
@@ -83,13 +84,6 @@ class Backend:
                 found += [record["Data"] for record in page["Records"]]
                 iterator = page["NextShardIterator"]
         return sorted(found)
-
-
-def wait_until(what: str, check: Callable[[], bool], deadline_s: float = 20) -> None:
-    end = time.monotonic() + deadline_s
-    while not check():
-        assert time.monotonic() < end, what
-        time.sleep(0.05)
 
 
 @pytest.fixture

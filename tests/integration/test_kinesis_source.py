@@ -29,20 +29,13 @@ from pyspark.sql import DataFrame, SparkSession
 from servers import LocalStack
 from spark_kit.jvm import JvmConfig
 from spark_kit.session import SessionConfig, build_session, stop_session
+from waiting import wait_until
 
 LAYOUT = Layout.of_checkout()
 HALF = str(1 << 127)
 DEADLINE_S = 120
 PER_STAGE = 100
 names = (f"source-{number}" for number in range(1000))
-
-
-def wait_until(what: str, condition: Callable[[], Any], deadline_s: float = DEADLINE_S) -> Any:
-    end = time.monotonic() + deadline_s
-    while not (found := condition()):
-        assert time.monotonic() < end, f"not within {deadline_s} s: {what}"
-        time.sleep(0.05)
-    return found
 
 
 class Kinesis:
@@ -301,7 +294,7 @@ def test_kill_9_of_the_whole_group_loses_and_doubles_nothing(
                 time.sleep(chance.uniform(0, 0.4))
             finally:
                 query.kill()
-        wait_until("all put", lambda: len(put) >= goal[0])
+        wait_until("all put", lambda: len(put) >= goal[0], DEADLINE_S)
     finally:
         done.set()
         producer.join()
@@ -393,7 +386,7 @@ def test_latest_then_a_stream_made_anew(
         seen.extend(bytes(row["data"]).decode() for row in rows.collect())
 
     query = start()
-    wait_until("the first batch", lambda: query.lastProgress is not None)
+    wait_until("the first batch", lambda: query.lastProgress is not None, DEADLINE_S)
     kinesis.put("a", "b")
     wait_until("two rows", lambda: len(seen) >= 2)
     wait_until("the lag is reported", lambda: "behind_ms" in str(query.lastProgress["sources"][0]["latestOffset"]))

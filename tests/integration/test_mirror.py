@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -18,6 +18,7 @@ from pipeline_contracts.kafka_topics import topic_specs
 from pipeline_contracts.names import Names
 from servers import Kafka, LocalStack, free_port
 from service_kit.retries import RetryPolicy, retry
+from waiting import wait_until
 
 HTTP = urllib3.PoolManager(retries=False, timeout=10)
 EXIT_DEADLINE_S = 5
@@ -76,13 +77,6 @@ class Mirror:
     def terminate(self) -> int:
         self.child.send_signal(signal.SIGTERM)
         return self.child.wait(EXIT_DEADLINE_S)
-
-
-def wait_until(what: str, check: Callable[[], bool], deadline_s: float = 30) -> None:
-    end = time.monotonic() + deadline_s
-    while not check():
-        assert time.monotonic() < end, what
-        time.sleep(0.1)
 
 
 @pytest.fixture

@@ -19,11 +19,11 @@ import boto3
 import pyarrow as pa
 import pytest
 from deltalake import write_deltalake
-from engine import wait_until
 from pipeline_contracts.lake import stream_table
 from pipeline_contracts.names import KINDS, Kind, Names
 from servers import LocalStack, free_port
 from stream_reader.posts import FACTS
+from waiting import wait_until
 
 NAMES = Names("pop")
 TYPES = {"follower_count": pa.int64(), "age": pa.int32()}
@@ -85,11 +85,11 @@ def test_it_follows_the_tables_and_ends_in_order(
         boto3.client("s3", region_name="us-east-1").create_bucket(Bucket=bucket)
         lake, options = f"s3://{bucket}/lake", {"AWS_ALLOW_HTTP": "true", "AWS_REGION": "us-east-1"}
     with serving(tmp_path, lake, **environment) as (url, process):
-        wait_until("it says why it is not ready", lambda: asked(f"{url}/readyz")[0] == 503, 30)
+        wait_until("it says why it is not ready", lambda: asked(f"{url}/readyz")[0] == 503)
         write(lake, "pin", options, ind=1, poster_name="ann", title="t", category="art", follower_count=9)
         for kind in KINDS[1:]:
             write(lake, kind, options, ind=7)
-        wait_until("ready", lambda: asked(f"{url}/readyz")[0] == 200, 30)
+        wait_until("ready", lambda: asked(f"{url}/readyz")[0] == 200)
 
         def popular(query: str = "") -> list[str]:
             _, document = asked(f"{url}/v1/profiles/popular{query}")
@@ -99,7 +99,7 @@ def test_it_follows_the_tables_and_ends_in_order(
         assert popular("?country=Chad") == []
         write(lake, "geo", options, ind=1, country="Chad")
         write(lake, "pin", options, ind=2, poster_name="bob", title="t", follower_count=99)
-        wait_until("the new rows show", lambda: popular("?country=Chad") == ["ann"] and popular() == ["bob", "ann"], 30)
+        wait_until("the new rows show", lambda: popular("?country=Chad") == ["ann"] and popular() == ["bob", "ann"])
         assert asked(f"{url}/v1/profiles?name=nobody")[0] == 404
         assert asked(f"{url}/v1/queries")[0] == 404
         process.send_signal(signal.SIGTERM)

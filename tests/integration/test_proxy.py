@@ -27,6 +27,7 @@ from schemathesis import GenerationMode
 from schemathesis.core.result import Ok
 from schemathesis.specs.openapi.checks import positive_data_acceptance
 from servers import Kafka, Server, free_port
+from waiting import wait_until
 
 Answer = tuple[int, dict[str, str], Any]
 
@@ -280,13 +281,9 @@ class Load:
         for thread in self._threads:
             thread.join(40)
 
-    def wait_for(self, more: int, seconds: float = 30) -> None:
-        goal, deadline = len(self.acknowledged) + more, time.monotonic() + seconds
-        while len(self.acknowledged) < goal:
-            assert time.monotonic() < deadline, (
-                f"{len(self.acknowledged)} of {goal} acknowledged, answers: {self.statuses}"
-            )
-            time.sleep(0.05)
+    def wait_for(self, more: int) -> None:
+        goal = len(self.acknowledged) + more
+        wait_until(f"{goal} acknowledged", lambda: len(self.acknowledged) >= goal)
 
     def _run(self, number: int) -> None:
         turn = 0
@@ -323,9 +320,7 @@ def test_a_killed_broker(own_kafka: Kafka, own_proxy: Proxy) -> None:
     with Load(own_proxy) as load:
         load.wait_for(200)
         own_kafka.kill()
-        deadline = time.monotonic() + 20
-        while own_proxy.call("GET", "/readyz")[0] != 503 and time.monotonic() < deadline:
-            time.sleep(0.1)
+        wait_until("it notices", lambda: own_proxy.call("GET", "/readyz")[0] == 503)
         begun = time.monotonic()
         answer = own_proxy.post({"records": [{"value": 1}]})
         assert error(answer) == (503, 503)

@@ -17,6 +17,7 @@ from ingest_proxy.topics import KafkaTopics, Topic, Topics
 from pipeline_contracts.kafka_topics import topic_specs
 from pipeline_contracts.proxy import ProducedRecord
 from servers import Kafka, free_port, make_topics
+from waiting import wait_until
 
 
 @dataclass
@@ -75,15 +76,14 @@ def on_kafka(settings: ProxySettings) -> Cluster:
         admin = AdminClient({"bootstrap.servers": servers})
         old = topics.read_now().topics[pin].log_id
         admin.delete_topics([pin])[pin].result(30)
-        deadline = time.monotonic() + 20
-        while pin in topics.read_now().topics and time.monotonic() < deadline:
-            time.sleep(0.05)
+        wait_until("the topic is gone", lambda: pin not in topics.read_now().topics)
         make_topics(servers, *(topic for topic in new_topics(settings) if topic.topic == pin))
-        while time.monotonic() < deadline:
+
+        def is_new() -> bool:
             found = topics.read_now().topics.get(pin)
-            if found is not None and found.log_id != old and all(part.leader >= 0 for part in found.partitions):
-                return
-            time.sleep(0.05)
+            return found is not None and found.log_id != old and all(part.leader >= 0 for part in found.partitions)
+
+        wait_until("the new topic has its leaders", is_new)
 
     return Cluster(pin, topics, sender, stored, make_anew, [sender.close, topics.close])
 

@@ -16,6 +16,7 @@ from ingest_proxy.settings import GATEWAY_PATIENCE_S, ProxySettings
 from ingest_proxy.stalls import Limits, StallWatch
 from pipeline_contracts.proxy import JSON_V2
 from prometheus_client import CollectorRegistry
+from waiting import wait_until
 
 THREADS = 2
 IDLE_S = 1.5
@@ -61,14 +62,14 @@ class Proxy:
         self.process = subprocess.Popen(
             [sys.executable, "-c", PROXY, str(self.port), str(idle_s)], stdout=subprocess.PIPE, text=True
         )
-        deadline = time.monotonic() + 30
-        while True:
-            try:
-                self.call("GET", "/readyz")
-                return
-            except OSError:
-                assert time.monotonic() < deadline
-                time.sleep(0.02)
+        wait_until("the proxy answers", self._answers)
+
+    def _answers(self) -> bool:
+        try:
+            self.call("GET", "/readyz")
+        except OSError:
+            return False
+        return True
 
     def connect(self, first: bytes) -> socket.socket:
         connection = socket.create_connection(("127.0.0.1", self.port), timeout=20)
@@ -87,10 +88,8 @@ class Proxy:
 
     def await_cut(self, connections: int) -> None:
         """Blocks until so many are counted, which they are after the cut."""
-        deadline = time.monotonic() + 10
-        while f"proxy_connections_cut_total {connections}.0" not in self.call("GET", "/metrics")[1]:
-            assert time.monotonic() < deadline
-            time.sleep(0.02)
+        counted = f"proxy_connections_cut_total {connections}.0"
+        wait_until(counted, lambda: counted in self.call("GET", "/metrics")[1])
 
     def await_line(self, wanted: str) -> None:
         """Blocks until it has printed the line."""

@@ -13,7 +13,7 @@ import urllib.error
 import urllib.request
 import uuid
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -28,16 +28,9 @@ from pipeline_contracts.kafka_topics import topic_specs
 from pipeline_contracts.names import Names
 from servers import Kafka, LocalStack, free_port
 from service_kit.retries import RetryPolicy, retry
+from waiting import wait_until
 
 ROOT = Path(__file__).resolve().parents[2]
-DEADLINE_S = 60.0
-
-
-def wait_for(condition: Callable[[], bool], what: str, deadline_s: float = DEADLINE_S) -> None:
-    end = time.monotonic() + deadline_s
-    while not condition():
-        assert time.monotonic() < end, f"not within {deadline_s} s: {what}"
-        time.sleep(0.1)
 
 
 class Deployment:
@@ -198,8 +191,8 @@ def test_golden_object(deployment: Deployment) -> None:
         deployment.produce_one(key, value, partition=1)
     deployment.flush()
     sink = deployment.start(S3_SINK_FLUSH_INTERVAL_MS="1500")
-    wait_for(deployment.archived, "the records are archived")
-    wait_for(lambda: deployment.ready(sink), "the sink is ready")
+    wait_until("the records are archived", deployment.archived)
+    wait_until("the sink is ready", lambda: deployment.ready(sink))
     (key_name,) = deployment.object_keys()
     assert key_name == f"topics/{deployment.pin}/partition=1/{deployment.pin}+1+00000000000000000000.jsonl.gz"
     metadata, lines = deployment.object(key_name)
@@ -219,7 +212,7 @@ def test_golden_object(deployment: Deployment) -> None:
     assert sample[0][1] is not None
     assert sample[0][1] in body, "the value's bytes were changed"
     # The object is in S3 a moment before its put has returned.
-    wait_for(lambda: deployment.metric(sink, "records_total") == 4, "the records are counted")
+    wait_until("the records are counted", lambda: deployment.metric(sink, "records_total") == 4)
 
 
 def test_poison_reaches_the_dead_letter_objects(deployment: Deployment) -> None:
@@ -229,7 +222,7 @@ def test_poison_reaches_the_dead_letter_objects(deployment: Deployment) -> None:
     deployment.flush()
     deployment.start()
     dlq = deployment.names.dead_letter_topic
-    wait_for(lambda: deployment.count(dlq) == 2, "the dead letters are archived")
+    wait_until("the dead letters are archived", lambda: deployment.count(dlq) == 2)
     letters = deployment.lines(dlq)[0]
     origins = {}
     for letter in letters:
@@ -240,7 +233,7 @@ def test_poison_reaches_the_dead_letter_objects(deployment: Deployment) -> None:
         origin = headers[dead_letters.PARTITION], headers[dead_letters.OFFSET]
         origins[origin] = base64.b64decode(letter["key"]), base64.b64decode(letter["value"])
     assert origins == {("0", "1"): (b"bad", b"\xff\xfe"), ("2", "0"): (b"bad too", b'{"n":NaN}')}
-    wait_for(lambda: deployment.count() == 1, "the good one is archived")
+    wait_until("the good one is archived", lambda: deployment.count() == 1)
     metadata, lines = deployment.object(objects.ObjectName(deployment.pin, 2, 0).key)
     assert (metadata["next-offset"], metadata["records"], metadata["dead-lettered"], lines) == ("1", "0", "1", [])
 
@@ -250,20 +243,20 @@ def test_kill_at_any_moment_loses_and_repeats_nothing(deployment: Deployment) ->
         deployment.produce(400)
         sink = deployment.start(S3_SINK_FLUSH_INTERVAL_MS="50", S3_SINK_MAX_BUFFER_BYTES="3000")
         before = len(deployment.object_keys())
-        wait_for(lambda: len(deployment.object_keys()) > before, "an object is there")  # noqa: B023 (called at once)
+        wait_until("an object is there", lambda: len(deployment.object_keys()) > before)  # noqa: B023 (called at once)
         time.sleep(0.05 * round_number)
         sink.send_signal(signal.SIGKILL)
         sink.wait(10)
     deployment.start()
-    wait_for(deployment.archived, "all is archived")
+    wait_until("all is archived", deployment.archived)
     deployment.check_parity()
 
 
 def test_stopping_flushes_and_is_quick(deployment: Deployment) -> None:
     sink = deployment.start(S3_SINK_FLUSH_INTERVAL_MS="600000")
-    wait_for(lambda: deployment.ready(sink), "the sink is ready")
+    wait_until("the sink is ready", lambda: deployment.ready(sink))
     deployment.produce(200)
-    wait_for(lambda: deployment.metric(sink, "buffered_bytes") > 200 * 90, "the records are read")
+    wait_until("the records are read", lambda: deployment.metric(sink, "buffered_bytes") > 200 * 90)
     assert deployment.object_keys() == []
     began = time.monotonic()
     sink.terminate()
@@ -277,52 +270,53 @@ def test_two_sinks_at_once_end_with_right_objects(deployment: Deployment) -> Non
     fast = {"S3_SINK_FLUSH_INTERVAL_MS": "100", "S3_SINK_MAX_BUFFER_BYTES": "20000"}
     sinks = [deployment.start(**fast), deployment.start(**fast)]
     codes: list[int] = []
-    end = time.monotonic() + DEADLINE_S
-    while not codes and time.monotonic() < end:
+
+    def one_gave_way() -> bool:
         deployment.produce(50)
-        time.sleep(0.2)
         for sink in [sink for sink in sinks if sink.poll() is not None]:
             codes.append(sink.returncode)
             sinks.remove(sink)
             sinks.append(deployment.start(**fast))  # as the runner does
-    assert codes, "neither noticed the other"
+        return bool(codes)
+
+    wait_until("one notices the other", one_gave_way, poll_s=0.2)
     assert set(codes) == {3}
     assert "Two sinks must not run on one bucket" in deployment.log()
     sinks[-1].terminate()
     sinks[-1].wait(20)
     if sinks[0].poll() is not None:
         deployment.start(**fast)
-    wait_for(deployment.archived, "all is archived")
+    wait_until("all is archived", deployment.archived)
     deployment.check_parity()
 
 
 def test_a_bucket_deleted_under_the_sink_is_filled_again(deployment: Deployment) -> None:
     sink = deployment.start()
     deployment.produce(300)
-    wait_for(deployment.archived, "all is archived")
+    wait_until("all is archived", deployment.archived)
     deployment.delete_objects()
     retry(lambda: deployment.s3.delete_bucket(Bucket=deployment.bucket), RetryPolicy(10), ClientError)
-    wait_for(lambda: not deployment.ready(sink), "the sink is not ready without a bucket")
+    wait_until("the sink is not ready without a bucket", lambda: not deployment.ready(sink))
     deployment.produce(50)
     time.sleep(1)
     assert sink.poll() is None
     deployment.create_bucket()
-    wait_for(deployment.archived, "all is archived again")
+    wait_until("all is archived again", deployment.archived)
     deployment.check_parity()
-    wait_for(lambda: deployment.ready(sink), "the sink is ready again")
+    wait_until("the sink is ready again", lambda: deployment.ready(sink))
 
 
 def test_a_hole_in_the_middle_is_filled_exactly(deployment: Deployment) -> None:
     deployment.start()
     for _ in range(3):
         deployment.produce(60)
-        wait_for(deployment.archived, "all is archived")
+        wait_until("all is archived", deployment.archived)
     taken = [key for key in deployment.object_keys() if key.endswith("+00000000000000000000.jsonl.gz")]
     before = {key: deployment.object(key) for key in deployment.object_keys() if key not in taken}
     lines = deployment.lines()
     for key in taken:
         deployment.s3.delete_object(Bucket=deployment.bucket, Key=key)
-    wait_for(deployment.archived, "the holes are filled")
+    wait_until("the holes are filled", deployment.archived)
     assert deployment.lines() == lines
     assert {key: deployment.object(key) for key in before} == before
     deployment.check_parity()
@@ -331,7 +325,7 @@ def test_a_hole_in_the_middle_is_filled_exactly(deployment: Deployment) -> None:
 def test_a_topic_made_anew_begins_a_new_epoch(deployment: Deployment) -> None:
     sink = deployment.start()
     deployment.produce(90)
-    wait_for(deployment.archived, "all is archived")
+    wait_until("all is archived", deployment.archived)
     old = {key: deployment.object(key) for key in deployment.object_keys()}
     (old_id,) = {metadata["log-id"] for metadata, _ in old.values()}
 
@@ -342,9 +336,9 @@ def test_a_topic_made_anew_begins_a_new_epoch(deployment: Deployment) -> None:
     deployment.sent.clear()
     deployment.produce(600)
 
-    wait_for(lambda: deployment.new_log_id() is not None, "the new log has objects")
+    wait_until("the new log has objects", lambda: deployment.new_log_id() is not None)
     log_id = deployment.new_log_id()
-    wait_for(lambda: deployment.archived(log_id=log_id), "all of it is archived")
+    wait_until("all of it is archived", lambda: deployment.archived(log_id=log_id))
     deployment.check_parity(log_id=log_id)
     for key in deployment.object_keys():
         name, (metadata, _) = objects.parse_object_key(key), deployment.object(key)
@@ -393,21 +387,21 @@ def test_s3_and_kafka_killed_and_wiped_under_the_sink(tmp_path: Path) -> None:
         sink = deployment.start()
         try:
             deployment.produce(300)
-            wait_for(deployment.archived, "all is archived")
+            wait_until("all is archived", deployment.archived)
 
             localstack.kill()
             deployment.produce(300)
-            wait_for(lambda: not deployment.ready(sink), "the sink is not ready without S3")
+            wait_until("the sink is not ready without S3", lambda: not deployment.ready(sink))
             localstack.start()
             deployment.create_bucket()
-            wait_for(deployment.archived, "all is archived again")
+            wait_until("all is archived again", deployment.archived)
             deployment.check_parity()
 
             kafka.kill()
-            wait_for(lambda: not deployment.ready(sink), "the sink is not ready without Kafka")
+            wait_until("the sink is not ready without Kafka", lambda: not deployment.ready(sink))
             kafka.start()
             deployment.produce(300)
-            wait_for(deployment.archived, "what came later is archived")
+            wait_until("what came later is archived", deployment.archived)
             deployment.check_parity()
 
             kafka.kill()
@@ -419,13 +413,13 @@ def test_s3_and_kafka_killed_and_wiped_under_the_sink(tmp_path: Path) -> None:
             deployment.sent.clear()
             deployment.produce(100)
             topic_prefix = f"topics/{deployment.pin}/log="
-            wait_for(
-                lambda: any(key.startswith(topic_prefix) for key in deployment.object_keys()), "a new epoch has begun"
+            wait_until(
+                "a new epoch has begun", lambda: any(key.startswith(topic_prefix) for key in deployment.object_keys())
             )
             log_id = next(key for key in deployment.object_keys() if key.startswith(topic_prefix)).split("/")[2][4:]
-            wait_for(lambda: deployment.archived(log_id=log_id), "the new log is archived")
+            wait_until("the new log is archived", lambda: deployment.archived(log_id=log_id))
             deployment.check_parity(log_id=log_id)
-            wait_for(lambda: deployment.ready(sink), "the sink is ready")
+            wait_until("the sink is ready", lambda: deployment.ready(sink))
             assert sink.poll() is None
         finally:
             deployment.end_sinks()

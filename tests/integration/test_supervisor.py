@@ -5,7 +5,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from pipeline_local.status import Status, read_status
 from pipeline_local.supervisor import Limits, Supervisor
 from pipeline_local.topology import Service, Topology
 from service_kit.shutdown import Shutdown
+from waiting import wait_until
 
 SLEEP = "import time; time.sleep(60)"
 CRASH = "print('no such table'); raise SystemExit(7)"
@@ -79,7 +80,7 @@ def running(
 ) -> Iterator[Running]:
     stack = Running(home, programs, waits_for, ready, limits)
     try:
-        until(stack.layout.status_file.exists)
+        wait_until("it says what it is", stack.layout.status_file.exists)
         yield stack
     finally:
         stack.shutdown.request()
@@ -88,31 +89,27 @@ def running(
         assert not descendants.of(f"{home}/")
 
 
-def until(condition: Callable[[], bool], seconds: float = 10) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not come to this in time"
-        time.sleep(0.05)
-
-
 def test_a_service_starts_when_what_it_waits_for_is_ready(tmp_path: Path) -> None:
     with running(tmp_path, {"kafka": SLEEP, "proxy": SLEEP}, ready=False, proxy=("kafka",)) as stack:
-        until(lambda: stack.status.services["kafka"].state == "starting")
+        wait_until("Kafka starts", lambda: stack.status.services["kafka"].state == "starting")
         assert stack.status.services["proxy"].state == "waiting"
         stack.ready["kafka"] = True
-        until(lambda: stack.status.services["proxy"].state == "starting")
+        wait_until("the proxy starts", lambda: stack.status.services["proxy"].state == "starting")
         stack.ready["proxy"] = True
-        until(lambda: stack.status.state == "ready")
+        wait_until("all is ready", lambda: stack.status.state == "ready")
     assert stack.code == 0
     assert stack.status.state == "stopped"
 
 
 def test_a_service_that_is_killed_is_started_again(tmp_path: Path) -> None:
     with running(tmp_path, {"proxy": SLEEP}) as stack:
-        until(lambda: stack.status.state == "ready")
+        wait_until("all is ready", lambda: stack.status.state == "ready")
         old = stack.pid("proxy")
         os.kill(old, signal.SIGKILL)
-        until(lambda: stack.status.services["proxy"].restarts == 1 and stack.status.services["proxy"].state == "ready")
+        wait_until(
+            "the proxy is started again",
+            lambda: stack.status.services["proxy"].restarts == 1 and stack.status.services["proxy"].state == "ready",
+        )
         assert stack.pid("proxy") != old
 
 
@@ -136,24 +133,24 @@ def test_a_service_that_never_gets_ready_ends_everything(tmp_path: Path) -> None
 
 def test_nothing_is_left_of_a_stubborn_service_with_a_child_elsewhere(tmp_path: Path) -> None:
     with running(tmp_path, {"localstack": STUBBORN}):
-        until(lambda: len(descendants.of(f"{tmp_path}/localstack:")) == 2)
+        wait_until("both processes run", lambda: len(descendants.of(f"{tmp_path}/localstack:")) == 2)
         pids = [process.pid for process in descendants.of(f"{tmp_path}/localstack:")]
     assert not [pid for pid in pids if psutil.pid_exists(pid)]
 
 
 def test_what_a_killed_service_leaves_behind_is_ended_before_it_starts_again(tmp_path: Path) -> None:
     with running(tmp_path, {"localstack": STUBBORN}) as stack:
-        until(lambda: len(descendants.of(f"{tmp_path}/localstack:")) == 2)
+        wait_until("both processes run", lambda: len(descendants.of(f"{tmp_path}/localstack:")) == 2)
         old = {process.pid for process in descendants.of(f"{tmp_path}/localstack:")}
         os.kill(stack.pid("localstack"), signal.SIGKILL)
-        until(lambda: stack.status.services["localstack"].restarts == 1)
-        until(lambda: len(descendants.of(f"{tmp_path}/localstack:")) == 2)
+        wait_until("LocalStack is started again", lambda: stack.status.services["localstack"].restarts == 1)
+        wait_until("both processes run", lambda: len(descendants.of(f"{tmp_path}/localstack:")) == 2)
         assert not old & {process.pid for process in descendants.of(f"{tmp_path}/localstack:")}
 
 
 def test_an_error_of_the_supervisors_own_ends_everything_and_is_the_reason(tmp_path: Path) -> None:
     with running(tmp_path, {"kafka": SLEEP, "proxy": SLEEP}) as stack:
-        until(lambda: stack.status.state == "ready")
+        wait_until("all is ready", lambda: stack.status.state == "ready")
         stack.probe_error = OSError(28, "No space left on device")
         stack.thread.join(10)
         assert stack.code == 1
@@ -163,7 +160,7 @@ def test_an_error_of_the_supervisors_own_ends_everything_and_is_the_reason(tmp_p
 
 def test_everything_ends_where_the_status_cannot_be_written(tmp_path: Path) -> None:
     with running(tmp_path, {"kafka": SLEEP, "proxy": SLEEP}) as stack:
-        until(lambda: stack.status.state == "ready")
+        wait_until("all is ready", lambda: stack.status.state == "ready")
         stack.layout.status_file.unlink()
         (stack.layout.status_file / "in the way").mkdir(parents=True)
         stack.shutdown.request()
@@ -181,7 +178,7 @@ def test_a_process_that_cannot_be_ended_spares_no_other(tmp_path: Path, monkeypa
 
     monkeypatch.setattr(descendants, "kill", only_others)
     with running(tmp_path, {"kafka": SLEEP, "proxy": SLEEP}, proxy=("kafka",)) as stack:
-        until(lambda: stack.status.state == "ready")
+        wait_until("all is ready", lambda: stack.status.state == "ready")
     assert {name: service.state for name, service in stack.status.services.items()} == {
         "kafka": "stopped",
         "proxy": "failed",
@@ -193,8 +190,8 @@ def test_a_log_that_cannot_be_rotated_is_no_reason_to_end(tmp_path: Path, caplog
     (logs / "proxy.log.2" / "in the way").mkdir(parents=True)
     (logs / "proxy.log.1").write_text("older\n")
     with running(tmp_path, {"proxy": CHATTY}) as stack:
-        until(lambda: "log is not rotated" in caplog.messages)
-        until(lambda: stack.status.state == "ready")
+        wait_until("the log tells it", lambda: "log is not rotated" in caplog.messages)
+        wait_until("all is ready", lambda: stack.status.state == "ready")
         time.sleep(1)
         assert stack.status.state == "ready"
     assert caplog.messages.count("log is not rotated") == 1

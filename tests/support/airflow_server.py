@@ -4,7 +4,6 @@ import json
 import os
 import subprocess
 import sys
-import time
 import urllib.error
 import urllib.request
 from pathlib import Path
@@ -19,6 +18,7 @@ from pipeline_local.command import Command
 from pipeline_local.layout import Layout
 from pipeline_local.topology import Topology, read_topology, read_variables
 from servers import Server, free_port
+from waiting import wait_until
 
 ROOT = Path(__file__).parents[2]
 
@@ -100,7 +100,7 @@ class Airflow(Server):
                     raise
                 return False
 
-        wait_for(is_marked, 30)
+        wait_until("it is marked", is_marked)
 
     @property
     def memory_bytes(self) -> int:
@@ -130,11 +130,3 @@ class Airflow(Server):
             check=False,
             timeout=240,
         )
-
-
-def wait_for(condition: Any, deadline_s: float) -> None:
-    """Block until it holds."""
-    deadline = time.monotonic() + deadline_s
-    while not condition():
-        assert time.monotonic() < deadline, "it did not come to pass in time"
-        time.sleep(0.2)

@@ -4,8 +4,7 @@ import json
 import os
 import shutil
 import subprocess
-import time
-from collections.abc import Callable, Iterable, Set
+from collections.abc import Iterable, Set
 from pathlib import Path
 from typing import Any
 
@@ -132,15 +131,3 @@ def as_options(service: dict[str, Any]) -> dict[str, Any]:
     if "healthcheck" in service:
         options["healthcheck"] = {"test": service["healthcheck"]["test"], "interval": 2_000_000_000}
     return options
-
-
-def wait_until(what: str, holds: Callable[[], bool], deadline_s: float, poll_s: float = 0.3) -> None:
-    """Block until something holds.
-
-    Raises:
-        AssertionError: it did not in time.
-    """
-    deadline = time.monotonic() + deadline_s
-    while not holds():
-        assert time.monotonic() < deadline, f"{what}: not within {deadline_s:.0f} s"
-        time.sleep(poll_s)

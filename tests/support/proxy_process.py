@@ -3,13 +3,13 @@
 import os
 import subprocess
 import sys
-import time
 
 import urllib3
 from confluent_kafka.admin import NewTopic
 from pipeline_contracts.kafka_topics import topic_specs
 from pipeline_contracts.names import Names
 from servers import Kafka, free_port, make_topics
+from waiting import wait_until
 
 READY_S = 30
 
@@ -36,16 +36,14 @@ class Proxy:
 
     def start(self) -> None:
         self.process = subprocess.Popen([sys.executable, "-m", "ingest_proxy"], env=self._environment)
-        deadline = time.monotonic() + READY_S
-        while True:
-            try:
-                if urllib3.request("GET", f"{self.url}/readyz", timeout=2, retries=False).status == 200:
-                    return
-            except urllib3.exceptions.HTTPError:
-                pass
-            assert self.process.poll() is None
-            assert time.monotonic() < deadline, "the proxy did not become ready"
-            time.sleep(0.1)
+        wait_until("the proxy is ready", self._ready, READY_S)
+
+    def _ready(self) -> bool:
+        assert self.process.poll() is None
+        try:
+            return urllib3.request("GET", f"{self.url}/readyz", timeout=2, retries=False).status == 200
+        except urllib3.exceptions.HTTPError:
+            return False
 
     def kill(self) -> None:
         self.process.kill()

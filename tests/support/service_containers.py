@@ -14,6 +14,7 @@ import engine
 from servers import free_port
 from testcontainers.core.container import DockerContainer
 from testcontainers.core.network import Network
+from waiting import wait_until
 
 PIPELINE_ID = "ct"
 READY_DEADLINE_S = 150
@@ -73,13 +74,13 @@ class ServiceContainer:
     def await_healthy(self) -> None:
         """Block until its health check passes (150 s at most)."""
         try:
-            engine.wait_until(f"{self.name} healthy", lambda: self.health == "healthy", READY_DEADLINE_S)
+            wait_until(f"{self.name} healthy", lambda: self.health == "healthy", READY_DEADLINE_S)
         except AssertionError as error:
             raise AssertionError(f"{error}\n{self.logs()[-3000:]}") from error
 
     def await_status(self, path: str, status: int, deadline_s: float = 40) -> None:
         """Block until a GET answers with this status."""
-        engine.wait_until(f"{self.name}{path} {status}", lambda: self.status_of(path) == status, deadline_s)
+        wait_until(f"{self.name}{path} {status}", lambda: self.status_of(path) == status, deadline_s)
 
     def stop(self, seconds: int = 40) -> int:
         """SIGTERM; its exit code. 137 when it had to be killed after ``seconds``."""

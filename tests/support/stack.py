@@ -13,6 +13,7 @@ from typing import Any, Self
 from pipeline_local import descendants
 from pipeline_local.topology import read_variables
 from servers import free_port
+from waiting import wait_until
 
 ROOT = Path(__file__).parents[2]
 PIPELINE = str(Path(sys.executable).parent / "pipeline")
@@ -102,14 +103,13 @@ class Stack:
         return pid
 
     def await_restarted(self, service: str, old_pid: int) -> None:
-        """Block until the runner has brought a killed service back (60 s at most)."""
-        deadline = time.monotonic() + 60
-        while time.monotonic() < deadline:
+        """Block until the runner has brought a killed service back."""
+
+        def is_back() -> bool:
             status = self.json("status", check=False)["services"][service]
-            if status["pid"] not in {None, old_pid} and status["state"] == "ready":
-                return
-            time.sleep(0.5)
-        raise AssertionError(f"{service} was not restarted")
+            return status["pid"] not in {None, old_pid} and status["state"] == "ready"
+
+        wait_until(f"{service} is started again", is_back, poll_s=0.5)
 
 
 def free_ports() -> dict[str, str]:

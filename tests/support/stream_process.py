@@ -5,7 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -21,17 +20,10 @@ from pipeline_contracts.names import KINDS, Kind, Names
 from pipeline_local.lake import Lake
 from pipeline_local.layout import Layout
 from servers import free_port
+from waiting import wait_until
 
 DEADLINE_S = 150
 TOKEN = "for-this-test-only-1"
-
-
-def await_condition(what: str, condition: Callable[[], object], deadline_s: float = DEADLINE_S) -> None:
-    """Block until the condition holds; fail with ``what`` at the deadline."""
-    deadline = time.monotonic() + deadline_s
-    while not condition():
-        assert time.monotonic() < deadline, f"not within {deadline_s} s: {what}"
-        time.sleep(0.1)
 
 
 class Streams:
@@ -45,11 +37,11 @@ class Streams:
         for kind in kinds or KINDS:
             self.client.create_stream(StreamName=self.names.stream(kind), ShardCount=shards)
         for kind in kinds or KINDS:
-            await_condition(f"stream of {kind}", partial(self._is_active, kind), 30)
+            wait_until(f"stream of {kind}", partial(self._is_active, kind))
 
     def delete(self, kind: Kind) -> None:
         self.client.delete_stream(StreamName=self.names.stream(kind))
-        await_condition(f"no stream of {kind}", lambda: self._status(kind) is None, 30)
+        wait_until(f"no stream of {kind}", lambda: self._status(kind) is None)
 
     def split(self, kind: Kind, shard: int, starting_hash_key: int) -> None:
         """Split a shard in two; the second begins at the hash key."""
@@ -57,7 +49,7 @@ class Streams:
         self.client.split_shard(
             StreamName=name, ShardToSplit=f"shardId-{shard:012}", NewStartingHashKey=str(starting_hash_key)
         )
-        await_condition(f"stream of {kind}", partial(self._is_active, kind), 30)
+        wait_until(f"stream of {kind}", partial(self._is_active, kind))
 
     def merge(self, kind: Kind, shard: int, adjacent: int) -> None:
         """Make one shard of two neighbours."""
@@ -66,7 +58,7 @@ class Streams:
             ShardToMerge=f"shardId-{shard:012}",
             AdjacentShardToMerge=f"shardId-{adjacent:012}",
         )
-        await_condition(f"stream of {kind}", partial(self._is_active, kind), 30)
+        wait_until(f"stream of {kind}", partial(self._is_active, kind))
 
     def put(self, kind: Kind, values: Iterable[tuple[str, bytes]]) -> list[tuple[str, str]]:
         """Send records (key, data); returns their coordinates."""
@@ -153,7 +145,7 @@ class ReaderProcess:
             return condition()
 
         try:
-            await_condition(what, holds, deadline_s)
+            wait_until(what, holds, deadline_s)
         except AssertionError as error:
             raise AssertionError(f"{error}\n{self.log.read_text()[-6000:]}") from error
 

@@ -10,6 +10,7 @@ from confluent_kafka import KafkaError, KafkaException, Producer
 from ingest_proxy.envelope import Record
 from ingest_proxy.producer import KafkaSender
 from ingest_proxy.settings import ProxySettings
+from waiting import wait_until
 
 Report = Callable[[KafkaError | None, Any], None]
 
@@ -190,9 +191,7 @@ def test_a_client_that_cannot_go_on_is_replaced(
 def test_a_fatal_error_while_polling(start: Callable[[], KafkaSender], clients: Clients) -> None:
     sender = start()
     clients.made[0].poll_error = KafkaException(KafkaError(KafkaError._FATAL))
-    deadline = time.monotonic() + 5
-    while not clients.made[0].purged and time.monotonic() < deadline:
-        time.sleep(0.005)
+    wait_until("the client is given up", lambda: clients.made[0].purged, poll_s=0.005)
     assert send(sender, b"5") == [(5, None)]
 
 
@@ -222,9 +221,7 @@ def test_what_a_client_held_when_it_was_given_up_is_unknown(start: Callable[[], 
     results: list[list[tuple[int | None, int | None]]] = []
     waiting = threading.Thread(target=lambda: results.append(send(sender, b"1")))
     waiting.start()
-    deadline = time.monotonic() + 5
-    while not len(clients.made[0]) and time.monotonic() < deadline:
-        time.sleep(0.005)
+    wait_until("the client holds it", lambda: len(clients.made[0]), poll_s=0.005)
     sender.renew()
     waiting.join(5)
     assert results == [[(None, 2)]]
