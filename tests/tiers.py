@@ -29,7 +29,8 @@ import engine  # noqa: E402  # the tests' own
 RESULTS = ROOT / ".cache" / "tests"
 BIN = ROOT / ".venv" / "bin"
 UNIT = ["packages", "services", "spark/tests", "deploy/aws/tests", "local/tests"]
-DATABRICKS = ["packages", "spark/tests"]
+# The platform starts its own JVM.
+DATABRICKS = ["packages", "spark/tests", "--ignore=packages/spark_kit/tests/test_jvm.py"]
 MWAA_BIN = ROOT / ".venv-3.12-mwaa" / "bin"
 
 DOCKERFILES = ["services/*/Dockerfile", "spark/Dockerfile", "deploy/*/Dockerfile", "local/**/Dockerfile"]

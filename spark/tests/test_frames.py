@@ -11,8 +11,7 @@ from batch_analyser.lake import SCHEMAS, Lake
 from batch_analyser.listing import Tail
 from pipeline_contracts.lake import OBJECTS
 from pyspark.sql import SparkSession
-from spark_kit.jvm import JvmConfig
-from spark_kit.session import SessionConfig, build_session, session_alive, stop_session
+from spark_session import spark_session
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 PREFIX = "topics/t.pin/partition=0/"
@@ -20,14 +19,8 @@ PREFIX = "topics/t.pin/partition=0/"
 
 @pytest.fixture(scope="module")
 def spark() -> Iterator[SparkSession]:
-    """The session of the whole test run, where there is one; a process can have one JVM."""
-    running = SparkSession.getActiveSession() if session_alive() else None
-    if running is not None:
-        yield running
-        return
-    session = build_session(SessionConfig("analyser-tests", JvmConfig(short_lived=True), cores=1))
-    yield session
-    stop_session(session)
+    with spark_session() as session:
+        yield session
 
 
 def name(offset: int, width: int = 20, prefix: str = PREFIX) -> str:

@@ -23,15 +23,12 @@ from kinesis_source.options import parse_options
 from kinesis_source.records import Page
 from kinesis_source.stream import Shard, Stream
 from pipeline_local.lake import Lake
-from pipeline_local.layout import Layout
 from pyspark.errors import AnalysisException, StreamingQueryException
 from pyspark.sql import DataFrame, SparkSession
 from servers import LocalStack
-from spark_kit.jvm import JvmConfig
-from spark_kit.session import SessionConfig, build_session, stop_session
+from spark_session import JVM, spark_session
 from waiting import wait_until
 
-LAYOUT = Layout.of_checkout()
 HALF = str(1 << 127)
 DEADLINE_S = 120
 PER_STAGE = 100
@@ -223,7 +220,7 @@ class QueryProcess:
     """A query in a process group of its own."""
 
     def __init__(self, kinesis: Kinesis, endpoint: str, folder: Path, trigger: str) -> None:
-        arguments = (kinesis.name, endpoint, str(folder), str(LAYOUT.spark_jars), str(LAYOUT.class_archives), trigger)
+        arguments = (kinesis.name, endpoint, str(folder), str(JVM.jars_dir), str(JVM.archive_dir), trigger)
         self._log = (folder / "log").open("ab")
         self._child = subprocess.Popen(
             [sys.executable, "-c", QUERY, *arguments],
@@ -309,15 +306,9 @@ def test_kill_9_of_the_whole_group_loses_and_doubles_nothing(
 
 @pytest.fixture(scope="module")
 def spark() -> Iterator[SparkSession]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("TZ", "UTC")
-        time.tzset()
-        jvm = JvmConfig(LAYOUT.spark_jars, LAYOUT.class_archives, short_lived=True)
-        session = build_session(SessionConfig("kinesis-source", jvm))
+    with spark_session(cores=2) as session:
         assert kinesis_source.register(session)
         yield session
-        stop_session(session)
-    time.tzset()
 
 
 def reader(spark: SparkSession, kinesis: Kinesis, localstack: LocalStack, **options: str) -> Any:

@@ -24,7 +24,6 @@ from pipeline_contracts.lake import ANSWERS as TITLES
 from pipeline_contracts.lake import STREAM_QUARANTINE, gold, silver, stream_table
 from pipeline_contracts.names import KINDS, Kind, Names
 from pipeline_contracts.objects import ObjectName
-from pipeline_local.layout import Layout
 from pipeline_transforms.answers import ANSWERS
 from pipeline_transforms.cleaning import clean, good_rows
 from pipeline_transforms.versions import current_rows
@@ -35,8 +34,7 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.datasource import DataSource, SimpleDataSourceStreamReader
 from raw_objects import post
 from recompute import recompute
-from spark_kit.jvm import JvmConfig
-from spark_kit.session import SessionConfig, build_session, stop_session
+from spark_session import spark_session
 from stream_reader.delta import DeltaTables
 from stream_reader.fakes import FakeStreams, log_id
 from stream_reader.streams import StreamError
@@ -99,11 +97,8 @@ class Platform:
 
 @pytest.fixture(scope="module")
 def spark() -> Iterator[SparkSession]:
-    layout = Layout.of_checkout()
-    jvm = JvmConfig(jars_dir=layout.spark_jars, archive_dir=layout.class_archives, short_lived=True)
-    session = build_session(SessionConfig("notebooks", jvm))
-    yield session
-    stop_session(session)
+    with spark_session(cores=2) as session:
+        yield session
 
 
 @pytest.fixture

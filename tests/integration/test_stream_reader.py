@@ -22,15 +22,13 @@ from deltalake import convert_to_deltalake, write_deltalake
 from pipeline_contracts.lake import POPULARITY, STREAM_QUARANTINE, stream_table
 from pipeline_contracts.names import KINDS, Kind, Names
 from pipeline_local.lake import Lake
-from pipeline_local.layout import Layout
 from prometheus_client import CollectorRegistry
 from pyspark.sql import DataFrame, SparkSession
 from raw_objects import post
 from servers import LocalStack
 from service_kit.clock import SystemClock
-from spark_kit.jvm import JvmConfig
 from spark_kit.lake import Transaction
-from spark_kit.session import SessionConfig, build_session, stop_session
+from spark_session import spark_session
 from stream_process import TOKEN, ReaderProcess, Streams
 from stream_reader.arrivals import Rows
 from stream_reader.decode import collect, read_rows, table_rows
@@ -62,15 +60,8 @@ Event = tuple[Kind, dict[str, Any], datetime, int]
 
 @pytest.fixture(scope="module")
 def spark() -> Iterator[SparkSession]:
-    layout = Layout.of_checkout()
-    jvm = JvmConfig(jars_dir=layout.spark_jars, archive_dir=layout.class_archives, short_lived=True)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("TZ", "UTC")
-        time.tzset()
-        session = build_session(SessionConfig("stream-reader-tests", jvm, conf=SMALL_BATCHES))
+    with spark_session(cores=2, conf=SMALL_BATCHES) as session:
         yield session
-        stop_session(session)
-    time.tzset()
 
 
 @pytest.fixture
