@@ -8,7 +8,7 @@ import operator
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final, Optional
+from typing import TYPE_CHECKING, Final, Optional, cast
 
 import pyarrow as pa
 from delta.tables import DeltaTable
@@ -75,7 +75,7 @@ class DeltaLake:
         properties: Mapping[str, str] | None = None,
     ) -> None:
         """Make the table unless it is there; ``properties`` come on top of ``PROPERTIES``."""
-        columns = self.spark.createDataFrame([], schema).schema
+        columns = cast("StructType", StructType.fromDDL(schema)) if isinstance(schema, str) else schema
         all_properties = {**PROPERTIES, **(properties or {})}
         if on_disk := self._on_disk(table):
             on_disk.create(columns, partition_by, all_properties)

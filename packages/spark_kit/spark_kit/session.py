@@ -36,6 +36,14 @@ _ALIKE: Final[Mapping[str, str]] = {
 }
 """What every session has: it reads and writes times and numbers like any other."""
 
+_ASKED_FOR_OFTEN: Final[Mapping[str, Sequence[str]]] = {
+    "functions": ("col", "lit"),
+    "org.apache.spark.sql.functions": ("coalesce", "col", "lit", "not", "when"),
+    "PythonUtils": ("toSeq",),
+    "PythonSQLUtils": (),
+}
+"""Classes, as PySpark names them, and their methods that it asks the JVM for whenever it makes a column."""
+
 
 @dataclass(frozen=True)
 class SessionConfig:
@@ -150,6 +158,8 @@ def session_conf(config: SessionConfig, scratch: Path) -> dict[str, str]:
         "spark.sql.catalogImplementation": "in-memory",
         "spark.sql.warehouse.dir": f"file:{(scratch / 'warehouse').resolve()}",
         "spark.sql.execution.arrow.pyspark.enabled": "true",
+        # Else each operation on a column tells the JVM its line of Python, in a dozen calls.
+        "spark.python.sql.dataFrameDebugging.enabled": "false",
         # It computes what is asked of rows in a plan while it plans, row by row and each time.
         "spark.sql.optimizer.excludedRules": "org.apache.spark.sql.catalyst.optimizer.ConvertToLocalRelation",
     }
@@ -206,6 +216,16 @@ def _connect(jvm: Jvm) -> None:
         SparkContext._ensure_initialized(gateway=launch_gateway())  # type: ignore[no-untyped-call]
     finally:
         del os.environ["PYSPARK_GATEWAY_PORT"], os.environ["PYSPARK_GATEWAY_SECRET"]
+    _ask_once(SparkContext._jvm)
+
+
+def _ask_once(jvm: Any) -> None:
+    """Keep what PySpark asks for often: for a short name, the JVM looks into every jar for it in several packages."""
+    for name, methods in _ASKED_FOR_OFTEN.items():
+        found = getattr(jvm, name)
+        for method in methods:
+            setattr(found, method, getattr(found, method))
+        setattr(jvm, name, found)
 
 
 def _quieten(spark: SparkSession) -> None:
