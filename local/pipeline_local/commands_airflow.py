@@ -7,10 +7,10 @@ from dataclasses import asdict
 import click
 
 from pipeline_local.airflow_client import AirflowClient, TaskRun
-from pipeline_local.commands_data import ARCHIVE_DEADLINE_S, policy_options
+from pipeline_local.commands_stages import ARCHIVE_DEADLINE_S
 from pipeline_local.flow import await_archived
 from pipeline_local.installation import Installation, InstallationError
-from pipeline_local.options import format_option, must_run
+from pipeline_local.options import format_option, must_run, policy_options
 from pipeline_local.topology import WITHOUT
 
 

@@ -14,7 +14,7 @@ import click
 from rich.console import Console
 
 from pipeline_local import answers as stored_answers
-from pipeline_local import commands_data, commands_events, commands_stream, tables
+from pipeline_local import commands_data, commands_events, commands_stages, commands_stream, tables
 from pipeline_local.audit.collect import audit_paths
 from pipeline_local.audit.report import Audit
 from pipeline_local.flow import await_archived, await_streamed
@@ -140,13 +140,13 @@ def _run(installation: Installation, arguments: list[str], watch: Stopwatch) -> 
     with watch.stage("send"):
         sent = send_all(installation, arguments)
     with watch.stage("archive"):
-        await_archived(installation, commands_data.ARCHIVE_DEADLINE_S)
+        await_archived(installation, commands_stages.ARCHIVE_DEADLINE_S)
     with watch.stage("analyse"):
         commands_data.analyser(installation).run(
             installation.names.job("batch"),
             {},
             lambda task, seconds: click.echo(f"{task}: {seconds:.1f} s", err=True),
-            only=commands_data.ANALYSIS,
+            only=commands_stages.ANALYSIS,
         )
     with watch.stage("stream"):
         await_streamed(installation, STREAM_DEADLINE_S)

@@ -4,7 +4,7 @@ from typing import Any
 import duckdb
 import pytest
 from click.testing import CliRunner
-from pipeline_local import commands_data
+from pipeline_local import commands_data, commands_stages
 from pipeline_local.audit.report import EXIT_UNREACHABLE
 from pipeline_local.installation import Installation
 from pipeline_local.layout import Layout
@@ -14,10 +14,10 @@ def test_a_lake_that_cannot_be_read_cannot_be_audited(tmp_path: Path, monkeypatc
     def unreadable(*_: Any) -> Any:
         raise duckdb.InvalidInputException("arrow_scan: get_next failed")
 
-    monkeypatch.setattr(commands_data, "must_run", lambda _: None)
-    monkeypatch.setattr(commands_data, "audit_paths", unreadable)
+    monkeypatch.setattr(commands_stages, "must_run", lambda _: None)
+    monkeypatch.setattr(commands_stages, "audit_paths", unreadable)
     installation = Installation(Layout(Path(__file__).parents[2], tmp_path))
-    done = CliRunner().invoke(commands_data.audit, [], obj=installation)
+    done = CliRunner().invoke(commands_stages.audit, [], obj=installation)
     assert (done.exit_code, done.output) == (EXIT_UNREACHABLE, "cannot audit: arrow_scan: get_next failed\n")
 
 

@@ -60,3 +60,16 @@ def test_under_nohup_a_closed_terminal_ends_nothing() -> None:
         command.send_signal(signal.SIGTERM)
         assert command.communicate(timeout=10)[0] == "cleaned up\n"
         assert command.returncode == 128 + signal.SIGTERM
+
+
+def test_a_command_that_reads_tables_imports_no_client_and_no_frames() -> None:
+    """Together they take four times as long to import as what it needs."""
+    told = subprocess.run(
+        [sys.executable, "-X", "importtime", Path(sys.executable).with_name("pipeline"), "answers", "--help"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    imported = {line.rpartition("|")[2].strip() for line in told.stderr.splitlines()}
+    assert {"duckdb", "deltalake", "pyarrow.dataset"} <= imported
+    assert not {"numpy", "pandas", "boto3", "confluent_kafka"} & imported

@@ -19,7 +19,7 @@ from pipeline_contracts import objects
 from pipeline_contracts.lake import POPULARITY, REASONS, STREAM_QUARANTINE
 from pipeline_local.audit.report import AuditRow
 from pipeline_local.cli import main
-from pipeline_local.commands_data import ANALYSIS
+from pipeline_local.commands_stages import ANALYSIS
 from pipeline_local.processes import INHERITED
 from pipeline_local.topology import read_topology, read_variables
 from pipeline_transforms.answers import ANSWERS, COUNTS

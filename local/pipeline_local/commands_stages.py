@@ -1,0 +1,67 @@
+"""Commands that ask Kafka and S3, whose clients take a moment to import: analyse, audit."""
+
+import json
+import sys
+
+import click
+import duckdb
+from rich.console import Console
+
+from pipeline_local import tables
+from pipeline_local.audit.collect import audit_paths
+from pipeline_local.audit.report import EXIT_UNREACHABLE, PATHS, PathName
+from pipeline_local.audit.stages import StageUnreachableError
+from pipeline_local.commands_data import analyser
+from pipeline_local.flow import await_archived
+from pipeline_local.installation import Installation, InstallationError
+from pipeline_local.options import format_option, must_run, path_option
+
+ARCHIVE_DEADLINE_S = 300.0
+ANALYSIS = ("ingest", "clean", "answers")
+"""The tasks of an analysis here. The job's last one, which audits the lake alone, is left to `pipeline audit`."""
+
+
+@click.command()
+@format_option
+@click.pass_obj
+def analyse(installation: Installation, form: str) -> None:
+    """Turn what was sent into answers: ingest, clean, answer; shows each task's seconds.
+
+    Waits first until the sink has archived what the topics hold. Reads only what is new; with nothing new it
+    changes nothing.
+    """
+    must_run(installation)
+    await_archived(installation, ARCHIVE_DEADLINE_S)
+    seconds: dict[str, float] = {}
+
+    def told(task: str, taken: float) -> None:
+        seconds[task] = taken
+        if form == "table":
+            click.echo(f"{task}: {taken:.1f} s")
+
+    outputs = analyser(installation).run(installation.names.job("batch"), {}, told, only=ANALYSIS)
+    if form == "json":
+        click.echo(json.dumps({"seconds": seconds, "outputs": outputs}))
+
+
+@click.command()
+@path_option
+@format_option
+@click.pass_obj
+def audit(installation: Installation, path: PathName | None, form: str) -> None:
+    """Account for every record of both paths: acknowledged, stored, and the one fate of each.
+
+    Exit code 0: all accounted for; 1: something is missing, doubled, altered or expired; 3: a stage cannot be
+    reached; 4: records are still on their way (analyse, then audit again).
+    """
+    try:
+        must_run(installation)
+        found = audit_paths(installation, [path] if path else PATHS)
+    except (InstallationError, StageUnreachableError, duckdb.Error) as error:
+        click.echo(f"cannot audit: {error}", err=True)
+        sys.exit(EXIT_UNREACHABLE)
+    if form == "json":
+        click.echo(json.dumps(found.as_document(), indent=2))
+    else:
+        tables.print_audit(Console(), found)
+    sys.exit(found.exit_code)
