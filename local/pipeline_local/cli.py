@@ -4,6 +4,7 @@ import importlib
 import signal
 import sys
 import time
+from importlib.abc import MetaPathFinder
 from typing import Any, Final
 
 import click
@@ -80,13 +81,24 @@ def main(context: click.Context) -> None:
     context.obj = Installation(Layout.of_checkout())
 
 
+class _NotHere(MetaPathFinder):
+    """Makes libraries look as if they were not installed."""
+
+    def __init__(self, *names: str) -> None:
+        self._names = names
+
+    def find_spec(self, fullname: str, *_: object) -> None:
+        """Asked for each import before all others."""
+        if fullname in self._names:
+            raise ModuleNotFoundError(f"No module named {fullname!r}", name=fullname)
+
+
 def in_own_process() -> None:
     """The command as people call it: without numpy and pandas, which Arrow imports where it finds them, for a second.
 
     Nothing here has an array or a frame of theirs; the image of these commands does not hold them.
     """
-    for name in ("numpy", "pandas"):
-        sys.modules[name] = None  # type: ignore[assignment]  # how the import system is told: not here
+    sys.meta_path.insert(0, _NotHere("numpy", "pandas"))
     main()
 
 
