@@ -94,9 +94,9 @@ class _NotHere(MetaPathFinder):
 
 
 def in_own_process() -> None:
-    """The command as people call it: without numpy and pandas, which Arrow imports where it finds them, for a second.
+    """The command as people call it: without numpy and pandas, which Arrow imports where it finds them.
 
-    Nothing here has an array or a frame of theirs; the image of these commands does not hold them.
+    That takes longer than most commands. None has an array or a frame of theirs; the commands' image holds neither.
     """
     sys.meta_path.insert(0, _NotHere("numpy", "pandas"))
     main()

@@ -1,4 +1,4 @@
-"""Commands that ask Kafka and S3, whose clients take a moment to import: analyse, audit."""
+"""Commands that ask Kafka, S3 and Kinesis, whose clients take a moment to import: analyse, audit."""
 
 import json
 import sys

@@ -1,10 +1,15 @@
+import json
+import os
 import signal
 import subprocess
 import sys
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 from click.testing import CliRunner
+from deltalake import write_deltalake
+from pipeline_contracts.lake import QUARANTINE
 from pipeline_local.cli import logs
 from pipeline_local.installation import Installation
 from pipeline_local.layout import Layout
@@ -62,14 +67,17 @@ def test_under_nohup_a_closed_terminal_ends_nothing() -> None:
         assert command.returncode == 128 + signal.SIGTERM
 
 
-def test_a_command_that_reads_tables_imports_no_client_and_no_frames() -> None:
-    """Together they take four times as long to import as what it needs."""
+def test_a_command_that_reads_tables_imports_no_client_and_no_frames(tmp_path: Path) -> None:
+    """They are installed, and would take longer to import than all that it needs."""
+    write_deltalake(tmp_path / "lake" / QUARANTINE, pa.table({"reason": ["not_json"]}))
     told = subprocess.run(
-        [sys.executable, "-X", "importtime", Path(sys.executable).with_name("pipeline"), "answers", "--help"],
+        [sys.executable, "-X", "importtime", Path(sys.executable).with_name("pipeline"), "quarantine", "--format=json"],
+        env={**os.environ, "PIPELINE_HOME": str(tmp_path)},
         capture_output=True,
         text=True,
         check=True,
     )
+    assert json.loads(told.stdout) == [{"path": "batch", "reason": "not_json"}]
     imported = {line.rpartition("|")[2].strip() for line in told.stderr.splitlines()}
     assert {"duckdb", "deltalake", "pyarrow.dataset"} <= imported
     assert not {"numpy.version", "pandas.core", "boto3.session", "confluent_kafka.cimpl"} & imported
