@@ -1,6 +1,8 @@
 """Runs the test tiers and ends each with one plain line: ``unit: 312 passed, 0 failed``.
 
-Usage: .venv/bin/python tests/tiers.py [TIER ...]      (no TIER: those that need nothing but set-up)
+Usage: .venv/bin/python tests/tiers.py [--batch] [TIER ...]     (no TIER: those that need nothing but set-up)
+
+With --batch, tests are left out that are of the stream path, the deployment to AWS or Airflow alone (``NOT_BATCH``).
 
 The tier ``docker`` is added where a Docker engine answers; where none does, a line says so; with DOCKER_REQUIRED=1 it
 has failed. DOCKER_LOG names the log of what makes an engine meanwhile: that tier waits for its last line, "ended with
@@ -50,11 +52,24 @@ CHECKS = {
 # Two processes share the files of the tier that waits for servers more than it computes. More would make tests late
 # on two cores; and of unit tests, schemathesis gives one name to many.
 TWO_WORKERS = ["-n", "2", "--dist", "loadfile", "--no-loadscope-reorder"]
-BESIDE = {"unit": "databricks", "embedded": "chaos"}
-"""Two tiers of one process each, that are run at once where both are asked for."""
+BESIDE = {"unit": ("lint", "policy", "databricks"), "embedded": ("chaos",)}
+"""Tiers of one process: one, and those that are run at the same time, one after the other, where they are asked for."""
 ENGINE_DEADLINE_S = 900
 BY_DEFAULT = ("lint", "policy", "unit", "databricks", "integration", "embedded", "airflow", "chaos")
+BATCH = tuple(tier for tier in BY_DEFAULT if tier != "airflow")
+# What is of both paths stays: gateway, emitter, templates, runner, and all that the README says.
+NOT_BATCH = [
+    *("packages/kinesis_source", "services/stream-reader", "deploy/aws/tests/test_policies.py"),
+    *("services/emitter/tests/test_stream_ids.py", "services/emitter/tests/test_stream_path.py"),
+    *(f"local/tests/test_{name}.py" for name in ("airflow", "airflow_client", "airflow_health", "flow")),
+    *(f"local/tests/test_{name}.py" for name in ("reader_client", "stream_fates", "stream_stage")),
+    *(f"tests/integration/test_{name}.py" for name in ("stream_reader", "kinesis_source", "popularity_service")),
+    *(f"tests/integration/test_{name}.py" for name in ("gateway_kinesis", "audit_streams", "notebooks")),
+    *(f"tests/integration/test_{name}.py" for name in ("aws_stacks", "proxy_login", "wheel")),
+]
 
+_left_out: list[str] = []
+"""Files and folders whose tests are not run."""
 _output: ContextVar[TextIO | None] = ContextVar("output", default=None)
 """Where the tier of this thread prints; None: to the screen."""
 
@@ -89,6 +104,10 @@ class Outcome:
 
 def main(arguments: list[str]) -> int:
     """Run the tiers named, or all; returns the exit code."""
+    batch = arguments[:1] == ["--batch"]
+    if batch:
+        arguments = arguments[1:] or list(BATCH)
+        _left_out.extend(NOT_BATCH)
     if unknown := set(arguments) - set(TIERS):
         sys.stderr.write(f"no tier {', '.join(sorted(unknown))}; there are: {', '.join(TIERS)}\n")
         return 2
@@ -136,19 +155,17 @@ def why(found: ET.Element) -> str:
 
 
 def run_all(chosen: Sequence[str]) -> list[Outcome]:
-    """Run the tiers in order, and beside each the one of ``BESIDE``, whose output comes when both are through."""
+    """Run the tiers in order, and beside each those of ``BESIDE``, whose output comes when all are through."""
     outcomes: dict[str, Outcome] = {}
+    beside = {tier: [other for other in BESIDE.get(tier, ()) if other in chosen] for tier in chosen}
     with ThreadPoolExecutor(1) as pool:
-        for tier in chosen:
-            other = BESIDE.get(tier)
-            if other is not None and other in chosen and other not in outcomes:
-                log = RESULTS / f"{other}.log"
-                beside = pool.submit(run_into, log, other)
-                outcomes[tier] = run(tier)
-                outcomes[other] = beside.result()
+        for tier in (tier for tier in chosen if not any(tier in others for others in beside.values())):
+            logs = {other: RESULTS / f"{other}.log" for other in beside[tier]}
+            running = {other: pool.submit(run_into, log, other) for other, log in logs.items()}
+            outcomes[tier] = run(tier)
+            for other, log in logs.items():
+                outcomes[other] = running[other].result()
                 say(log.read_text(errors="replace"))
-            elif tier not in outcomes:
-                outcomes[tier] = run(tier)
     return [outcomes[tier] for tier in chosen]
 
 
@@ -237,7 +254,8 @@ def pytest(tier: str, environment: Path, folders: list[str], options: Sequence[s
         report = RESULTS / f"{tier}.xml"
         report.unlink(missing_ok=True)
         command = [str(environment / "python"), "-m", "pytest", "-q", "--durations=5", f"--junit-xml={report}"]
-        code = execute([*command, *options, *folders], {"PYTEST_TIER": tier})
+        ignored = [f"--ignore={path}" for path in _left_out]
+        code = execute([*command, *options, *ignored, *folders], {"PYTEST_TIER": tier})
         return counted(report, code)
 
     return tests

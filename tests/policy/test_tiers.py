@@ -54,7 +54,7 @@ def test_it_is_waited_for(tiers: ModuleType, tmp_path: Path) -> None:
     later.join()
 
 
-def test_two_tiers_run_at_once_and_print_one_after_the_other(
+def test_tiers_run_beside_another_and_print_one_after_the_other(
     tiers: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     met = threading.Barrier(2)
@@ -70,11 +70,11 @@ def test_two_tiers_run_at_once_and_print_one_after_the_other(
     monkeypatch.setattr(tiers, "RESULTS", tmp_path)
     fakes = {"unit": tier("unit", "0.3"), "databricks": tier("databricks"), "lint": lambda: tiers.Counts(2, 0)}
     monkeypatch.setattr(tiers, "TIERS", fakes)
-    outcomes = tiers.run_all(["unit", "lint", "databricks"])
-    assert [(one.tier, one.counts.passed) for one in outcomes] == [("unit", 1), ("lint", 2), ("databricks", 1)]
+    outcomes = tiers.run_all(["lint", "unit", "databricks"])
+    assert [(one.tier, one.counts.passed) for one in outcomes] == [("lint", 2), ("unit", 1), ("databricks", 1)]
     assert capfd.readouterr().out.split("\n") == [
-        "unit begins", "unit: 1 passed, 0 failed", "databricks begins", "databricks ends",
-        "databricks: 1 passed, 0 failed", "lint: 2 passed, 0 failed", "",
+        "unit begins", "unit: 1 passed, 0 failed", "lint: 2 passed, 0 failed", "databricks begins", "databricks ends",
+        "databricks: 1 passed, 0 failed", "",
     ]  # fmt: skip
 
 
