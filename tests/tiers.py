@@ -52,10 +52,10 @@ CHECKS = {
 # Two processes share the files of the tier that waits for servers more than it computes. More would make tests late
 # on two cores; and of unit tests, schemathesis gives one name to many.
 TWO_WORKERS = ["-n", "2", "--dist", "loadfile", "--no-loadscope-reorder"]
-BESIDE = {"unit": ("lint", "policy", "databricks"), "embedded": ("chaos",)}
+BESIDE = {"unit": ("lint", "policy", "databricks"), "embedded": ("chaos", "readme")}
 """Tiers of one process: one, and those that are run at the same time, one after the other, where they are asked for."""
 ENGINE_DEADLINE_S = 900
-BY_DEFAULT = ("lint", "policy", "unit", "databricks", "integration", "embedded", "airflow", "chaos")
+BY_DEFAULT = ("lint", "policy", "unit", "databricks", "integration", "embedded", "airflow", "chaos", "readme")
 BATCH = tuple(tier for tier in BY_DEFAULT if tier != "airflow")
 # What is of both paths stays: gateway, emitter, templates, runner, and all that the README says.
 NOT_BATCH = [
@@ -255,7 +255,7 @@ def pytest(tier: str, environment: Path, folders: list[str], options: Sequence[s
         report.unlink(missing_ok=True)
         command = [str(environment / "python"), "-m", "pytest", "-q", "--durations=5", f"--junit-xml={report}"]
         ignored = [f"--ignore={path}" for path in _left_out]
-        code = execute([*command, *options, *ignored, *folders], {"PYTEST_TIER": tier})
+        code = execute([*command, *options, *ignored, *folders], {"TEST_LANE": "beside" if _output.get() else "main"})
         return counted(report, code)
 
     return tests
@@ -281,6 +281,7 @@ TIERS: dict[str, Callable[[], Counts]] = {
     "integration": pytest("integration", BIN, ["tests/integration"], TWO_WORKERS),
     "embedded": pytest("embedded", BIN, ["tests/e2e"]),
     "chaos": pytest("chaos", BIN, ["tests/chaos"]),
+    "readme": pytest("readme", BIN, ["tests/readme"]),
     "airflow": airflow,
     "docker": docker,
 }

@@ -6,14 +6,13 @@
 
 # COMMAND ----------
 
-import pandas
-from batch_analyser.jobs.answers import stored
+from batch_analyser.jobs.answers import stored_frames
 from batch_analyser.settings import AnalyserSettings
 from pipeline_contracts.lake import ANSWERS
 
 dbutils.widgets.text("lake_uri", "s3://pinterest-lake/lake")
 
-found = stored(spark, AnalyserSettings(LAKE_URI=dbutils.widgets.get("lake_uri")))
+found = stored_frames(spark, AnalyserSettings(LAKE_URI=dbutils.widgets.get("lake_uri")))
 if found is None:
     raise RuntimeError("there is no complete run yet: start the DAG, or the job <id>-batch")
 run, answers = found
@@ -24,7 +23,7 @@ run, answers = found
 
 # COMMAND ----------
 
-display(pandas.DataFrame([run.asDict()]))
-for name, rows in answers.items():
+display(spark.createDataFrame([run]))
+for name, answer in answers.items():
     displayHTML(f"<h3>{ANSWERS[name]}</h3>")
-    display(pandas.DataFrame(rows))
+    display(answer)

@@ -158,11 +158,11 @@ def test_answers_shows_the_last_complete_run(spark: SparkSession, tmp_path: Path
     platform = Platform(spark, lake_uri=uri)
     platform.run("answers")
     run, *tables = platform.shown
-    assert run.to_dict("records")[0]["run_id"] == report.run_id
+    assert [row["run_id"] for row in run] == [report.run_id]
     stored = answers.stored(spark, settings)
     assert stored is not None
     assert all(len(table) for table in tables)
-    assert [table.to_dict("records") for table in tables] == list(stored[1].values())
+    assert [[row.asDict() for row in table] for table in tables] == list(stored[1].values())
     assert [title.partition(">")[2] for title in platform.pictures] == [f"{title}</h3>" for title in TITLES.values()]
 
 

@@ -19,7 +19,6 @@ from pipeline_local.topology import read_topology, read_variables
 
 ROOT = Path(__file__).parents[2]
 START_DEADLINE_S = 60
-WORKER = "PYTEST_XDIST_WORKER"
 _given: set[int] = set()
 
 
@@ -29,7 +28,8 @@ def free_port() -> int:
     Taken from below the range that the system gives to outgoing connections, so that it stays free for a while; each of
     the two processes of a test run has a range of its own, so that neither takes a port of the other's stopped server.
     """
-    first, end = {"gw0": (20_000, 26_000), "gw1": (26_000, 32_000)}.get(os.environ.get(WORKER, ""), (20_000, 32_000))
+    process = os.environ.get("PYTEST_XDIST_WORKER") or os.environ.get("TEST_LANE")
+    first, end = (26_000, 32_000) if process in {"gw1", "beside"} else (20_000, 26_000)
     for _ in range(1000):
         port = random.randrange(first, end, 2)
         if port not in _given and _is_free(port) and _is_free(port + 1):

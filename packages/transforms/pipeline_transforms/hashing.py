@@ -1,10 +1,8 @@
 """The content hash of each record."""
 
-import pandas as pd  # type: ignore[import-untyped]
 from pipeline_contracts.content import content_hash
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as fn
-from pyspark.sql.pandas.functions import pandas_udf
 from pyspark.sql.types import StringType
 
 
@@ -16,10 +14,6 @@ def with_content_hash(records: DataFrame, column: str = "value") -> DataFrame:
     digit; so it is computed by the same function, over Arrow batches. The text travels as bytes, which saves
     decoding it only to encode it again.
     """
-    hashed = pandas_udf(_hash, StringType())  # type: ignore[call-overload]
+    hashed = fn.udf(content_hash, StringType(), useArrow=True)
     kept = [fn.col(name) for name in records.columns]
     return records.select(*kept, hashed(fn.col(column).cast("binary")).alias("content_hash"))
-
-
-def _hash(values: pd.Series) -> pd.Series:
-    return values.map(content_hash)

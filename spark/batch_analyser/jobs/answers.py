@@ -96,13 +96,21 @@ def compute(spark: SparkSession, settings: AnalyserSettings, policies: Policies)
 
 
 def stored(spark: SparkSession, settings: AnalyserSettings) -> tuple[Row, dict[str, list[dict[str, Any]]]] | None:
-    """The last complete run and its answers, by time travel; None before the first."""
+    """The last complete run and its answers; None before the first."""
+    if (found := stored_frames(spark, settings)) is None:
+        return None
+    last, answers = found
+    return last, {name: [row.asDict() for row in answer.collect()] for name, answer in answers.items()}
+
+
+def stored_frames(spark: SparkSession, settings: AnalyserSettings) -> tuple[Row, dict[str, DataFrame]] | None:
+    """The same as frames, by time travel, whose rows are read when they are asked for."""
     lake = Lake(spark, settings.lake_uri)
     last = last_run(lake) if lake.exists(RUNS) else None
     if last is None:
         return None
     versions = last["versions"]
-    return last, {name: _rows(lake, name, versions[gold(name)]) for name in ANSWERS if gold(name) in versions}
+    return last, {name: _frame(lake, name, versions[gold(name)]) for name in ANSWERS if gold(name) in versions}
 
 
 def last_run(lake: Lake) -> Row | None:
@@ -130,9 +138,9 @@ def _is_as_read(lake: Lake, last: Row, table: str, version: int) -> bool:
     return before is not None and (before == version or lake.same_rows_since(table, before))
 
 
-def _rows(lake: Lake, name: str, version: int) -> list[dict[str, Any]]:
+def _frame(lake: Lake, name: str, version: int) -> DataFrame:
     table = lake.read(gold(name), version).drop("run_id")
-    return [row.asDict() for row in table.orderBy(*sort_columns(table)).collect()]
+    return table.orderBy(*sort_columns(table))
 
 
 def sort_columns(answer: DataFrame) -> list[str]:
