@@ -33,7 +33,7 @@ class Airflow(HTTPServer):
 @pytest.fixture
 def airflow() -> Iterator[Airflow]:
     with Airflow() as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
         yield server
         server.shutdown()
 
