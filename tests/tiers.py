@@ -59,13 +59,13 @@ BY_DEFAULT = ("lint", "policy", "unit", "databricks", "integration", "embedded",
 BATCH = tuple(tier for tier in BY_DEFAULT if tier != "airflow")
 # What is of both paths stays: gateway, emitter, templates, runner, and all that the README says.
 NOT_BATCH = [
-    *("packages/kinesis_source", "services/stream-reader", "deploy/aws/tests/test_policies.py"),
+    *("packages/kinesis_source", "services/stream-reader", "tests/policy/test_aws_policies.py"),
     *("services/emitter/tests/test_stream_ids.py", "services/emitter/tests/test_stream_path.py"),
     *(f"local/tests/test_{name}.py" for name in ("airflow", "airflow_client", "airflow_health", "flow")),
-    *(f"local/tests/test_{name}.py" for name in ("reader_client", "stream_fates", "stream_stage")),
+    *(f"local/tests/test_{name}.py" for name in ("reader_client", "stream_stage")),
     *(f"tests/integration/test_{name}.py" for name in ("stream_reader", "kinesis_source", "popularity_service")),
     *(f"tests/integration/test_{name}.py" for name in ("gateway_kinesis", "audit_streams", "notebooks")),
-    *(f"tests/integration/test_{name}.py" for name in ("aws_stacks", "proxy_login", "wheel")),
+    *(f"tests/integration/test_{name}.py" for name in ("aws_stacks", "proxy_login", "wheel", "audit_stream_fates")),
 ]
 
 _left_out: list[str] = []

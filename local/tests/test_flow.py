@@ -46,13 +46,13 @@ def test_posts_must_be_counted_for_their_profiles(installation: Installation) ->
     """A post without a poster belongs to no profile, and a repeat is no further post."""
     pins(installation, "A", "B", None)
     pins(installation, "A")
-    with pytest.raises(InstallationError, match="within 7 s; the popularity of profiles counts 0 of 2 posts"):
-        await_streamed(installation, 7, ManualClock())
+    with pytest.raises(InstallationError, match="within 2 s; the popularity of profiles counts 0 of 2 posts"):
+        await_streamed(installation, 2, ManualClock())
     profiles(installation, A=1)
     with pytest.raises(InstallationError, match="counts 1 of 2 posts"):
-        await_streamed(installation, 7, ManualClock())
+        await_streamed(installation, 2, ManualClock())
     profiles(installation, A=1, B=1)
-    await_streamed(installation, 7, ManualClock())
+    await_streamed(installation, 2, ManualClock())
 
 
 def log(low: int, high: int, partition: int = 0) -> LogPartition:

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 DISTRIBUTION = "pinterest-data-pipeline"
+_POLL_S = 0.1
+"""How long a stop waits for the thread that serves; by default half a second."""
 
 
 class NotReadyError(Exception):
@@ -130,7 +132,7 @@ class OpsServer:
     def __init__(self, ops: Ops, host: str, port: int, allowed_hosts: str = "") -> None:
         app = for_hosts(allowed_hosts, ops)
         self._server = make_server(host, port, app, server_class=_Server, handler_class=_QuietHandler)
-        self._thread = threading.Thread(target=self._server.serve_forever, name="ops", daemon=True)
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(_POLL_S,), name="ops", daemon=True)
 
     def __enter__(self) -> Self:
         self._thread.start()

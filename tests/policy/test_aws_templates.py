@@ -15,7 +15,7 @@ from cfnlint.config import ManualArgs  # type: ignore[import-untyped]
 from pipeline_contracts.names import STREAM_SHARDS, Names
 from rendered import document, stack, wanted
 
-TEMPLATES = Path(__file__).parents[1] / "templates"
+TEMPLATES = Path(__file__).parents[2] / "deploy" / "aws" / "templates"
 
 
 def resources(kind: StackKind, of_type: str) -> dict[str, Any]:

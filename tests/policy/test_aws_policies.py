@@ -16,7 +16,7 @@ from pipeline_contracts.kafka_topics import topic_specs
 from pipeline_contracts.names import Names
 from rendered import documents
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[2]
 BROKEN = [(rule, name, break_) for rule in RULES for name, break_ in rule.breaks.items()]
 
 
