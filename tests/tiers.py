@@ -61,7 +61,7 @@ BATCH = tuple(tier for tier in BY_DEFAULT if tier != "airflow")
 NOT_BATCH = [
     *("packages/kinesis_source", "services/stream-reader", "tests/policy/test_aws_policies.py"),
     *("services/emitter/tests/test_stream_ids.py", "services/emitter/tests/test_stream_path.py"),
-    *(f"local/tests/test_{name}.py" for name in ("airflow", "airflow_client", "airflow_health", "flow")),
+    *(f"local/tests/test_{name}.py" for name in ("airflow", "airflow_client", "airflow_health")),
     *(f"local/tests/test_{name}.py" for name in ("reader_client", "stream_stage")),
     *(f"tests/integration/test_{name}.py" for name in ("stream_reader", "kinesis_source", "popularity_service")),
     *(f"tests/integration/test_{name}.py" for name in ("gateway_kinesis", "audit_streams", "notebooks")),

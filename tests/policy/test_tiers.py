@@ -78,6 +78,27 @@ def test_tiers_run_beside_another_and_print_one_after_the_other(
     ]  # fmt: skip
 
 
+def test_what_batch_leaves_out_is_there(tiers: ModuleType) -> None:
+    """Pytest is silent about a file that it is to ignore and that has another name by now."""
+    assert [path for path in tiers.NOT_BATCH if not (ROOT / path).exists()] == []
+
+
+def test_batch_leaves_out_what_is_of_the_other_paths(
+    tiers: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    ran: list[list[str]] = []
+
+    def execute(argv: list[str], _environment: dict[str, str]) -> int:
+        ran.append(argv)
+        return 0
+
+    monkeypatch.setattr(tiers, "RESULTS", tmp_path)
+    monkeypatch.setattr(tiers, "execute", execute)
+    tiers.main(["--batch", "unit"])
+    assert {f"--ignore={path}" for path in tiers.NOT_BATCH} <= set(ran[0])
+    assert tiers.UNIT[-1] in ran[0]
+
+
 @pytest.mark.parametrize(
     ("allowed", "line", "good"),
     [

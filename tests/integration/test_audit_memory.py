@@ -1,4 +1,4 @@
-"""What is too much for the memory goes to a folder on disk, and nothing of it stays there."""
+"""What is too much for the memory of an audit goes to a folder on disk, and nothing of it stays there."""
 
 from pathlib import Path
 
