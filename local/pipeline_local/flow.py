@@ -1,16 +1,15 @@
 """Waits until what was sent has arrived: in objects, in the stream tables, in the popularity of profiles."""
 
-from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from pipeline_contracts.lake import POPULARITY, stream_table
 from pipeline_contracts.names import Names
 from service_kit.clock import Clock, SystemClock
 
-from pipeline_local.audit.connect import kafka_stage, object_stage
+from pipeline_local.audit.connect import kafka_stage, object_reach
 from pipeline_local.audit.ledger import read_ledger
-from pipeline_local.audit.stages import CoveredRange, LogPartition, StageUnreachableError
+from pipeline_local.audit.stages import LogPartition, StageUnreachableError
 from pipeline_local.audit.stream_fates import not_stored
 from pipeline_local.installation import Installation, InstallationError
 from pipeline_local.lake import Lake, current_view, view_name
@@ -19,7 +18,7 @@ POLL_S = 0.5
 
 
 def await_archived(installation: Installation, deadline_s: float, clock: Clock | None = None) -> None:
-    """Block until objects cover every record that the topics hold now.
+    """Block until the objects of the sink reach behind every record that the topics hold now.
 
     Not waited for: what is sent meanwhile, and what expired in Kafka before it was archived.
 
@@ -29,7 +28,7 @@ def await_archived(installation: Installation, deadline_s: float, clock: Clock |
         InstallationError: records were still not archived at the deadline.
     """
     topics = list(installation.names.topics)
-    kafka, bucket = kafka_stage(installation), object_stage(installation)
+    kafka, bucket = kafka_stage(installation), object_reach(installation)
     clock = clock or SystemClock()
     deadline = clock.monotonic() + deadline_s
     trouble = ""
@@ -38,11 +37,11 @@ def await_archived(installation: Installation, deadline_s: float, clock: Clock |
         try:
             logs = kafka.watermarks(topics)
             wanted = logs if wanted is None else what_is_left_of(wanted, logs)
-            covered = bucket.covered(topics)
+            reached = bucket.reached(wanted)
         except StageUnreachableError as error:
             trouble = f"; {error}"
         else:
-            left = offsets_left(wanted, covered)
+            left = offsets_left(wanted, reached)
             if left == 0:
                 return
             total = sum(log.high - log.low for log in wanted)
@@ -64,19 +63,12 @@ def what_is_left_of(earlier: Iterable[LogPartition], now: Iterable[LogPartition]
     ]
 
 
-def offsets_left(logs: Iterable[LogPartition], covered: Iterable[CoveredRange]) -> int:
-    """How many of the offsets that the logs hold, from low to high watermark, no object covers."""
-    ranges = defaultdict(list)
-    for one in covered:
-        ranges[one.log_id, one.partition].append((one.first, one.next))
-    left = 0
-    for log in logs:
-        position = log.low
-        for first, after in sorted(ranges[log.log_id, log.partition]):
-            left += max(0, min(first, log.high) - position)
-            position = max(position, after)
-        left += max(0, log.high - position)
-    return left
+def offsets_left(logs: Iterable[LogPartition], reached: Mapping[tuple[str, int], int]) -> int:
+    """How many of the offsets that the logs hold, from low to high watermark, no object reaches yet.
+
+    ``reached`` is, per (log id, partition), the offset before which all is archived.
+    """
+    return sum(max(0, log.high - max(log.low, reached.get((log.log_id, log.partition), 0))) for log in logs)
 
 
 def await_streamed(installation: Installation, deadline_s: float, clock: Clock | None = None) -> None:

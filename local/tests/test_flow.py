@@ -5,7 +5,7 @@ import pyarrow as pa
 import pytest
 from deltalake import write_deltalake
 from pipeline_local import flow
-from pipeline_local.audit.stages import CoveredRange, LogPartition
+from pipeline_local.audit.stages import LogPartition
 from pipeline_local.flow import await_streamed, offsets_left
 from pipeline_local.installation import Installation, InstallationError
 from pipeline_local.layout import Layout
@@ -59,10 +59,6 @@ def log(low: int, high: int, partition: int = 0) -> LogPartition:
     return LogPartition("pinterest.pin", "L", partition, low, high)
 
 
-def covers(first: int, after: int, partition: int = 0, log_id: str = "L") -> CoveredRange:
-    return CoveredRange("pinterest.pin", log_id, partition, first, after, after - first, "key", "etag")
-
-
 class Kafka:
     """A log that grows by ten each time it is looked at, and then what is given."""
 
@@ -76,14 +72,14 @@ class Kafka:
 
 
 class Bucket:
-    """Objects that cover ten offsets more each time, always the last ten too few."""
+    """Objects that reach ten offsets further each time, always ten too few."""
 
     def __init__(self, at_most: int = 1_000_000) -> None:
         self._at_most = at_most
         self._next = 0
 
-    def covered(self, _topics: list[str]) -> list[CoveredRange]:
-        found = [covers(0, self._next)]
+    def reached(self, _logs: list[LogPartition]) -> dict[tuple[str, int], int]:
+        found = {("L", 0): self._next}
         self._next = min(self._next + 10, self._at_most)
         return found
 
@@ -91,7 +87,7 @@ class Bucket:
 def archived(monkeypatch: pytest.MonkeyPatch, installation: Installation, kafka: Kafka, bucket: Bucket) -> float:
     """Wait for it; how many seconds that took."""
     monkeypatch.setattr(flow, "kafka_stage", lambda _: kafka)
-    monkeypatch.setattr(flow, "object_stage", lambda _: bucket)
+    monkeypatch.setattr(flow, "object_reach", lambda _: bucket)
     clock = ManualClock()
     flow.await_archived(installation, 7, clock)
     return clock.monotonic()
@@ -114,26 +110,22 @@ def test_what_goes_while_it_waits_is_not_waited_for(
         assert archived(monkeypatch, installation, Kafka(later), Bucket(at_most=0)) == flow.POLL_S
 
 
-def test_offsets_that_no_object_covers_are_left() -> None:
-    assert offsets_left([log(0, 10)], []) == 10
-    assert offsets_left([log(0, 10)], [covers(0, 4), covers(6, 9)]) == 3
-    assert offsets_left([log(0, 10)], [covers(6, 10), covers(0, 6)]) == 0
+def test_offsets_that_no_object_reaches_are_left() -> None:
+    assert offsets_left([log(0, 10)], {}) == 10
+    assert offsets_left([log(0, 10)], {("L", 0): 4}) == 6
+    assert offsets_left([log(0, 10)], {("L", 0): 10}) == 0
 
 
 def test_what_expired_before_it_was_archived_is_not_waited_for() -> None:
-    assert offsets_left([log(5, 10)], [covers(0, 3), covers(5, 10)]) == 0
-    assert offsets_left([log(5, 10)], [covers(0, 3), covers(3, 7)]) == 3
+    assert offsets_left([log(5, 10)], {("L", 0): 3}) == 5
+    assert offsets_left([log(5, 10)], {("L", 0): 7}) == 3
 
 
-def test_a_partition_is_covered_by_its_own_objects_alone() -> None:
+def test_a_partition_is_archived_by_its_own_objects_alone() -> None:
     logs = [log(0, 10), log(0, 10, partition=1)]
-    assert offsets_left(logs, [covers(0, 20)]) == 10
-    assert offsets_left(logs, [covers(0, 10), covers(0, 10, partition=1, log_id="older")]) == 10
-
-
-def test_an_offset_that_two_objects_cover_counts_once() -> None:
-    assert offsets_left([log(0, 10)], [covers(0, 6), covers(2, 6)]) == 4
+    assert offsets_left(logs, {("L", 0): 20}) == 10
+    assert offsets_left(logs, {("L", 0): 10, ("older", 1): 10}) == 10
 
 
 def test_objects_may_be_ahead_of_the_watermark() -> None:
-    assert offsets_left([log(0, 10)], [covers(0, 10), covers(10, 15)]) == 0
+    assert offsets_left([log(0, 10)], {("L", 0): 15}) == 0

@@ -1,6 +1,7 @@
 """The stages of an installation, by its settings."""
 
-from pipeline_local.audit.stages import KafkaStage, ObjectStage
+from pipeline_local.audit.reach import ObjectReach
+from pipeline_local.audit.stages import KafkaStage, ObjectStage, objects_client
 from pipeline_local.audit.stream_stage import KinesisStage
 from pipeline_local.installation import Installation
 
@@ -15,6 +16,18 @@ def object_stage(installation: Installation) -> ObjectStage:
         environment["AWS_ACCESS_KEY_ID"],
         environment["AWS_SECRET_ACCESS_KEY"],
     )
+
+
+def object_reach(installation: Installation) -> ObjectReach:
+    """How far the objects of an installation go."""
+    environment = installation.service("s3-sink").environment
+    client = objects_client(
+        environment["AWS_ENDPOINT_URL"],
+        environment["AWS_REGION"],
+        environment["AWS_ACCESS_KEY_ID"],
+        environment["AWS_SECRET_ACCESS_KEY"],
+    )
+    return ObjectReach(client, installation.names.bucket)
 
 
 def kafka_stage(installation: Installation) -> KafkaStage:

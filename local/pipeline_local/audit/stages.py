@@ -147,6 +147,24 @@ def _origin(found: dict[str, str | bytes | None]) -> Coordinate | None:
     return Coordinate(topic, values.get(headers.LOG_ID) or f"topic:{topic}", partition, offset)
 
 
+def objects_client(endpoint_url: str | None, region: str, key: str, secret: str) -> "S3Client":
+    """A client that tries twice and gives up a silent connection after 10 s."""
+    config = Config(
+        connect_timeout=TIMEOUT_S,
+        read_timeout=TIMEOUT_S,
+        retries={"max_attempts": 2},
+        max_pool_connections=HEAD_THREADS,
+    )
+    return boto3.client(
+        "s3",
+        endpoint_url=endpoint_url,
+        region_name=region,
+        aws_access_key_id=key,
+        aws_secret_access_key=secret,
+        config=config,
+    )
+
+
 class ObjectStage:
     """The bucket of raw objects, read only.
 
@@ -161,20 +179,7 @@ class ObjectStage:
     @classmethod
     def connect(cls, endpoint_url: str | None, region: str, bucket: str, key: str, secret: str) -> "ObjectStage":
         """The bucket behind an endpoint."""
-        config = Config(
-            connect_timeout=TIMEOUT_S,
-            read_timeout=TIMEOUT_S,
-            retries={"max_attempts": 2},
-            max_pool_connections=HEAD_THREADS,
-        )
-        client = boto3.client(
-            "s3",
-            endpoint_url=endpoint_url,
-            region_name=region,
-            aws_access_key_id=key,
-            aws_secret_access_key=secret,
-            config=config,
-        )
+        client = objects_client(endpoint_url, region, key, secret)
         return cls(client, bucket)
 
     def covered(self, topics: list[str]) -> list[CoveredRange]:
