@@ -129,7 +129,10 @@ def down(installation: Installation) -> None:
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @click.pass_obj
 def reset(installation: Installation, yes: bool) -> None:
-    """Stop everything and delete all state: Kafka's log, objects, tables, ledger, logs. Downloads stay."""
+    """Stop everything and delete all state: Kafka's log, objects, tables, ledger, logs. Downloads stay.
+
+    A folder that no `pipeline up` made, or that holds other files, too, is not touched.
+    """
     if not installation.layout.home.exists():
         click.echo("there is no state")
         return

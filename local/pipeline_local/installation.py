@@ -1,7 +1,6 @@
 """One installation: start it, stop it, look at it, throw its state away."""
 
 import os
-import shutil
 import subprocess
 import sys
 import time
@@ -14,9 +13,9 @@ from pathlib import Path
 import psutil
 from pipeline_contracts.names import Names
 
-from pipeline_local import descendants, locks, preflight, toolchain
+from pipeline_local import descendants, locks, preflight, state_folder, toolchain
 from pipeline_local.command import end
-from pipeline_local.layout import STATE_VERSION, Layout
+from pipeline_local.layout import Layout
 from pipeline_local.logfiles import tail
 from pipeline_local.status import Status, read_status
 from pipeline_local.topology import Service, Topology, read_topology, read_variables
@@ -91,8 +90,8 @@ class Installation:
                 does not start; with its last lines.
             toolchain.SetupError: the set-up failed.
         """
+        self.claim()
         with locks.held(self.layout.up_lock, lambda: progress("another `pipeline up` is at work; waiting for it")):
-            self._check_state_version()
             if self.runs:
                 self._await_ready(lambda: not self.runs, lambda _: None)
                 return False
@@ -146,9 +145,29 @@ class Installation:
         return descendants.kill(f"{self.layout.home}/") > 0 or bool(supervisors)
 
     def reset(self, progress: Progress) -> None:
-        """Stop everything and delete all state. What was downloaded stays."""
-        self.down(progress)
-        shutil.rmtree(self.layout.home, ignore_errors=False)
+        """Stop everything and delete all state. What was downloaded stays.
+
+        Raises:
+            InstallationError: the folder is not ours, or a file in it cannot be deleted; a folder that is not ours
+                stays as it is.
+        """
+        try:
+            state_folder.check_is_ours(self.layout.home)
+            self.down(progress)
+            state_folder.delete(self.layout.home)
+        except state_folder.StateFolderError as error:
+            raise InstallationError(str(error)) from error
+
+    def claim(self) -> None:
+        """Make the state folder, readable by its owner alone, or see that it is ours.
+
+        Raises:
+            InstallationError: it holds somebody else's files or state of another version, or cannot be made.
+        """
+        try:
+            state_folder.claim(self.layout.home)
+        except state_folder.StateFolderError as error:
+            raise InstallationError(str(error)) from error
 
     def log_tail(self, name: str, lines: int) -> str:
         """The last lines of one service's log, or of ``supervisor``."""
@@ -176,17 +195,6 @@ class Installation:
         end([supervisor], DOWN_DEADLINE_S)
         if not self.runs:  # another one may have been quicker, and its services are not ours
             descendants.kill(f"{self.layout.home}/")
-
-    def _check_state_version(self) -> None:
-        file = self.layout.home / "VERSION"
-        self.layout.home.mkdir(parents=True, exist_ok=True)
-        if not file.exists():
-            file.write_text(f"{STATE_VERSION}\n", encoding="utf-8")
-        elif (found := file.read_text(encoding="utf-8").strip()) != str(STATE_VERSION):
-            raise InstallationError(
-                f"{self.layout.home} holds state of version {found}, this is version {STATE_VERSION}: "
-                "run `pipeline reset` to delete it, or use the release that wrote it"
-            )
 
     @property
     def _supervisor_log(self) -> Path:

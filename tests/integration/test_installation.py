@@ -40,7 +40,7 @@ sys.exit(
         layout,
         shutdown,
         command=lambda *_: Command([sys.executable, "-c", "import time; time.sleep(60)"]),
-        probe=lambda _: (layout.home / "may be ready").exists,
+        probe=lambda _: (layout.home / "proxy" / "may be ready").exists,
     ).run()
 )
 """
@@ -76,7 +76,9 @@ def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Installatio
 
 
 def may_be_ready(own: Installation) -> None:
-    (own.layout.home / "may be ready").touch()
+    folder = own.layout.home / "proxy"
+    folder.mkdir(exist_ok=True)
+    (folder / "may be ready").touch()
 
 
 def proxy(own: Installation) -> ServiceStatus:
