@@ -103,7 +103,7 @@ FIRST = "shardId-000000000000"
 
 
 def texts(page: Page) -> list[str]:
-    return [record.data.decode() for record in page.records]
+    return [(record.data or b"").decode() for record in page.records]
 
 
 def read_all(stream: Stream, iterator: str | None) -> list[str]:
@@ -163,6 +163,16 @@ def test_split_and_merge(kinesis: Kinesis) -> None:
     *_, merged = kinesis.shards(kinesis.client)
     assert set(merged.parents) == {low.shard_id, high.shard_id}
     assert read_all(stream, stream.from_oldest(low.shard_id)) == ["low"]
+
+
+def test_a_partition_key_that_is_no_text_stops_nothing(kinesis: Kinesis) -> None:
+    keys = ["a", "Nice post \ud83d", "\x1a", "ü"]
+    for key in keys:
+        kinesis.client.put_record(StreamName=kinesis.name, Data=b"x", PartitionKey=key)
+    page = kinesis.stream.fetch(kinesis.stream.from_oldest(FIRST), 10)
+    shown = ["a", "\x1a" + r'{"PartitionKey":"Nice post \ud83d"}', "\x1a" + r'{"PartitionKey":"\u001a"}', "ü"]
+    assert [record.partition_key for record in page.records] == shown
+    assert [record.data for record in page.records] == [b"x"] * 4
 
 
 def test_what_is_refused(kinesis: Kinesis) -> None:

@@ -7,7 +7,6 @@ from typing import Any
 
 import boto3
 import botocore.session
-import msgspec
 from botocore.config import Config
 from botocore.credentials import (
     AssumeRoleCredentialFetcher,
@@ -18,6 +17,7 @@ from botocore.credentials import (
 from botocore.exceptions import BotoCoreError
 from botocore.parsers import ResponseParserError
 
+from kinesis_source.envelope import NotAnAnswerError
 from kinesis_source.errors import AccessError, OptionError
 from kinesis_source.options import Options
 from kinesis_source.records import page_from_body
@@ -65,7 +65,7 @@ def _decode(response_dict: dict[str, Any], customized_response_dict: dict[str, A
         return
     try:
         customized_response_dict["Page"] = page_from_body(response_dict["body"])
-    except msgspec.DecodeError as error:
+    except NotAnAnswerError as error:
         raise ResponseParserError(f"not an answer of GetRecords: {error}") from error
     response_dict["body"] = b"{}"
 

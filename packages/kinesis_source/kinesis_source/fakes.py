@@ -127,6 +127,12 @@ class FakeKinesis:
             answer["NextToken"] = json.dumps([stream.name, found[most - 1]["ShardId"]])
         return answer
 
+    def put_record(self, **request: Any) -> Any:
+        """See boto3."""
+        entry = {name: value for name, value in request.items() if name not in ("StreamName", "StreamARN")}
+        [answer] = self.put_records(StreamName=request["StreamName"], Records=[entry])["Records"]
+        return answer
+
     def put_records(self, **request: Any) -> Any:
         """See boto3; every record succeeds."""
         stream = self._called("put_records", "PutRecords", request)
@@ -243,7 +249,7 @@ class FakeKinesis:
 
     def _shard_of(self, stream: _Stream, entry: dict[str, Any]) -> _Shard:
         explicit = entry.get("ExplicitHashKey")
-        digest = hashlib.md5(entry["PartitionKey"].encode(), usedforsecurity=False).digest()
+        digest = hashlib.md5(entry["PartitionKey"].encode(errors="surrogatepass"), usedforsecurity=False).digest()
         key = int(explicit) if explicit else int.from_bytes(digest)
         return next(s for s in stream.shards.values() if s.ending is None and s.low <= key <= s.high)
 

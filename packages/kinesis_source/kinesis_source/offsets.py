@@ -32,17 +32,17 @@ class Start:
 class ShardOffset:
     """One shard's progress.
 
-    ``start`` until the first record was read, ``last`` from then on. ``first`` and ``rows`` only in the offset at the
-    end of a batch that holds records of this shard: the batch is ``[first, last]``, so many records. ``closed``: the
-    shard was split or merged, and all of it has been read. ``tip_ms`` is the wall clock when the shard was last seen
-    read to its end: as long as that is not a retention period ago, no unread record can have expired. Of a shard that
-    nobody has looked into yet, it is when one that it comes from was so seen, or when it was found.
+    ``start`` until the first record was read, ``last`` from then on. ``first`` and ``records`` only in the offset at
+    the end of a batch that holds records of this shard: the batch is ``[first, last]``, so many records. ``closed``:
+    the shard was split or merged, and all of it has been read. ``tip_ms`` is the wall clock when the shard was last
+    seen read to its end: as long as that is not a retention period ago, no unread record can have expired. Of a shard
+    that nobody has looked into yet, it is when one that it comes from was so seen, or when it was found.
     """
 
     start: Start | None = None
     first: str | None = None
     last: str | None = None
-    rows: int | None = None
+    records: int | None = None
     closed: bool = False
     tip_ms: int | None = None
 
@@ -63,7 +63,7 @@ class Offset:
         """(shard, first, last, number of records) of the batch that ends here; older checkpoints have no number."""
         for shard_id, shard in self.shards.items():
             if shard.first is not None and shard.last is not None:
-                yield shard_id, shard.first, shard.last, shard.rows
+                yield shard_id, shard.first, shard.last, shard.records
 
 
 def to_json(offset: Offset) -> dict[str, Any]:
@@ -75,9 +75,14 @@ def to_json(offset: Offset) -> dict[str, Any]:
             entry["pos"] = shard.start.kind
             if shard.start.at_ms is not None:
                 entry["ts"] = shard.start.at_ms
-        for name in ("first", "last", "rows", "tip_ms"):
-            if getattr(shard, name) is not None:
-                entry[name] = getattr(shard, name)
+        for name, value in (
+            ("first", shard.first),
+            ("last", shard.last),
+            ("rows", shard.records),  # its name since before aggregates were taken apart
+            ("tip_ms", shard.tip_ms),
+        ):
+            if value is not None:
+                entry[name] = value
         if shard.closed:
             entry["closed"] = True
         shards[shard_id] = entry
@@ -116,7 +121,7 @@ def _shard(entry: Mapping[str, Any]) -> ShardOffset:
         start=start,
         first=entry.get("first"),
         last=entry.get("last"),
-        rows=entry.get("rows"),
+        records=entry.get("rows"),
         closed=bool(entry.get("closed")),
         tip_ms=entry.get("tip_ms"),
     )

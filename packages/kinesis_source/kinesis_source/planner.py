@@ -9,11 +9,15 @@ from kinesis_source.stream import Shard
 
 @dataclass(frozen=True)
 class Chunk:
-    """Consecutive records of one shard that lie in a spool file, from ``first_row`` on."""
+    """Consecutive records of one shard that lie in a spool file, from ``first_row`` on.
+
+    An aggregate is one record with several rows.
+    """
 
     shard_id: str
     first: str
     last: str
+    records: int
     rows: int
     size: int
     path: str
@@ -55,7 +59,9 @@ class TipRule:
 
 
 Split = Callable[[Chunk, int], tuple[Chunk, Chunk] | None]
-"""Cuts a chunk after so many rows, for which it looks into the chunk's file; None if that is gone."""
+"""Cuts a chunk after so many rows, for which it looks into the chunk's file; None if that is gone.
+
+A record is in one part with all of its rows: the first part has more rows than asked if its only record has."""
 
 
 def starting_shards(shards: Sequence[Shard], start: Start, *, from_now: bool) -> dict[str, ShardOffset]:
@@ -128,8 +134,9 @@ def plan(
 ) -> Plan | None:
     """The batch after ``known``: fetched chunks in the order of arrival, up to ``max_rows``. None: nothing is new.
 
-    It is larger only where a chunk cannot be cut because its file is gone. It has no rows where a shard is closed, or
-    by ``tips``: an idle query must not forget that it has read all, else the next start takes for lost what is not.
+    It is larger only where a chunk cannot be cut: its file is gone, or a record would be. It has no rows where a shard
+    is closed, or by ``tips``: an idle query must not forget that it has read all, else the next start takes for lost
+    what is not.
 
     A shard's records come in a later batch than all of its parents' records.
     """
@@ -140,7 +147,7 @@ def plan(
     left = max_rows
     while (left is None or left > 0) and (oldest := _oldest(waiting)) is not None:
         chunk = waiting[oldest].pop(0)
-        parts = split(chunk, left) if left is not None and chunk.rows > left else None
+        parts = split(chunk, left) if left is not None and chunk.rows > left and chunk.records > 1 else None
         if parts is not None:
             cuts.append((chunk, *parts))
             waiting[oldest].insert(0, parts[1])
@@ -153,7 +160,7 @@ def plan(
             more = bool(waiting.get(shard_id))
             shards[shard_id] = _after(shard, taken.get(shard_id, ()), observed.get(shard_id, Observed()), more)
         else:
-            shards[shard_id] = replace(shard, first=None, rows=None)
+            shards[shard_id] = replace(shard, first=None, records=None)
     news = taken or any(
         shards[name].closed != shard.closed or tips.overdue(shard.tip_ms, shards[name].tip_ms)
         for name, shard in known.shards.items()
@@ -176,7 +183,7 @@ def _after(shard: ShardOffset, taken: Sequence[Chunk], seen: Observed, more: boo
         start=None if last is not None or closed else shard.start,
         first=taken[0].first if taken else None,
         last=last,
-        rows=sum(chunk.rows for chunk in taken) if taken else None,
+        records=sum(chunk.records for chunk in taken) if taken else None,
         closed=closed,
         # What was fetched and is still waiting has not been read yet.
         tip_ms=None if closed else (shard.tip_ms if more else seen.tip_ms or shard.tip_ms),

@@ -5,6 +5,9 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 from service_kit.clock import Clock
 
 from kinesis_source import records as arrow
@@ -239,6 +242,7 @@ class Prefetcher:
             slot.fetcher.shard_id,
             first.sequence_number,
             last.sequence_number,
+            len(step.records),
             batch.num_rows,
             batch.nbytes,
             path,
@@ -275,20 +279,27 @@ class Prefetcher:
 
 
 def split(chunk: Chunk, rows: int) -> tuple[Chunk, Chunk] | None:
-    """Cut a chunk after so many rows; its file stays one. None if the file is gone."""
-    around = spool_files.read(chunk.path, chunk.first_row + rows - 1, 2)
-    if around is None:
+    """Cut a chunk after so many rows; its file stays one. None if the file is gone, or there is no place for a cut."""
+    batch = spool_files.read(chunk.path, chunk.first_row, chunk.rows)
+    if batch is None:
         return None
-    last, first = around.column("sequenceNumber").to_pylist()
-    arrived_us = around.column("approximateArrivalTimestamp").cast("int64").to_pylist()[1]
-    size = chunk.size * rows // chunk.rows
-    head = replace(chunk, last=last, rows=rows, size=size)
+    numbers = batch.column("sequenceNumber")
+    begins = pc.indices_nonzero(pc.not_equal(numbers[1:], numbers[:-1])).to_numpy() + 1
+    if not len(begins):
+        return None
+    records = max(int(np.searchsorted(begins, rows, side="right")), 1)  # so many end by there
+    cut = int(begins[records - 1])
+    last, first = numbers[cut - 1].as_py(), numbers[cut].as_py()
+    arrived_us = batch.column("approximateArrivalTimestamp").cast(pa.int64())[cut].as_py()
+    size = chunk.size * cut // chunk.rows
+    head = replace(chunk, last=last, records=records, rows=cut, size=size)
     tail = replace(
         chunk,
         first=first,
-        rows=chunk.rows - rows,
+        records=chunk.records - records,
+        rows=chunk.rows - cut,
         size=chunk.size - size,
-        first_row=chunk.first_row + rows,
+        first_row=chunk.first_row + cut,
         arrived_ms=arrived_us // 1000,
     )
     return head, tail

@@ -77,14 +77,15 @@ class KinesisDataSource(DataSource):
 class Piece:
     """Rows of one spool file, and the sequence numbers of the first and the last. Without a file, only these.
 
-    ``rows`` is None where it is not known, as in a checkpoint of an earlier version.
+    ``records`` is None where it is not known, as in a checkpoint of an earlier version.
     """
 
     first: str
     last: str
-    rows: int | None
+    records: int | None
     path: str | None = None
     first_row: int = 0
+    rows: int = 0
 
 
 @dataclass(frozen=True)
@@ -140,8 +141,8 @@ class KinesisStreamReader(DataSourceStreamReader, SupportsTriggerAvailableNow):
             return []
         offset = from_json(end)
         ranges = [
-            Range(shard_id, self._pieces(shard_id, first, last, rows))
-            for shard_id, first, last, rows in offset.ranges()
+            Range(shard_id, self._pieces(shard_id, first, last, count))
+            for shard_id, first, last, count in offset.ranges()
         ]
         tasks = self._tasks(len(ranges))
         return [KinesisPartition(offset.stream, ranges[number::tasks]) for number in range(tasks)]
@@ -167,10 +168,12 @@ class KinesisStreamReader(DataSourceStreamReader, SupportsTriggerAvailableNow):
         if self._driver is not None:
             self._driver.stop()
 
-    def _pieces(self, shard_id: str, first: str, last: str, rows: int | None) -> Sequence[Piece]:
+    def _pieces(self, shard_id: str, first: str, last: str, count: int | None) -> Sequence[Piece]:
         chunks = self._made_driver().pieces(shard_id, first, last)
-        spooled = [Piece(chunk.first, chunk.last, chunk.rows, chunk.path, chunk.first_row) for chunk in chunks]
-        return spooled or [Piece(first, last, rows)]
+        spooled = [
+            Piece(chunk.first, chunk.last, chunk.records, chunk.path, chunk.first_row, chunk.rows) for chunk in chunks
+        ]
+        return spooled or [Piece(first, last, count)]
 
     def _tasks(self, ranges: int) -> int:
         most = self._options.max_partitions
@@ -193,7 +196,7 @@ class KinesisStreamReader(DataSourceStreamReader, SupportsTriggerAvailableNow):
 
 
 def _from_spool(piece: Piece) -> pa.RecordBatch | None:
-    if piece.path is None or piece.rows is None:
+    if piece.path is None:
         return None
     return spool.read(piece.path, piece.first_row, piece.rows)
 
@@ -206,6 +209,6 @@ def _from_kinesis(options: Options, expected: StreamId, shard_id: str, piece: Pi
     if key not in _streams:
         _streams[key] = connect(options, connections=1)
     retries = RetryPolicy(options.retry_deadline_s)
-    wanted = Wanted(shard_id, piece.first, piece.last, piece.rows)
+    wanted = Wanted(shard_id, piece.first, piece.last, piece.records)
     for found in read_range(_streams[key], expected, wanted, options=options, retries=retries):
         yield records.rows(found, options.stream, shard_id)

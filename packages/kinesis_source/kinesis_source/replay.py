@@ -21,12 +21,12 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Wanted:
-    """The records of a shard from ``first`` to ``last``, both included: ``rows`` of them, if that is known."""
+    """The records of a shard from ``first`` to ``last``, both included: ``count`` of them, if that is known."""
 
     shard_id: str
     first: str
     last: str
-    rows: int | None
+    count: int | None
 
 
 def read_range(
@@ -64,8 +64,8 @@ def read_range(
         if seen != last and (passed or at_end):
             lost(f"records from {seen or first} up to {last} have expired")
             return
-    if wanted.rows is not None and count < wanted.rows:
-        lost(f"{wanted.rows - count} of {wanted.rows} records from {first} up to {last} have expired")
+    if wanted.count is not None and count < wanted.count:
+        lost(f"{wanted.count - count} of {wanted.count} records from {first} up to {last} have expired")
 
 
 class _Pages:

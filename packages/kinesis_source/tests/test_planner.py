@@ -18,9 +18,8 @@ def listed(shard_id: str, *parents: str, closed: bool = False) -> Shard:
 
 
 def chunk(shard_id: str, first: int, last: int, arrived_ms: int = 0) -> Chunk:
-    return Chunk(
-        shard_id, str(first), str(last), last - first + 1, last - first + 1, f"{shard_id}-{first}", 0, arrived_ms
-    )
+    count = last - first + 1
+    return Chunk(shard_id, str(first), str(last), count, count, count, f"{shard_id}-{first}", 0, arrived_ms)
 
 
 def cut(whole: Chunk, rows: int) -> tuple[Chunk, Chunk]:
@@ -38,7 +37,7 @@ def test_an_offset_survives_its_json() -> None:
     whole = offset(
         a=ShardOffset(TRIM),
         b=ShardOffset(Start("TS", 5)),
-        c=ShardOffset(first="1", last="2", rows=2, tip_ms=7),
+        c=ShardOffset(first="1", last="2", records=2, tip_ms=7),
         d=ShardOffset(last="3", closed=True),
         e=ShardOffset(closed=True),
     )
@@ -96,14 +95,14 @@ def test_chunks_are_taken_in_the_order_of_arrival_up_to_the_limit() -> None:
     found = plan(known, [listed("a"), listed("b")], seen, 10, cut, tips=TIPS)
     assert found is not None
     assert found.end.shards == {
-        "a": ShardOffset(first="1", last="6", rows=6),
-        "b": ShardOffset(first="51", last="54", rows=4),
+        "a": ShardOffset(first="1", last="6", records=6),
+        "b": ShardOffset(first="51", last="54", records=4),
     }
     [(whole, head, tail)] = found.cuts
     assert (whole.first, head.last, tail.first, tail.last) == ("5", "6", "7", "8")
     rest = plan(known, [listed("a"), listed("b")], seen, None, cut, tips=TIPS)
     assert rest is not None
-    assert rest.end.shards["a"] == ShardOffset(first="1", last="8", rows=8, tip_ms=99)
+    assert rest.end.shards["a"] == ShardOffset(first="1", last="8", records=8, tip_ms=99)
 
 
 def test_a_chunk_whose_file_is_gone_is_taken_whole() -> None:
@@ -152,10 +151,10 @@ def test_a_shard_is_closed_with_its_last_chunk() -> None:
     seen = {"a": Observed([chunk("a", 1, 6)], ended=True), "b": Observed(ended=True)}
     some = plan(known, shards, seen, 4, cut, tips=TIPS)
     assert some is not None
-    assert some.end.shards == {"a": ShardOffset(first="1", last="4", rows=4), "b": ShardOffset(closed=True)}
+    assert some.end.shards == {"a": ShardOffset(first="1", last="4", records=4), "b": ShardOffset(closed=True)}
     everything = plan(known, shards, seen, None, cut, tips=TIPS)
     assert everything is not None
-    assert everything.end.shards["a"] == ShardOffset(first="1", last="6", rows=6, closed=True)
+    assert everything.end.shards["a"] == ShardOffset(first="1", last="6", records=6, closed=True)
 
 
 def test_children_fetched_early_wait_for_the_batch_after_their_parents() -> None:
