@@ -1,17 +1,12 @@
 """The answers of the last complete run, read by table versions, and answers by other policies, computed on request."""
 
-import csv
-import io
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-import click
 from pipeline_contracts.lake import ANSWERS, gold
-from rich.console import Console
 
-from pipeline_local import tables
+from pipeline_local import printing, tables
 from pipeline_local.analyser_client import AnalyserClient
 from pipeline_local.installation import InstallationError
 from pipeline_local.lake import Lake
@@ -64,21 +59,17 @@ def computed(lake: Lake, analyser: AnalyserClient, job: str, policies: Mapping[s
     return Answers({name: report["answers"][name] for name in ANSWERS}, report["policies"], None)
 
 
-def show(answers: Answers, form: str) -> None:
+def show(answers: Answers, form: str, *, spreadsheet_safe: bool = False) -> None:
     """Print tables, one JSON document, or CSV with the table's name in the first column."""
     if form == "json":
-        document = {"policies": answers.policies, "run_id": answers.run_id, "answers": answers.tables}
-        click.echo(json.dumps(document, ensure_ascii=False))
+        printing.say_json({"policies": answers.policies, "run_id": answers.run_id, "answers": answers.tables})
     elif form == "csv":
         for name, rows in answers.tables.items():
-            text = io.StringIO()
-            writer = csv.writer(text, lineterminator="\n")
-            writer.writerow(["answer", *(rows[0] if rows else [])])
-            writer.writerows([name, *row.values()] for row in rows)
-            click.echo(text.getvalue(), nl=False)
+            header: list[object] = ["answer", *(rows[0] if rows else [])]
+            printing.say_csv([header, *([name, *row.values()] for row in rows)], spreadsheet_safe=spreadsheet_safe)
     else:
-        console = Console()
+        console = printing.console()
         for name, rows in answers.tables.items():
             tables.print_rows(console, ANSWERS[name], rows)
         policies = ", ".join(f"{name}={value}" for name, value in sorted(answers.policies.items()))
-        console.print(f"policies: {policies}", highlight=False)
+        console.print(f"policies: {policies}")

@@ -8,9 +8,9 @@ from importlib.abc import MetaPathFinder
 from typing import Any, Final
 
 import click
-from rich.console import Console
+from service_kit.inert import visible
 
-from pipeline_local import logfiles, tables
+from pipeline_local import logfiles, printing, tables
 from pipeline_local.http_client import ServiceError
 from pipeline_local.installation import Installation, InstallationError
 from pipeline_local.layout import Layout
@@ -46,7 +46,7 @@ class CommandGroup(click.Group):
         try:
             return super().invoke(ctx)
         except (InstallationError, ServiceError, SetupError, TopologyError) as error:
-            raise click.ClickException(str(error)) from error
+            raise click.ClickException(visible(str(error), keep="\n\t")) from error
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 (click's signature)
         """In the order of a first session."""
@@ -112,17 +112,17 @@ def up(installation: Installation) -> None:
     """
     started = time.monotonic()
     if not installation.up(tell):
-        click.echo("already running:")
-        tables.print_status(Console(), installation)
+        printing.say("already running:")
+        tables.print_status(printing.console(), installation)
         return
-    click.echo(f"ready after {time.monotonic() - started:.1f} s; `pipeline env` says where, `pipeline down` stops it")
+    printing.say(f"ready after {time.monotonic() - started:.1f} s; `pipeline env` says where, `pipeline down` stops it")
 
 
 @main.command()
 @click.pass_obj
 def down(installation: Installation) -> None:
     """Stop every service in order. State stays; `pipeline up` goes on from it."""
-    click.echo("stopped" if installation.down(tell) else "nothing was running")
+    printing.say("stopped" if installation.down(tell) else "nothing was running")
 
 
 @main.command()
@@ -134,12 +134,12 @@ def reset(installation: Installation, yes: bool) -> None:
     A folder that no `pipeline up` made, or that holds other files, too, is not touched.
     """
     if not installation.layout.home.exists():
-        click.echo("there is no state")
+        printing.say("there is no state")
         return
     if not yes:
         click.confirm(f"Delete {installation.layout.home}?", abort=True)
     installation.reset(tell)
-    click.echo("deleted")
+    printing.say("deleted")
 
 
 @main.command()
@@ -148,9 +148,9 @@ def reset(installation: Installation, yes: bool) -> None:
 def status(installation: Installation, form: str) -> None:
     """Show each service: state, process, port, restarts, memory. Exit code 1 when not all are ready."""
     if form == "json":
-        click.echo(tables.status_json(installation))
+        printing.say_json(tables.status_document(installation), indent=2)
     else:
-        tables.print_status(Console(), installation)
+        tables.print_status(printing.console(), installation)
     current = installation.status
     sys.exit(0 if current is not None and installation.runs and tables.all_ready(current) else 1)
 
@@ -169,13 +169,13 @@ def logs(installation: Installation, service: str | None, lines: int, follow: bo
         raise click.UsageError("--follow needs a SERVICE")
     if service is None:
         for name in known:
-            click.echo(f"--- {name}\n{installation.log_tail(name, lines)}")
+            printing.say(f"--- {name}\n{installation.log_tail(name, lines)}")
         return
     file = installation.layout.logs / f"{service}.log"
     if not file.exists():
         raise click.ClickException(f"{service} has no log yet; `pipeline up` starts it")
-    click.echo(installation.log_tail(service, lines))
+    printing.say(installation.log_tail(service, lines))
     if follow:
         for piece in logfiles.follow(file):
-            click.echo(piece, nl=False)
+            printing.say(piece, nl=False)
             time.sleep(FOLLOW_POLL_S)

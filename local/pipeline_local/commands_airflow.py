@@ -1,11 +1,11 @@
 """``pipeline trigger``: an analysis by the DAG, as on AWS."""
 
-import json
 import sys
 from dataclasses import asdict
 
 import click
 
+from pipeline_local import printing
 from pipeline_local.airflow_client import AirflowClient, TaskRun
 from pipeline_local.commands_stages import ARCHIVE_DEADLINE_S
 from pipeline_local.flow import await_archived
@@ -51,20 +51,20 @@ def trigger(
     as_table = form == "table"
     run = airflow.trigger(dag_id, params)
     if as_table:
-        click.echo(f"started: {run.page}")
+        printing.say(f"started: {run.page}")
     if wait:
         run = airflow.follow(dag_id, run, lambda task: _tell(task) if as_table else None)
     failed = [task for task in run.tasks if task.state == "failed"]
     logs = {task.task: airflow.log(dag_id, run, task) for task in failed}
     if as_table:
         for task, lines in logs.items():
-            click.echo("\n".join([f"last lines of {task}:", *lines]), err=True)
-        click.echo(f"the run is {run.state}")
+            printing.say("\n".join([f"last lines of {task}:", *lines]), err=True)
+        printing.say(f"the run is {run.state}")
     else:
-        click.echo(json.dumps({**asdict(run), "logs": logs}, indent=2))
+        printing.say_json({**asdict(run), "logs": logs}, indent=2)
     sys.exit(1 if run.state == "failed" else 0)
 
 
 def _tell(task: TaskRun) -> None:
     tries = f" (try {task.tries})" if task.tries > 1 else ""
-    click.echo(f"{task.task}: {task.state}{tries}, {task.seconds:.1f} s")
+    printing.say(f"{task.task}: {task.state}{tries}, {task.seconds:.1f} s")

@@ -1,17 +1,13 @@
 """Commands that read tables: answers, quarantine, query."""
 
-import csv
-import io
-import json
 from typing import Any, Final
 
 import click
 import duckdb
 from pipeline_contracts.lake import QUARANTINE, STREAM_QUARANTINE
-from rich.console import Console
 
 from pipeline_local import answers as stored_answers
-from pipeline_local import tables
+from pipeline_local import printing, tables
 from pipeline_local.analyser_client import AnalyserClient
 from pipeline_local.audit.report import PATHS, PathName
 from pipeline_local.installation import Installation, InstallationError
@@ -20,6 +16,11 @@ from pipeline_local.options import format_option, must_run, path_option, policy_
 
 _QUARANTINE: Final[dict[PathName, str]] = {"batch": QUARANTINE, "stream": STREAM_QUARANTINE}
 FORMATS = click.Choice(["table", "json", "csv"])
+spreadsheet_option = click.option(
+    "--spreadsheet-safe",
+    is_flag=True,
+    help="With --format csv: put an apostrophe before texts that a spreadsheet would take for a formula.",
+)
 
 
 def analyser(installation: Installation) -> AnalyserClient:
@@ -31,13 +32,24 @@ def analyser(installation: Installation) -> AnalyserClient:
 @click.command()
 @click.argument("names", nargs=-1)
 @click.option("--format", "form", type=FORMATS, default="table", show_default=True)
+@spreadsheet_option
 @policy_options
 @click.pass_obj
-def answers(installation: Installation, /, *, names: tuple[str, ...], form: str, **policies: str | int | None) -> None:
+def answers(
+    installation: Installation,
+    /,
+    *,
+    names: tuple[str, ...],
+    form: str,
+    spreadsheet_safe: bool,
+    **policies: str | int | None,
+) -> None:
     """Print the answers of the last complete run: all nine tables, or those NAMED.
 
-    With a policy switch the analyser computes them anew from the same rows, and stores nothing.
+    With a policy switch the analyser computes them anew from the same rows, and stores nothing. CSV holds the values as
+    they are in the lake.
     """
+    _must_be_csv(spreadsheet_safe, form)
     chosen = {name: str(value) for name, value in policies.items() if value is not None}
     lake = Lake(installation.layout.lake)
     if chosen:
@@ -48,7 +60,7 @@ def answers(installation: Installation, /, *, names: tuple[str, ...], form: str,
     unknown = set(names) - set(found.tables)
     if unknown:
         raise InstallationError(f"no answer {', '.join(sorted(unknown))}; there are: {', '.join(found.tables)}")
-    stored_answers.show(found.only(names) if names else found, form)
+    stored_answers.show(found.only(names) if names else found, form, spreadsheet_safe=spreadsheet_safe)
 
 
 @click.command()
@@ -71,21 +83,23 @@ def quarantine(installation: Installation, limit: int, replay: bool, path: PathN
     lake = Lake(installation.layout.lake)
     rows = [{"path": one, **row} for one in ([path] if path else PATHS) for row in lake.rows(_QUARANTINE[one])]
     if form == "json":
-        click.echo(json.dumps(rows[:limit], default=str, indent=2))
+        printing.say_json(rows[:limit], indent=2)
     else:
-        tables.print_quarantine(Console(), rows, limit)
+        tables.print_quarantine(printing.console(), rows, limit)
 
 
 @click.command()
 @click.argument("sql")
 @click.option("--format", "form", type=FORMATS, default="table", show_default=True)
+@spreadsheet_option
 @click.pass_obj
-def query(installation: Installation, sql: str, form: str) -> None:
+def query(installation: Installation, sql: str, form: str, spreadsheet_safe: bool) -> None:
     """Run SQL over the lake (DuckDB). `show tables` lists its tables.
 
     Such as `bronze_events`, `silver_pin`, `gold_…`, `stream_pinterest_pin_table` (every record) and
     `stream_pinterest_pin_current` (one row per post), `stream_profile_popularity`.
     """
+    _must_be_csv(spreadsheet_safe, form)
     lake = Lake(installation.layout.lake)
     with lake.connect() as connection:
         try:
@@ -96,16 +110,19 @@ def query(installation: Installation, sql: str, form: str) -> None:
             if not lake.tables():
                 raise InstallationError("the lake has no tables yet: send events, then `pipeline analyse`") from error
             raise InstallationError(f"the query failed: {error}") from error
-    click.echo(formatted(columns, rows, form), nl=False)
+    show(columns, rows, form, spreadsheet_safe=spreadsheet_safe)
 
 
-def formatted(columns: list[str], rows: list[tuple[Any, ...]], form: str) -> str:
-    """Rows as a table, JSON or CSV, with a line break at the end."""
+def show(columns: list[str], rows: list[tuple[Any, ...]], form: str, *, spreadsheet_safe: bool = False) -> None:
+    """Print rows as a table, JSON or CSV."""
     if form == "json":
-        documents = [dict(zip(columns, row, strict=True)) for row in rows]
-        return json.dumps(documents, default=str, ensure_ascii=False) + "\n"
-    if form == "csv":
-        text = io.StringIO()
-        csv.writer(text, lineterminator="\n").writerows([columns, *rows])
-        return text.getvalue()
-    return tables.rendered(columns, rows)
+        printing.say_json([dict(zip(columns, row, strict=True)) for row in rows])
+    elif form == "csv":
+        printing.say_csv([columns, *rows], spreadsheet_safe=spreadsheet_safe)
+    else:
+        printing.say(tables.rendered(columns, rows), nl=False)
+
+
+def _must_be_csv(spreadsheet_safe: bool, form: str) -> None:
+    if spreadsheet_safe and form != "csv":
+        raise click.UsageError("--spreadsheet-safe is of --format csv alone")

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import click
-from rich.console import Console
+from service_kit.inert import json_text
 
 from pipeline_local import answers as stored_answers
-from pipeline_local import commands_data, commands_events, commands_stages, commands_stream, tables
+from pipeline_local import commands_data, commands_events, commands_stages, commands_stream, printing, tables
 from pipeline_local.audit.collect import audit_paths
 from pipeline_local.audit.report import Audit
 from pipeline_local.flow import await_archived, await_streamed
@@ -37,7 +37,7 @@ class Stopwatch:
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
         """Measure one stage and say that it begins."""
-        click.echo(f"== {name}", err=True)
+        printing.say(f"== {name}", err=True)
         started = time.monotonic()
         yield
         self.seconds[name] = round(time.monotonic() - started, 2)
@@ -104,15 +104,15 @@ def demo(
             own.down(tell)
         raise
     if keep:
-        click.echo(f"still running; to look around: export PIPELINE_HOME={own.layout.home}", err=True)
+        printing.say(f"still running; to look around: export PIPELINE_HOME={own.layout.home}", err=True)
     else:
         with watch.stage("stop"):
             own.down(tell)
     watch.seconds["total"] = round(time.monotonic() - started, 2)
     document["seconds"] = watch.seconds
-    report.write_text(json.dumps(document, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    report.write_text(json_text(document, indent=2) + "\n", encoding="utf-8")
     stages = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in watch.seconds.items())
-    click.echo(f"{stages}\nreport: {report}")
+    printing.say(f"{stages}\nreport: {report}")
     sys.exit(0 if document["audit"]["ok"] else 1)
 
 
@@ -145,7 +145,7 @@ def _run(installation: Installation, arguments: list[str], watch: Stopwatch) -> 
         commands_data.analyser(installation).run(
             installation.names.job("batch"),
             {},
-            lambda task, seconds: click.echo(f"{task}: {seconds:.1f} s", err=True),
+            lambda task, seconds: printing.say(f"{task}: {seconds:.1f} s", err=True),
             only=commands_stages.ANALYSIS,
         )
     with watch.stage("stream"):
@@ -157,7 +157,7 @@ def _run(installation: Installation, arguments: list[str], watch: Stopwatch) -> 
     answers = stored_answers.stored(Lake(installation.layout.lake))
     stream = _stream(installation, found, popular, latencies)
     stored_answers.show(answers, "table")
-    console = Console()
+    console = printing.console()
     commands_stream.show_popular(console, popular)
     tables.print_stream_tables(console, stream["tables"])
     tables.print_latencies(console, {"table": stream["latency_ms"], "popularity": stream["popularity_latency_ms"]})

@@ -1,13 +1,12 @@
 """Commands that write or read events: send, env, consume."""
 
-import json
 import subprocess
 import sys
 
 import click
 from pipeline_contracts.names import KINDS, Kind
 
-from pipeline_local import processes, topic_records
+from pipeline_local import printing, processes, topic_records
 from pipeline_local.command import end
 from pipeline_local.installation import Installation, InstallationError
 from pipeline_local.options import format_option, must_run
@@ -65,12 +64,12 @@ def env(installation: Installation, form: str) -> None:
         "LAKE_URI": installation.layout.lake.as_uri(),
     }
     if form == "json":
-        click.echo(json.dumps(values, indent=2))
+        printing.say_json(values, indent=2)
         return
     for name, value in values.items():
-        click.echo(f"{name}={value}")
+        printing.say(f"{name}={value}")
     topic = installation.names.topic("user")
-    click.echo(
+    printing.say(
         f"\ncurl -X POST {values['GATEWAY_URL']}/topics/{topic} \\\n"
         f"  -H 'x-api-key: {values['GATEWAY_API_KEY']}' -H 'Content-Type: application/vnd.kafka.json.v2+json' \\\n"
         '  -d \'{"records":[{"key":"1","value":{"ind":1,"first_name":"Ana","last_name":"Lee",'
@@ -97,7 +96,7 @@ def consume(installation: Installation, kind: str, limit: int, last: bool) -> No
     servers = installation.service("proxy").environment["KAFKA_BOOTSTRAP_SERVERS"]
     try:
         for line in topic_records.read(servers, topic, limit, last=last):
-            click.echo(json.dumps(line, ensure_ascii=False))
+            printing.say_json(line)
     except topic_records.TopicUnreadableError as error:
         raise InstallationError(str(error)) from error
 

@@ -1,13 +1,11 @@
 """Commands that ask Kafka, S3 and Kinesis, whose clients take a moment to import: analyse, audit."""
 
-import json
 import sys
 
 import click
 import duckdb
-from rich.console import Console
 
-from pipeline_local import tables
+from pipeline_local import printing, tables
 from pipeline_local.audit.collect import audit_paths
 from pipeline_local.audit.report import EXIT_UNREACHABLE, PATHS, PathName
 from pipeline_local.audit.stages import StageUnreachableError
@@ -37,11 +35,11 @@ def analyse(installation: Installation, form: str) -> None:
     def told(task: str, taken: float) -> None:
         seconds[task] = taken
         if form == "table":
-            click.echo(f"{task}: {taken:.1f} s")
+            printing.say(f"{task}: {taken:.1f} s")
 
     outputs = analyser(installation).run(installation.names.job("batch"), {}, told, only=ANALYSIS)
     if form == "json":
-        click.echo(json.dumps({"seconds": seconds, "outputs": outputs}))
+        printing.say_json({"seconds": seconds, "outputs": outputs})
 
 
 @click.command()
@@ -58,10 +56,10 @@ def audit(installation: Installation, path: PathName | None, form: str) -> None:
         must_run(installation)
         found = audit_paths(installation, [path] if path else PATHS)
     except (InstallationError, StageUnreachableError, duckdb.Error) as error:
-        click.echo(f"cannot audit: {error}", err=True)
+        printing.say(f"cannot audit: {error}", err=True)
         sys.exit(EXIT_UNREACHABLE)
     if form == "json":
-        click.echo(json.dumps(found.as_document(), indent=2))
+        printing.say_json(found.as_document(), indent=2)
     else:
-        tables.print_audit(Console(), found)
+        tables.print_audit(printing.console(), found)
     sys.exit(found.exit_code)

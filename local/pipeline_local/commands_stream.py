@@ -1,14 +1,12 @@
 """Commands of the stream path: who is popular now, and letting a stopped query go on."""
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
 import click
 from pipeline_contracts.names import KINDS
-from rich.console import Console
 
-from pipeline_local import tables
+from pipeline_local import printing, tables
 from pipeline_local.installation import Installation
 from pipeline_local.options import format_option, must_run
 from pipeline_local.reader_client import ReaderClient
@@ -37,9 +35,9 @@ def popular(installation: Installation, /, *, limit: int, form: str, **filters: 
     must_run(installation)
     found = reader(installation).popular(limit, {name: value for name, value in filters.items() if value})
     if form == "json":
-        click.echo(json.dumps(found, ensure_ascii=False))
+        printing.say_json(found)
     else:
-        show_popular(Console(), found)
+        show_popular(printing.console(), found)
 
 
 @click.command()
@@ -52,10 +50,10 @@ def resume(installation: Installation, kind: str) -> None:
     """
     must_run(installation)
     reader(installation).resume(kind)
-    click.echo(f"the query of {kind} goes on")
+    printing.say(f"the query of {kind} goes on")
 
 
-def show_popular(console: Console, found: Mapping[str, Any]) -> None:
+def show_popular(console: printing.InertConsole, found: Mapping[str, Any]) -> None:
     """The profiles as a table, and what their scores mean."""
     tables.print_popular(console, found["profiles"])
-    console.print(f"as of {found['as_of']}, half life {found['half_life_s']} s", highlight=False)
+    console.print(f"as of {found['as_of']}, half life {found['half_life_s']} s")

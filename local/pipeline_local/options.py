@@ -6,6 +6,7 @@ import click
 
 from pipeline_local.audit.report import PATHS
 from pipeline_local.installation import Installation, InstallationError
+from pipeline_local.printing import say
 
 format_option = click.option(
     "--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True
@@ -38,4 +39,4 @@ def must_run(installation: Installation) -> None:
 
 def tell(line: str) -> None:
     """Say what goes on, on stderr: stdout is for what was asked."""
-    click.echo(line, err=True)
+    say(line, err=True)

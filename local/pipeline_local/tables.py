@@ -1,8 +1,5 @@
 """Status, audit, quarantine, popular profiles and rows as people read them."""
 
-import io
-import json
-import shutil
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -10,13 +7,13 @@ from datetime import UTC, datetime
 from typing import Any
 
 import psutil
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from pipeline_local import descendants
 from pipeline_local.audit.report import EXIT_EQUAL, EXIT_FLOWING, EXIT_MISSING, PATHS, Audit, AuditRow, PathName
 from pipeline_local.installation import Installation
+from pipeline_local.printing import InertConsole, cell, recorded
 from pipeline_local.status import Status
 
 NARROW = 120
@@ -39,12 +36,12 @@ def all_ready(status: Status) -> bool:
     return all(service.state == "ready" for service in status.services.values())
 
 
-def print_status(console: Console, installation: Installation) -> None:
+def print_status(console: InertConsole, installation: Installation) -> None:
     """A table of services; one line when nothing runs."""
     status = installation.status
     if status is None or not installation.runs:
         reason = f" ({status.reason})" if status and status.reason else ""
-        console.print(Text(f"nothing is running{reason}; `pipeline up` starts it"))
+        console.print(f"nothing is running{reason}; `pipeline up` starts it")
         return
     table = Table("service", "state", "process", "port", "restarts", "ready after", "memory (PSS)")
     table.columns[0].min_width = max(map(len, status.services), default=0)
@@ -54,21 +51,21 @@ def print_status(console: Console, installation: Installation) -> None:
         process = str(service.pid) if service.pid else ""
         memory = f"{memory_bytes(installation, name) / 1024**2:,.0f} MiB"
         table.add_row(
-            name, f"[{colour}]{service.state}", process, str(service.port), str(service.restarts), seconds, memory
+            name, Text(service.state, style=colour), process, str(service.port), str(service.restarts), seconds, memory
         )
     console.print(table)
 
 
-def status_json(installation: Installation) -> str:
+def status_document(installation: Installation) -> dict[str, Any]:
     """The same for programs."""
     status = installation.status
     if status is None:
-        return json.dumps({"state": "stopped", "services": {}})
+        return {"state": "stopped", "services": {}}
     document = asdict(status) | {"running": installation.runs}
     if installation.runs:
         for name, service in document["services"].items():
             service["memory_bytes"] = memory_bytes(installation, name)
-    return json.dumps(document, indent=2)
+    return document
 
 
 def memory_bytes(installation: Installation, service: str) -> int:
@@ -82,7 +79,7 @@ def memory_bytes(installation: Installation, service: str) -> int:
     return total
 
 
-def print_audit(console: Console, found: Audit) -> None:
+def print_audit(console: InertConsole, found: Audit) -> None:
     """A table per path, with one column per log; below them every trouble, and a verdict in words."""
     for path in PATHS:
         if rows := [row for row in found.rows if row.path == path]:
@@ -91,11 +88,11 @@ def print_audit(console: Console, found: Audit) -> None:
         for what in ("missing", "doubled", "altered"):
             if ranges := getattr(row, what):
                 place = "shard" if row.path == "stream" else "partition"
-                console.print(f"{what}: {row.name}, {place} {row.partition}, offsets {ranges}", highlight=False)
-    console.print(VERDICTS[found.exit_code], highlight=False)
+                console.print(f"{what}: {row.name}, {place} {row.partition}, offsets {ranges}")
+    console.print(VERDICTS[found.exit_code])
 
 
-def _print_fates(console: Console, path: PathName, rows: list[AuditRow]) -> None:
+def _print_fates(console: InertConsole, path: PathName, rows: list[AuditRow]) -> None:
     logs = sorted({(row.name, row.log_id) for row in rows})
     names = Counter(name for name, _ in logs)
     titles = [_narrow(name) if names[name] == 1 else f"{_narrow(name)}\n{_short(log_id)}" for name, log_id in logs]
@@ -125,7 +122,7 @@ def _short(log_id: str) -> str:
     return f"of {datetime.fromtimestamp(int(created_ms) / 1000, UTC):%Y-%m-%d %H:%M:%S}"
 
 
-def print_quarantine(console: Console, rows: list[dict[str, Any]], limit: int) -> None:
+def print_quarantine(console: InertConsole, rows: list[dict[str, Any]], limit: int) -> None:
     """Counts by reason, then the rows with their coordinates."""
     if not rows:
         console.print("nothing is quarantined")
@@ -141,18 +138,18 @@ def print_quarantine(console: Console, rows: list[dict[str, Any]], limit: int) -
     table.add_column("text")
     for row in rows[:limit]:
         table.add_row(
-            Text(row["topic"] if row["path"] == "batch" else _narrow(row["stream"])),
-            str(row["partition"]),
-            str(row["offset"]),
-            row["reason"],
-            Text((row["value"] or row["raw_base64"])[:120]),
+            cell(row["topic"]) if row["path"] == "batch" else _narrow(cell(row["stream"])),
+            cell(row["partition"]),
+            cell(row["offset"]),
+            cell(row["reason"]),
+            cell((row["value"] or row["raw_base64"])[:120]),
         )
     console.print(table)
     if len(rows) > limit:
         console.print(f"{len(rows) - limit} more; --limit shows them")
 
 
-def print_popular(console: Console, profiles: list[dict[str, Any]]) -> None:
+def print_popular(console: InertConsole, profiles: list[dict[str, Any]]) -> None:
     """Profiles and their scores, the highest first."""
     table = Table(
         "", "profile", "score", "posts", "followers", "last post", title="Popular profiles", title_justify="left"
@@ -162,16 +159,16 @@ def print_popular(console: Console, profiles: list[dict[str, Any]]) -> None:
     for place, profile in enumerate(profiles, start=1):
         table.add_row(
             str(place),
-            Text(profile["poster_name"]),
+            cell(profile["poster_name"]),
             f"{profile['score']:.3f}",
             f"{profile['posts']:,}",
             f"{profile['follower_count'] or 0:,}",
-            str(profile["last_post_at"]),
+            cell(profile["last_post_at"]),
         )
     console.print(table)
 
 
-def print_stream_tables(console: Console, counts: Mapping[str, Mapping[str, int]]) -> None:
+def print_stream_tables(console: InertConsole, counts: Mapping[str, Mapping[str, int]]) -> None:
     """How many rows each stream table holds, and how many of them count."""
     table = Table("table", "rows", "current rows", title="Stream tables", title_justify="left")
     for kind, numbers in counts.items():
@@ -179,39 +176,36 @@ def print_stream_tables(console: Console, counts: Mapping[str, Mapping[str, int]
     console.print(table)
 
 
-def print_latencies(console: Console, latencies: Mapping[str, Mapping[str, float | None]]) -> None:
+def print_latencies(console: InertConsole, latencies: Mapping[str, Mapping[str, float | None]]) -> None:
     """One line: how long after its arrival in the stream a record was in its table, and counted for its profile."""
     parts = [
         f"{what} {' / '.join('-' if one is None else f'{one:,.0f} ms' for one in (ms['p50'], ms['p95']))}"
         for what, ms in latencies.items()
     ]
-    console.print(f"from arrival in the stream (half / 95 % within): {', '.join(parts)}", highlight=False)
+    console.print(f"from arrival in the stream (half / 95 % within): {', '.join(parts)}")
 
 
-def print_rows(console: Console, title: str, rows: list[dict[str, Any]]) -> None:
+def print_rows(console: InertConsole, title: str, rows: list[dict[str, Any]]) -> None:
     """A titled table; ``none`` where there are no rows."""
     table = Table(*(rows[0] if rows else ["none"]), title=title, title_justify="left")
     for row in rows:
-        table.add_row(*(_cell(value) for value in row.values()))
+        table.add_row(*(_number_or_text(value) for value in row.values()))
     console.print(table)
 
 
 def rendered(columns: list[str], rows: list[tuple[Any, ...]]) -> str:
-    """A plain table as text."""
-    console = Console(record=True, file=io.StringIO(), width=shutil.get_terminal_size((160, 40)).columns)
-    table = Table()
-    for column in columns:
-        table.add_column(Text(column))
+    """A plain table as text; what DuckDB writes on several lines, such as a plan, stays on them."""
+    console = recorded()
+    table = Table(*columns)
     for row in rows:
-        table.add_row(*(Text("" if value is None else str(value)) for value in row))
+        table.add_row(*("" if value is None else str(value) for value in row))
     console.print(table)
     return console.export_text()
 
 
-def _cell(value: object) -> Text:
-    """As text, in which Rich looks for no markup and no emoji codes."""
+def _number_or_text(value: object) -> str:
     if isinstance(value, int) and not isinstance(value, bool) and value >= 10_000:
-        return Text(f"{value:,}")
+        return f"{value:,}"
     if isinstance(value, float):
-        return Text(f"{value:,.1f}")
-    return Text("" if value is None else str(value))
+        return f"{value:,.1f}"
+    return cell(value)

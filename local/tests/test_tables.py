@@ -4,18 +4,18 @@ from typing import Any
 import pytest
 from pipeline_local import tables
 from pipeline_local.audit.report import Audit, AuditRow
-from rich.console import Console
+from pipeline_local.printing import InertConsole
 
 MADE_ANEW = "arn:aws:kinesis:us-east-1:0:stream/s"
 QUARANTINED = {"reason": "not_json", "source": "record", "partition": "p", "offset": "1", "raw_base64": "eA=="}
 
 
 @pytest.fixture
-def console() -> Console:
-    return Console(record=True, width=150, file=io.StringIO())
+def console() -> InertConsole:
+    return InertConsole(record=True, width=150, file=io.StringIO())
 
 
-def test_each_path_has_a_table_and_the_verdict_comes_once(console: Console) -> None:
+def test_each_path_has_a_table_and_the_verdict_comes_once(console: InertConsole) -> None:
     rows = [
         AuditRow("batch", "pinterest.pin", "L", 0, in_log=2, current=2, in_objects=2, in_bronze=2),
         AuditRow("stream", "streaming-pinterest-pin", f"{MADE_ANEW}@1", "shardId-0", in_log=1, current=1),
@@ -27,7 +27,7 @@ def test_each_path_has_a_table_and_the_verdict_comes_once(console: Console) -> N
     assert said.count("every record is accounted for") == 1
 
 
-def test_streams_of_one_name_are_told_apart_by_their_creation(console: Console) -> None:
+def test_streams_of_one_name_are_told_apart_by_their_creation(console: InertConsole) -> None:
     rows = [AuditRow("stream", "s", f"{MADE_ANEW}@{ms}", "shardId-0") for ms in (1764000000000, 1764000001000)]
     tables.print_audit(console, Audit(rows))
     said = console.export_text()
@@ -35,13 +35,13 @@ def test_streams_of_one_name_are_told_apart_by_their_creation(console: Console) 
     assert "2025-11-24 16:00:01" in said
 
 
-def test_troubles_are_named(console: Console) -> None:
+def test_troubles_are_named(console: InertConsole) -> None:
     tables.print_audit(console, Audit([AuditRow("stream", "s", "l", "shardId-0", missing=[["1", "2"]])]))
     assert "missing: s, shard shardId-0, offsets [['1', '2']]" in console.export_text()
 
 
 @pytest.mark.parametrize("text", ["[/b] not markup [red] :rainbow:", None])
-def test_quarantine_of_both_paths(console: Console, text: str | None) -> None:
+def test_quarantine_of_both_paths(console: InertConsole, text: str | None) -> None:
     rows: list[dict[str, Any]] = [
         {"path": "batch", "topic": "pinterest.pin", "value": text, **QUARANTINED},
         {"path": "stream", "stream": "streaming-pinterest-pin", "value": text, **QUARANTINED},
@@ -52,7 +52,7 @@ def test_quarantine_of_both_paths(console: Console, text: str | None) -> None:
     assert said.count(text or "eA==") == 2
 
 
-def test_popular_profiles(console: Console) -> None:
+def test_popular_profiles(console: InertConsole) -> None:
     profile = {"poster_name": "[b]The/One[/i] :rainbow:", "score": 12.34567, "posts": 1200, "follower_count": None}
     tables.print_popular(console, [profile | {"last_post_at": "2026-01-01T00:00:00Z"}])
     said = console.export_text()
@@ -62,7 +62,7 @@ def test_popular_profiles(console: Console) -> None:
 
 
 @pytest.mark.parametrize("name", ["Kids [/b] corner", "[red] shoes [x]", "ok :rainbow: x"])
-def test_rows_show_what_was_sent(console: Console, name: str) -> None:
+def test_rows_show_what_was_sent(console: InertConsole, name: str) -> None:
     tables.print_rows(console, "t", [{"poster_name": name, "posts": 12_345}])
     said = console.export_text()
     assert name in said
@@ -71,6 +71,6 @@ def test_rows_show_what_was_sent(console: Console, name: str) -> None:
     assert told.count(name) == 2
 
 
-def test_latencies_that_were_not_measured(console: Console) -> None:
+def test_latencies_that_were_not_measured(console: InertConsole) -> None:
     tables.print_latencies(console, {"table": {"p50": 812.4, "p95": 2100.0}, "popularity": {"p50": None, "p95": None}})
     assert "table 812 ms / 2,100 ms, popularity - / -" in console.export_text()

@@ -13,6 +13,7 @@ from pyspark.sql import SparkSession
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
+from service_kit.inert import json_text, visible
 from service_kit.logs import configure_logging
 from spark_kit.fence import FencedError, hold_fence
 from spark_kit.jvm import JvmError
@@ -113,13 +114,13 @@ def audit_command(quick: bool, format_: Format) -> None:
     with _session(writes=False) as (spark, settings):
         report = audit.run(spark, settings, recount=not quick)
     if format_ == "json":
-        click.echo(json.dumps(asdict(report), ensure_ascii=False))
+        click.echo(json_text(asdict(report)))
     else:
         _print_rows("audit", [asdict(row) for row in report.rows])
         for problem in report.problems:
-            click.echo(f"problem: {problem}")
+            click.echo(visible(f"problem: {problem}"))
         for entry in report.unreadable_objects:
-            click.echo(f"not read whole: {entry['object']}: {entry['problem']}")
+            click.echo(visible(f"not read whole: {entry['object']}: {entry['problem']}"))
         click.echo("every record is accounted for" if report.ok else "the lake is not in order")
     sys.exit(0 if report.ok else EXIT_FOUND)
 
@@ -137,7 +138,7 @@ def run_command(only: tuple[str, ...], parameters: tuple[str, ...]) -> None:
     with _session(writes=True) as (spark, settings):
         for task in TASKS:
             if not only or task in only:
-                click.echo(json.dumps({"task": task, "report": json.loads(run_task(spark, settings, task, checked))}))
+                click.echo(json_text({"task": task, "report": json.loads(run_task(spark, settings, task, checked))}))
 
 
 @main.command("show")
@@ -155,7 +156,7 @@ def show_command(table: str | None, limit: int, format_: Format) -> None:
             _fail(f"there is no table {table} in {settings.lake_uri}", 2)
         rows = [row.asDict(recursive=True) for row in lake.read(table).limit(limit).collect()]
         if format_ == "json":
-            click.echo(json.dumps(rows, default=str, ensure_ascii=False))
+            click.echo(json_text(rows))
         else:
             _print_rows(table, rows)
 
@@ -185,19 +186,19 @@ def _session(*, writes: bool) -> Iterator[tuple[SparkSession, AnalyserSettings]]
 
 
 def _fail(message: str, code: int) -> None:
-    click.echo(f"error: {message}", err=True)
+    click.echo(visible(f"error: {message}", keep="\n\t"), err=True)
     sys.exit(code)
 
 
 def _show_report(report: Mapping[str, Any], format_: Format) -> None:
     if format_ == "json":
-        click.echo(json.dumps(report, default=str, ensure_ascii=False))
+        click.echo(json_text(report))
         return
     for name, value in report.items():
         if isinstance(value, dict) and value and all(isinstance(inner, dict) for inner in value.values()):
             _print_rows(name, [{"name": key, **inner} for key, inner in value.items()])
         else:
-            click.echo(f"{name}: {value}")
+            click.echo(visible(f"{name}: {value}"))
 
 
 def _show_stored(spark: SparkSession, settings: AnalyserSettings, format_: Format) -> None:
@@ -211,12 +212,12 @@ def _show_stored(spark: SparkSession, settings: AnalyserSettings, format_: Forma
 
 def _show_answers(tables: Mapping[str, list[dict[str, Any]]], about: Mapping[str, Any], format_: Format) -> None:
     if format_ == "json":
-        click.echo(json.dumps({**about, "answers": tables}, default=str, ensure_ascii=False))
+        click.echo(json_text({**about, "answers": tables}))
         return
     for name, rows in tables.items():
         _print_rows(name, rows)
     for name, value in about.items():
-        click.echo(f"{name}: {value}")
+        click.echo(visible(f"{name}: {value}"))
 
 
 def _print_rows(title: str, rows: list[dict[str, Any]]) -> None:
@@ -224,7 +225,7 @@ def _print_rows(title: str, rows: list[dict[str, Any]]) -> None:
     for column in rows[0] if rows else ["(no rows)"]:
         table.add_column(str(column))
     for row in rows:
-        table.add_row(*[Text(str(value)) for value in row.values()])
+        table.add_row(*[Text(visible(str(value))) for value in row.values()])
     Console().print(table)
 
 

@@ -3,17 +3,18 @@
 Call ``logger.info("records stored", extra={"topic": …, "offset": …})``: a constant message, no payloads.
 """
 
-import json
 import logging
 import sys
 from datetime import UTC, datetime
 from typing import TextIO
 
+from service_kit.inert import json_text
+
 _STANDARD = set(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
 
 class JsonFormatter(logging.Formatter):
-    """One JSON object per record; what JSON does not know becomes text."""
+    """One JSON object per record; what JSON does not know becomes text, what a terminal would obey is escaped."""
 
     def __init__(self, service: str) -> None:
         super().__init__()
@@ -31,7 +32,7 @@ class JsonFormatter(logging.Formatter):
         line.update({key: value for key, value in vars(record).items() if key not in _STANDARD})
         if record.exc_info:
             line["error"] = self.formatException(record.exc_info)
-        return json.dumps(line, default=str, ensure_ascii=False)
+        return json_text(line)
 
 
 def configure_logging(service: str, level: str = "INFO", stream: TextIO | None = None) -> None:

@@ -5,6 +5,7 @@ from contextlib import ExitStack
 
 import click
 from prometheus_client import CollectorRegistry
+from service_kit.inert import visible
 from service_kit.logs import configure_logging
 from service_kit.ops import Ops, OpsServer
 from service_kit.shutdown import Shutdown
@@ -93,9 +94,9 @@ def main(  # noqa: PLR0917 (click passes them by name)
             options = Options(_PATHS[path], events, rate, fresh)
             summary = send(settings, opened, options, spectators=spectators, shutdown=shutdown)
     except EmitterError as error:
-        click.echo(f"emitter: {error}", err=True)
+        click.echo(visible(f"emitter: {error}", keep="\n"), err=True)
         sys.exit(_USAGE)
-    click.echo(as_json(summary) if format_ == "json" else as_text(summary))
+    click.echo(as_json(summary) if format_ == "json" else visible(as_text(summary), keep="\n"))
     sys.exit(summary.exit_code)
 
 
@@ -105,7 +106,7 @@ def _spectators(stack: ExitStack, settings: EmitterSettings, paths: int) -> list
     if sys.stderr.isatty():
         spectators.append(stack.enter_context(ProgressBar(paths)))
     else:
-        spectators.append(ProgressLines(lambda line: click.echo(line, err=True)))
+        spectators.append(ProgressLines(lambda line: click.echo(visible(line), err=True)))
     if settings.port is not None:
         registry = CollectorRegistry()
         metrics = Metrics(registry)

@@ -7,6 +7,7 @@ from typing import Self
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from service_kit.inert import visible
 
 from emitter.ledger import Run
 from emitter.rows import PathName
@@ -50,7 +51,7 @@ class ProgressBar:
 
     def waiting(self, path: PathName, name: str, records: int, reason: str, seconds: float) -> None:  # noqa: ARG002
         """Say why nothing moves."""
-        note = f"{name}: {records:,} again in {seconds:.1f} s: {reason}".replace("[", r"\[")
+        note = visible(f"{name}: {records:,} again in {seconds:.1f} s: {reason}").replace("[", r"\[")
         self._progress.update(self._task, note=note)
 
 
