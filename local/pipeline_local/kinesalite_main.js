@@ -5,7 +5,7 @@
 // and runs it with Node, one process per account. This file stands there. It adds what kinesalite lacks:
 //
 //   * records on disk (KINESALITE_PATH), so that a killed LocalStack loses none;
-//   * the loopback address only;
+//   * the loopback address only, and no page in a browser: kinesalite would answer any Origin;
 //   * streams may be named by StreamARN, as CloudFormation does;
 //   * CreateStream for a stream that exists already succeeds: LocalStack forgets its stacks when it restarts and
 //     creates the streams again, while the records are still here;
@@ -157,8 +157,17 @@ function parsed (body) {
   }
 }
 
+/** Whether a page in a browser sent it. Programs send neither header; a page's own POST always has an Origin. */
+function isOfPage ({ headers }) {
+  return headers.origin !== undefined || !['none', undefined].includes(headers['sec-fetch-site'])
+}
+
 function front (store, inner) {
   return (request, response) => {
+    if (isOfPage(request)) {
+      response.writeHead(403, { 'Content-Type': AMZ_JSON })
+      return response.end('{"message":"pages may not use this port"}')
+    }
     const parts = []
     request.on('data', part => parts.push(part))
     request.on('end', () => {

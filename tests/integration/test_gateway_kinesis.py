@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import boto3
 import psutil
 import pytest
+import urllib3
 from botocore.config import Config
 from botocore.exceptions import ClientError, EndpointConnectionError, HTTPClientError
 from pipeline_local.layout import Layout
@@ -99,6 +100,15 @@ def test_it_listens_on_loopback_only(backend: Backend) -> None:
     child = backend.up()
     listening = [c.laddr.ip for c in psutil.Process(child.pid).net_connections() if c.status == psutil.CONN_LISTEN]
     assert listening == ["127.0.0.1"]
+
+
+@pytest.mark.parametrize("header", [("Origin", "http://evil.example"), ("Sec-Fetch-Site", "cross-site")])
+@pytest.mark.parametrize("method", ["OPTIONS", "POST", "GET"])
+def test_no_page_gets_in(backend: Backend, method: str, header: tuple[str, str]) -> None:
+    backend.up()
+    answer = urllib3.request(method, f"http://127.0.0.1:{backend.port}/", headers=dict([header]), retries=False)
+    assert answer.status == 403
+    assert "Access-Control-Allow-Origin" not in answer.headers
 
 
 def test_records_survive_a_kill_and_go_on_in_order(backend: Backend) -> None:

@@ -26,6 +26,7 @@ MAY_READ_THE_ENVIRONMENT = {
     "services/stream-reader/stream_reader/serve.py",
     "local/pipeline_local/airflow.py",
     "local/pipeline_local/container.py",
+    "local/pipeline_local/localstack_main.py",
     "local/pipeline_local/supervisor.py",
     "dags/batch.py",
     "local/airflow/plugins/hosts.py",
