@@ -12,10 +12,9 @@ import sys
 import urllib.request
 import uuid
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import boto3
 import pytest
@@ -23,45 +22,59 @@ from aws_deploy.cli import main
 from aws_deploy.clients import Clients
 from aws_deploy.deployer import Deployer
 from aws_deploy.errors import StackFailedError
+from aws_deploy.resolve import resolve
 from aws_deploy.wanted import ALL, StackKind
 from click.testing import CliRunner, Result
 from confluent_kafka.admin import AdminClient
+from ingest_proxy.app import create_app
+from ingest_proxy.memory import MemoryCluster
+from ingest_proxy.settings import ProxySettings
+from prometheus_client import CollectorRegistry
+from rendered import document
 from servers import Kafka
 from stand_in import FullLocalStack
 from waiting import wait_until
+from werkzeug.serving import make_server
+from werkzeug.wsgi import get_input_stream
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 IMAGES = [f"--image={name}=registry.example/{name}@sha256:{'0' * 64}" for name in ("proxy", "emitter", "stream-reader")]
 KEY = "key-of-the-aws-tests-0001"
 ROOT = Path(__file__).parents[2]
 
 
-class FakeProxy(BaseHTTPRequestHandler):
-    """Answers as the proxy does, to see that the gateway's VPC link leads here."""
+class LoadBalancer:
+    """An address before the real proxy, which a test puts behind it with the settings of the stack's task."""
 
-    def do_POST(self) -> None:
-        self.rfile.read(int(self.headers["Content-Length"]))
-        body = json.dumps({"reached": self.path}).encode()
-        self.send_response(200)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
+    def __init__(self) -> None:
+        self.target: WSGIApplication | None = None
+        self._server = make_server("127.0.0.1", 0, self._forward, threaded=True)
+        self.address = f"127.0.0.1:{self._server.port}"
+        Thread(target=self._server.serve_forever, daemon=True).start()
 
-    def log_message(self, *args: Any) -> None:
-        pass
+    def _forward(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Any:
+        assert self.target is not None
+        # As the proxy's own server does, and this one does not: the body ends where Content-Length says.
+        environ["wsgi.input"] = get_input_stream(environ)
+        return self.target(environ, start_response)
 
-
-@pytest.fixture(scope="module")
-def proxy() -> Iterator[str]:
-    server = ThreadingHTTPServer(("127.0.0.1", 0), FakeProxy)
-    Thread(target=server.serve_forever, daemon=True).start()
-    yield f"127.0.0.1:{server.server_port}"
-    server.shutdown()
+    def stop(self) -> None:
+        self._server.shutdown()
 
 
 @pytest.fixture(scope="module")
-def cloud(tmp_path_factory: pytest.TempPathFactory, kafka: Kafka, proxy: str) -> Iterator[FullLocalStack]:
+def balancer() -> Iterator[LoadBalancer]:
+    made = LoadBalancer()
+    yield made
+    made.stop()
+
+
+@pytest.fixture(scope="module")
+def cloud(tmp_path_factory: pytest.TempPathFactory, kafka: Kafka, balancer: LoadBalancer) -> Iterator[FullLocalStack]:
     folder = tmp_path_factory.mktemp("full-localstack")
-    with FullLocalStack(folder, kafka=kafka.bootstrap_servers, proxy=proxy) as server:
+    with FullLocalStack(folder, kafka=kafka.bootstrap_servers, proxy=balancer.address) as server:
         yield server
 
 
@@ -133,7 +146,9 @@ def stack_status(bench: Bench, kind: StackKind) -> str:
     return str(found["Stacks"][0]["StackStatus"])
 
 
-def test_all_stacks_are_created_changed_rolled_forward_and_destroyed(bench: Bench, kafka: Kafka) -> None:
+def test_all_stacks_are_created_changed_rolled_forward_and_destroyed(
+    bench: Bench, kafka: Kafka, balancer: LoadBalancer
+) -> None:
     planned = bench.run("plan", "--format", "json")
     assert planned.exit_code == 0, planned.output
     plan = json.loads(planned.stdout)
@@ -156,7 +171,8 @@ def test_all_stacks_are_created_changed_rolled_forward_and_destroyed(bench: Benc
     assert {name: len(topic.partitions) for name, topic in topics.items()} == {
         f"{bench.id}.pin": 3, f"{bench.id}.geo": 3, f"{bench.id}.user": 3, f"{bench.id}.dlq": 1,
     }  # fmt: skip
-    assert reached(bench) == {"reached": f"/topics/{bench.id}.pin"}
+    balancer.target = proxy_of(bench)
+    assert produced(bench) == [{"partition": 0, "offset": 0, "error_code": None, "error": None}]
 
     # A change goes to what it concerns, in place, and is shown before.
     bigger = ["--set", "kafka.Partitions=6", "--set", "connect.Workers=2", "--set", "proxy.Tasks=3"]
@@ -266,15 +282,27 @@ def test_dag_requirements_and_wheel_lie_in_the_bucket(bench: Bench) -> None:
     assert f"{bench.id}-mwaa: no changes" in again
 
 
-def reached(bench: Bench) -> Any:
+def proxy_of(bench: Bench) -> "WSGIApplication":
+    """The proxy's application, with what its task definition sets, before a cluster in memory."""
+    stack = bench.clients.cloudformation.describe_stacks(StackName=f"{bench.id}-proxy")["Stacks"][0]
+    given = {one["ParameterKey"]: one["ParameterValue"] for one in stack["Parameters"]}
+    [container] = resolve(document("proxy"), given)["Task"]["Properties"]["ContainerDefinitions"]
+    env = {item["Name"]: item["Value"] for item in container["Environment"]}
+    settings = ProxySettings(PIPELINE_ID=bench.id, path_prefix=env["PROXY_PATH_PREFIX"])
+    cluster = MemoryCluster(settings.names, settings.max_record_bytes)
+    return create_app(settings, cluster, cluster, CollectorRegistry()).wsgi_app
+
+
+def produced(bench: Bench) -> Any:
+    """What the proxy answers to one record that is sent through the gateway."""
     found = json.loads(bench.run("outputs", "--format", "json").stdout)
     request = urllib.request.Request(
         f"{bench.cloud.endpoint_url}/_aws/execute-api/{found['api']['ApiId']}/dev/topics/{bench.id}.pin",
-        data=b'{"records":[]}',
+        data=b'{"records":[{"key":1,"value":{"index":1},"partition":0}]}',
         headers={"x-api-key": bench.env["GATEWAY_API_KEY"], "Content-Type": "application/vnd.kafka.json.v2+json"},
     )
     with urllib.request.urlopen(request, timeout=20) as answer:
-        return json.load(answer)
+        return json.load(answer)["offsets"]
 
 
 def test_interrupted_at_each_stack_it_goes_on(bench: Bench) -> None:

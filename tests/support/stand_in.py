@@ -16,6 +16,7 @@ sys.path.insert(0, str(PLUGIN))
 from localstack_stand_in.kinds import KINDS, attribute  # noqa: E402 (lies beside, in LocalStack's world)
 
 _GROUP = "localstack.cloudformation.resource_providers"
+_HOOKS = "[localstack.hooks.on_infra_start]\nas_strict_as_aws = localstack_stand_in.as_aws:as_strict_as_aws"
 
 
 class FullLocalStack(LocalStack):
@@ -57,7 +58,7 @@ def _install(folder: Path) -> None:
     metadata.mkdir(exist_ok=True)
     (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: localstack-stand-in\nVersion: 0\n")
     lines = [f"{kind} = localstack_stand_in.plugins:{attribute(kind)}" for kind in KINDS]
-    (metadata / "entry_points.txt").write_text("\n".join([f"[{_GROUP}]", *lines, ""]))
+    (metadata / "entry_points.txt").write_text("\n".join([f"[{_GROUP}]", *lines, _HOOKS, ""]))
     client = Path(confluent_kafka.__file__).parent
     for part in client.parent.glob("confluent_kafka*"):
         link = folder / part.name

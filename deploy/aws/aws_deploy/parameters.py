@@ -120,6 +120,7 @@ def _proxy(wanted: Wanted, earlier: Earlier) -> dict[str, str]:
         "Size": wanted.size,
         "Image": wanted.images.get("proxy", ""),
         "BootstrapServers": earlier["kafka"]["BootstrapServers"],
+        "Stage": API_STAGE,
     }
 
 

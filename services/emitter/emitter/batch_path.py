@@ -21,7 +21,8 @@ from emitter.rows import PathName, Record
 from emitter.transport import Answer, Transport
 from emitter.verdicts import Again, Refused, Reply, Stored, Verdict
 
-_WAIT_AND_SEE: Final = frozenset({408, 425, 429})
+_NO_SUCH_PLACE: Final = frozenset({40401, 40402})
+"""Codes of the proxy for a topic or partition that this deployment does not have."""
 _ABOUT_CONTENT: Final = frozenset({400, 413, 422})
 """One record may be the reason: smaller requests tell which."""
 
@@ -61,16 +62,17 @@ class BatchPath:
 
     def _whole(self, answer: Answer, records: Sequence[Record]) -> Reply:
         error = decoded(answer.body, _decode_error)
-        if answer.status == 413 or (error is not None and _is_final(answer.status)):
+        if answer.status == 413 or (error is not None and _is_final(answer.status, error)):
             reason = described(answer, None if error is None else f"{error.error_code} {error.message}")
             return all_refused(records, reason, as_one=answer.status in _ABOUT_CONTENT)
-        # 5xx, or not the proxy's words: a gateway that is down, or not deployed (again) yet, also says 403 or 404.
+        # 5xx, or nothing that the proxy says of a record or topic. A gateway that is down, or not deployed (again) yet,
+        # also says 403 or 404; a proxy behind a path or name that it does not know says 404 or 421.
         reason = described(answer, None if error is None else error.message)
         return all_again(records, reason, retry_after(answer, self._clock))
 
 
-def _is_final(status: int) -> bool:
-    return 400 <= status < 500 and status not in _WAIT_AND_SEE
+def _is_final(status: int, error: ErrorAnswer) -> bool:
+    return status in _ABOUT_CONTENT or error.error_code in _NO_SUCH_PLACE
 
 
 def _body(records: Sequence[Record]) -> bytes:

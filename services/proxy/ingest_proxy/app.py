@@ -2,7 +2,7 @@
 
 import json
 from importlib import resources
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 from flask import Flask, Response
@@ -21,6 +21,11 @@ from ingest_proxy.routes import kafka_rest
 from ingest_proxy.settings import ProxySettings
 from ingest_proxy.topics import Topics
 
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+
 
 def create_app(settings: ProxySettings, topics: Topics, sender: Sender, registry: CollectorRegistry) -> Flask:
     """The proxy over any ``Topics`` and ``Sender``, with the operational routes in front."""
@@ -36,8 +41,28 @@ def create_app(settings: ProxySettings, topics: Topics, sender: Sender, registry
     answer_errors(app, _http_error)
     ops = Ops("proxy", {"kafka": lambda: _ready(settings, topics)}, registry)
     served = ops.in_front_of(metrics.around(app.wsgi_app))
-    app.wsgi_app = for_hosts(settings.allowed_hosts, served)  # type: ignore[assignment, method-assign]
+    named = for_hosts(settings.allowed_hosts, served)
+    app.wsgi_app = _below(settings.path_prefix, named)  # type: ignore[assignment, method-assign]
     return app
+
+
+def _below(prefix: str, served: "WSGIApplication") -> "WSGIApplication":
+    """Serve each path with the prefix before it, too.
+
+    API Gateway puts the stage there when it sends through a VPC link; the load balancer's health checks do not.
+    Source: https://docs.aws.amazon.com/apigateway/latest/developerguide/private-integration.html (Considerations).
+    """
+    if not prefix:
+        return served
+
+    def without_prefix(environ: "WSGIEnvironment", start_response: "StartResponse") -> "Iterable[bytes]":
+        path = environ.get("PATH_INFO", "")
+        if path.startswith(f"{prefix}/"):
+            environ["SCRIPT_NAME"] = environ.get("SCRIPT_NAME", "") + prefix
+            environ["PATH_INFO"] = path.removeprefix(prefix)
+        return served(environ, start_response)
+
+    return without_prefix
 
 
 def openapi(settings: ProxySettings) -> bytes:

@@ -26,6 +26,7 @@ class ProxySettings(ServiceSettings):
     bootstrap_servers: str = Field(default="localhost:9092", validation_alias="KAFKA_BOOTSTRAP_SERVERS", min_length=1)
     authentication: Authentication = Field(default="none", validation_alias="KAFKA_AUTHENTICATION")
     aws_region: str | None = Field(default=None, validation_alias="AWS_REGION")
+    path_prefix: str = Field(default="", pattern=r"^(/[A-Za-z0-9_-]+)*$")
     allowed_hosts: str = Field(default="", validation_alias="ALLOWED_HOSTS")
     host: str = "127.0.0.1"
     port: int = Field(default=8082, ge=1, le=65535)

@@ -175,3 +175,14 @@ def test_metrics(client: FlaskClient, registry: CollectorRegistry) -> None:
 def test_a_defect_is_a_500_in_json(app: Flask, cluster: MemoryCluster, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cluster, "brokers", lambda: 1 / 0)
     assert error(app.test_client().get("/brokers")) == (500, 500)
+
+
+def test_a_gateway_that_puts_its_stage_before_the_path_is_served(cluster: MemoryCluster) -> None:
+    settings = ProxySettings(path_prefix="/dev")
+    client = create_app(settings, cluster, cluster, CollectorRegistry()).test_client()
+    body = {"records": [{"key": "1", "value": {"index": 1}}]}
+    assert post(client, body, f"/dev/topics/{PIN}").status_code == 200
+    assert post(client, body, f"/topics/{PIN}").status_code == 200
+    assert client.get("/livez").status_code == client.get("/dev/livez").status_code == 200
+    for path in (f"/prod/topics/{PIN}", f"/devtopics/{PIN}", f"/dev/dev/topics/{PIN}", "/dev"):
+        assert error(post(client, body, path)) == (404, 404)
