@@ -288,7 +288,7 @@ def proxy_of(bench: Bench) -> "WSGIApplication":
     given = {one["ParameterKey"]: one["ParameterValue"] for one in stack["Parameters"]}
     [container] = resolve(document("proxy"), given)["Task"]["Properties"]["ContainerDefinitions"]
     env = {item["Name"]: item["Value"] for item in container["Environment"]}
-    settings = ProxySettings(PIPELINE_ID=bench.id, path_prefix=env["PROXY_PATH_PREFIX"])
+    settings = ProxySettings(pipeline_id=bench.id, path_prefix=env["PROXY_PATH_PREFIX"])
     cluster = MemoryCluster(settings.names, settings.max_record_bytes)
     return create_app(settings, cluster, cluster, CollectorRegistry()).wsgi_app
 

@@ -5,6 +5,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from aws_deploy.brokers import Cluster
+from aws_deploy.render import NAMED_BY
+from aws_deploy.resolve import resolve
+from botocore.exceptions import ClientError
 from fake_cloudformation import FakeCloudFormation, FakePaginator, refused
 
 _UNDER_BROKERS = {
@@ -16,6 +19,8 @@ _UNDER_BROKERS = {
 class FakeStacks(FakeCloudFormation):
     """Fills ``options`` with what a call asked for besides the usual, and ``protected``, ``policies`` by stack.
 
+    ``taken`` holds names of buckets, streams and repositories that are there: a creation fails at one unless its change
+    set imports it under a name that is a plain string. ``drift`` is what DescribeStackResourceDrifts answers.
     While there is a ``cluster``, what it stands on cannot be deleted.
     """
 
@@ -25,13 +30,20 @@ class FakeStacks(FakeCloudFormation):
         self.protected: set[str] = set()
         self.policies: dict[str, Any] = {}
         self.cluster: Cluster | None = None
+        self.taken: set[str] = set()
+        self.drift: list[dict[str, Any]] = []
+        self.drift_error: ClientError | None = None
+        self._importing: set[str] = set()
+        self._detections: list[str] = []
 
     def create_change_set(self, *, ImportExistingResources: bool = False, **asked: Any) -> None:
         super().create_change_set(**asked)
         if ImportExistingResources:
             self.options.append(f"import {asked['StackName']}")
+            self._importing.add(asked["ChangeSetName"])
 
     def execute_change_set(self, *, RetainExceptOnCreate: bool = False, **asked: Any) -> None:
+        self._fail_at_taken_names(asked["ChangeSetName"])
         super().execute_change_set(**asked)
         if RetainExceptOnCreate:
             self.options.append(f"clean {asked['StackName']}")
@@ -52,6 +64,32 @@ class FakeStacks(FakeCloudFormation):
 
     def get_paginator(self, operation: str) -> FakePaginator:
         return _Paginator(self, operation)
+
+    def _fail_at_taken_names(self, change_set: str) -> None:
+        made = self._sets[change_set]
+        resources = json.loads(made["body"])["Resources"]
+        real = resolve(json.loads(made["body"]), made["parameters"])
+        for logical_id, resource in real.items():
+            name_property = NAMED_BY.get(resource["Type"], "")
+            name = resource.get("Properties", {}).get(name_property)
+            literal = isinstance(resources[logical_id].get("Properties", {}).get(name_property), str)
+            if name in self.taken and not (literal and change_set in self._importing):
+                self.fail_next = (logical_id, f"{name} already exists")
+
+    def detect_stack_drift(self, *, StackName: str) -> dict[str, Any]:
+        if self.drift_error:
+            raise self.drift_error
+        self._detections = ["DETECTION_IN_PROGRESS", "DETECTION_COMPLETE"]
+        return {"StackDriftDetectionId": f"drift-of-{StackName}"}
+
+    def describe_stack_drift_detection_status(self, *, StackDriftDetectionId: str) -> dict[str, Any]:
+        return {"StackDriftDetectionId": StackDriftDetectionId, "DetectionStatus": self._detections.pop(0)}
+
+    def describe_stack_resource_drifts(self, *, NextToken: str = "", **asked: Any) -> dict[str, Any]:
+        """One a page."""
+        page = int(NextToken or 0)
+        more = {"NextToken": str(page + 1)} if page + 1 < len(self.drift) else {}
+        return {"StackResourceDrifts": self.drift[page : page + 1], **more}
 
     def update_termination_protection(self, *, StackName: str, EnableTerminationProtection: bool) -> None:
         if EnableTerminationProtection:

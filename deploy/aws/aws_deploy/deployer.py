@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from aws_deploy.calls import SetType, StackCalls
+from aws_deploy.drift import differences
 from aws_deploy.errors import StackBlockedError, UnsupportedResourceError
 from aws_deploy.stacks import Stack
 from aws_deploy.wanted import Outputs
@@ -75,6 +76,9 @@ class Deployer(StackCalls):
             kind, made = "CREATE", self._shown(stack, "CREATE")
         if made:
             self.execute(stack, made[0], kind)
+        if stack.adopt and not replaceable:
+            for difference in differences(self.client, stack.name, self.clock, self.poll_s):
+                self.watcher.adopted(stack.name, difference)
         if replaceable or self.stand_in:
             self._check_resources(stack.name)
         if stack.protected and not replaceable:

@@ -27,6 +27,7 @@ _COSTS = {
 }
 # MSK keeps a configuration that brokers use, and EC2 a subnet that they are in. These stacks import from ``data``.
 _UNDER_BROKERS: frozenset[StackKind] = NEEDS["kafka"] | {"kafka"}
+_RETAINING = {"Retain", "RetainExceptOnCreate"}
 _GO_WITH_BROKERS = {BROKERS, "AWS::MSK::Topic"}
 
 
@@ -142,7 +143,7 @@ def _retained(calls: StackCalls, kind: StackKind, name: str) -> Iterator[Retaine
     keep = {
         logical
         for logical, resource in _template(kind)["Resources"].items()
-        if resource.get("DeletionPolicy") == "Retain" and resource["Type"] not in _GO_WITH_BROKERS
+        if resource.get("DeletionPolicy") in _RETAINING and resource["Type"] not in _GO_WITH_BROKERS
     }
     for page in calls.client.get_paginator("list_stack_resources").paginate(StackName=name):
         for resource in page["StackResourceSummaries"]:

@@ -48,6 +48,10 @@ class Printer(Watcher):
         """One line."""
         self._console.print(f"{stack}: {_STACK_ANEW}")
 
+    def adopted(self, stack: str, difference: str) -> None:
+        """One line per difference."""
+        self._console.print(f"{stack}: taken over as it is: {difference}")
+
     def progress(self, stack: str, event: Progress) -> None:
         """One line per event."""
         self._console.print(f"{stack}: {event.resource} {event.status} {event.reason}".rstrip())

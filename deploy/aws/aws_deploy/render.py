@@ -4,13 +4,22 @@ import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import yaml
 
 from aws_deploy.connectors import Node, connectors_folder, include_connectors
+from aws_deploy.resolve import known_value
 
 MAX_BODY_BYTES = 51_200
 """What CloudFormation takes in a call; more must lie in a bucket."""
+
+NAMED_BY = {
+    "AWS::S3::Bucket": "BucketName",
+    "AWS::Kinesis::Stream": "Name",
+    "AWS::ECR::Repository": "RepositoryName",
+}
+"""Types whose resources outlive their stack and are taken over by the next one, and the property that names them."""
 
 _REST_API = "AWS::ApiGateway::RestApi"
 _DEPLOYMENT = "AWS::ApiGateway::Deployment"
@@ -26,6 +35,9 @@ def template_path(stack: str) -> Path:
 def render(template: str, parameters: Mapping[str, str]) -> str:
     """The template as JSON: no aliases, the connectors' files put in, the body's hash in each API deployment's id.
 
+    Names of what can be taken over (``NAMED_BY``) are plain strings, since CloudFormation imports no resource whose
+    name is an intrinsic function.
+
     The hash covers the API's body and the parameters that the body names, whose values end up in it. Parameters
     with ``NoEcho`` are left out: a hash of a secret does not belong into a name.
 
@@ -34,6 +46,7 @@ def render(template: str, parameters: Mapping[str, str]) -> str:
     """
     document: dict[str, dict[str, dict[str, Node]]] = yaml.safe_load(template)
     document["Resources"] = resources = _with_connectors(document["Resources"])
+    _name_literally(document, parameters)
     apis = {name: resource for name, resource in resources.items() if resource.get("Type") == _REST_API}
     text = json.dumps(document, separators=(",", ":"), ensure_ascii=False)
     for name in [name for name, resource in resources.items() if resource.get("Type") == _DEPLOYMENT]:
@@ -46,6 +59,23 @@ def render(template: str, parameters: Mapping[str, str]) -> str:
     if len(text.encode()) > MAX_BODY_BYTES:
         raise ValueError(f"The template has {len(text.encode())} bytes; CloudFormation takes {MAX_BODY_BYTES}")
     return text
+
+
+def _name_literally(document: Mapping[str, Any], parameters: Mapping[str, str]) -> None:
+    """Put the value of each name in the place of the function that gives it.
+
+    Raises:
+        ValueError: a name follows from more than parameters.
+    """
+    for logical_id, resource in document["Resources"].items():
+        property_name = NAMED_BY.get(resource.get("Type", ""))
+        properties = resource.get("Properties", {})
+        if property_name in properties:
+            name = known_value(document, parameters, properties[property_name])
+            if not isinstance(name, str):
+                raise ValueError(f"{logical_id}.{property_name} must follow from parameters alone; it is {name}")
+            # Properties may be shared by an alias with those of another resource.
+            resource["Properties"] = {**properties, property_name: name}
 
 
 def _with_connectors(resources: dict[str, dict[str, Node]]) -> dict[str, dict[str, Node]]:

@@ -21,12 +21,24 @@ def resolve(document: Mapping[str, Any], parameters: Mapping[str, str]) -> dict[
     return _Template(document, parameters).resources()
 
 
+def known_value(document: Mapping[str, Any], parameters: Mapping[str, str], node: Any) -> Any:
+    """A value of the template with its parameters put in; region and account stay functions.
+
+    Raises:
+        KeyError: the template names a parameter, condition or mapping that it does not have.
+    """
+    return _Template(document, parameters, {}).value(node)
+
+
 class _Template:
-    def __init__(self, document: Mapping[str, Any], parameters: Mapping[str, str]) -> None:
+    def __init__(
+        self, document: Mapping[str, Any], parameters: Mapping[str, str], pseudo: Mapping[str, str] = _PSEUDO
+    ) -> None:
         self._document = document
         declared = document.get("Parameters", {})
-        self._values = _PSEUDO | {
-            name: str(parameters.get(name, given.get("Default", f"({name})"))) for name, given in declared.items()
+        self._values = {
+            **pseudo,
+            **{name: str(parameters.get(name, given.get("Default", f"({name})"))) for name, given in declared.items()},
         }
 
     def resources(self) -> dict[str, Any]:
@@ -34,7 +46,7 @@ class _Template:
         for name, resource in self._document["Resources"].items():
             if "Condition" not in resource or self._decide({"Condition": resource["Condition"]}):
                 made[name] = {
-                    key: self._value(value) if key == "Properties" else value for key, value in resource.items()
+                    key: self.value(value) if key == "Properties" else value for key, value in resource.items()
                 }
         return made
 
@@ -44,7 +56,7 @@ class _Template:
             case "Condition":
                 holds = self._decide(self._document["Conditions"][argument])
             case "Fn::Equals":
-                one, other = (str(self._value(item)) for item in argument)
+                one, other = (str(self.value(item)) for item in argument)
                 holds = one == other
             case "Fn::Not":
                 holds = not self._decide(argument[0])
@@ -56,14 +68,15 @@ class _Template:
                 raise KeyError(kind)
         return holds
 
-    def _value(self, node: Any) -> Any:
+    def value(self, node: Any) -> Any:
+        """One node; what only CloudFormation knows stays a function."""
         if isinstance(node, list):
-            return [value for value in map(self._value, node) if value is not _GONE]
+            return [value for value in map(self.value, node) if value is not _GONE]
         if not isinstance(node, dict):
             return node
         if len(node) == 1 and (known := self._function(node)) is not None:
             return known
-        values = {key: self._value(value) for key, value in node.items()}
+        values = {key: self.value(value) for key, value in node.items()}
         return {key: value for key, value in values.items() if value is not _GONE}
 
     def _function(self, node: dict[str, Any]) -> Any:
@@ -73,9 +86,9 @@ class _Template:
             case "Ref":
                 return _GONE if argument == "AWS::NoValue" else self._values.get(argument, node)
             case "Fn::If":
-                return self._value(argument[1 if self._decide({"Condition": argument[0]}) else 2])
+                return self.value(argument[1 if self._decide({"Condition": argument[0]}) else 2])
             case "Fn::FindInMap":
-                name, first, second = (self._value(item) for item in argument)
+                name, first, second = (self.value(item) for item in argument)
                 return self._document["Mappings"][name][first][second]
             case "Fn::Sub" if isinstance(argument, str):
                 text = _VARIABLE.sub(lambda found: self._values.get(found[1], found[0]), argument)

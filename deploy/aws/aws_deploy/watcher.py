@@ -38,5 +38,8 @@ class Watcher:
     def making_anew(self, stack: str) -> None:
         """The stack is about to be deleted and made anew, since its connectors can be replaced in no other way."""
 
+    def adopted(self, stack: str, difference: str) -> None:
+        """The stack has taken over a resource that is not as its template says, and stays so."""
+
     def progress(self, stack: str, event: Progress) -> None:
         """A resource has moved on."""

@@ -3,6 +3,7 @@ from dataclasses import replace
 from typing import cast
 
 import pytest
+import yaml
 from aws_deploy.clients import Target
 from aws_deploy.deployer import Deployer
 from aws_deploy.errors import (
@@ -12,13 +13,15 @@ from aws_deploy.errors import (
     StackFailedError,
     UnsupportedResourceError,
 )
+from aws_deploy.render import NAMED_BY, template_path
+from aws_deploy.resolve import resolve
 from aws_deploy.stacks import Stack
-from aws_deploy.wanted import ALL, NEEDS
+from aws_deploy.wanted import ALL, NEEDS, StackKind
 from aws_deploy.watcher import Change, Progress, Watcher
-from fake_cloudformation import FakeStack
+from fake_cloudformation import FakeStack, refused
 from fake_stacks import FakeStacks
 from mypy_boto3_cloudformation import CloudFormationClient
-from rendered import document
+from rendered import document, stack
 from service_kit.clock import ManualClock
 
 TAGS = [{"Key": "project", "Value": "p"}]
@@ -43,6 +46,9 @@ class Recorder(Watcher):
 
     def making_anew(self, stack: str) -> None:
         self.told.append("making anew")
+
+    def adopted(self, stack: str, difference: str) -> None:
+        self.told.append(difference)
 
     def progress(self, stack: str, event: Progress) -> None:
         self.told.append(f"{event.resource} {event.status}")
@@ -193,6 +199,43 @@ def test_a_creation_that_fails_leaves_nothing_behind(aws: Bench) -> None:
 def test_leftovers_are_taken_over_and_then_not_cleaned_away(aws: Bench) -> None:
     aws.deployer.apply(replace(STACK, adopt=True))
     assert aws.cloud.options == ["import p-data"]
+
+
+@pytest.mark.parametrize("kind", ["data", "streams", "images"])
+def test_retained_resources_are_taken_over_under_literal_names(kind: StackKind) -> None:
+    """CloudFormation imports nothing whose name is a function: it makes it, and fails since the name is taken."""
+    template = yaml.safe_load(template_path(kind).read_text(encoding="utf-8"))
+    found = stack(kind)
+    made = resolve(template, found.parameters).values()
+    names = {one["Properties"][NAMED_BY[one["Type"]]] for one in made if one["Type"] in NAMED_BY}
+    assert len(names) >= 3
+    bench = Bench("aws")
+    bench.cloud.taken = names
+    bench.deployer.apply(replace(found, adopt=True))
+    bench = Bench("aws")
+    bench.cloud.taken = names
+    with pytest.raises(StackFailedError, match="already exists"):
+        bench.deployer.apply(replace(found, adopt=True, body=json.dumps(template)))
+    with pytest.raises(StackFailedError, match="already exists"):
+        bench.deployer.apply(replace(found, adopt=False))
+
+
+def test_what_is_taken_over_and_not_as_the_template_says_is_told(aws: Bench) -> None:
+    changed = {"LogicalResourceId": "Made", "ResourceType": "AWS::S3::Bucket", "StackResourceDriftStatus": "MODIFIED"}
+    unlike = {"PropertyPath": "/BucketEncryption", "ActualValue": "old", "ExpectedValue": "new"}
+    gone = {"LogicalResourceId": "Other", "ResourceType": "AWS::S3::Bucket", "StackResourceDriftStatus": "DELETED"}
+    aws.cloud.drift = [{**changed, "PropertyDifferences": [unlike]}, gone]
+    aws.deployer.apply(replace(STACK, adopt=True))
+    assert aws.watcher.told[-2:] == [
+        "Made (AWS::S3::Bucket): /BucketEncryption is old, not new",
+        "Other (AWS::S3::Bucket): is gone",
+    ]
+
+
+def test_a_comparison_that_is_not_allowed_stops_nothing(aws: Bench) -> None:
+    aws.cloud.drift_error = refused("DetectStackDrift", "not authorized")
+    assert aws.deployer.apply(replace(STACK, adopt=True)) == {"Name": "made"}
+    assert "could not be compared with its template" in aws.watcher.told[-1]
 
 
 def test_what_holds_data_is_protected(aws: Bench, local: Bench) -> None:

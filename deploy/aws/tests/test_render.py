@@ -57,8 +57,18 @@ def test_the_name_ignores_other_parameters_and_secrets() -> None:
     assert deployment(rendered(Secret="t")) == name
 
 
+def test_names_of_what_outlives_its_stack_are_plain_strings() -> None:
+    shared = "&all {BucketName: {Ref: Other}, AccessControl: {Ref: Url}}"
+    template = API.replace("Resources:", f"Resources:\n  One: {{Type: AWS::S3::Bucket, Properties: {shared}}}")
+    [one] = [item for name, item in rendered(template)["Resources"].items() if name == "One"]
+    assert one["Properties"] == {"BucketName": "1", "AccessControl": {"Ref": "Url"}}
+    regional = template.replace("{Ref: Other}", '{"Fn::Sub": "a-${AWS::Region}"}')
+    with pytest.raises(ValueError, match=r"One\.BucketName must follow from parameters alone"):
+        rendered(regional)
+
+
 def test_a_template_without_an_api_stays_as_it_is() -> None:
-    text = template_path("streams").read_text(encoding="utf-8")
+    text = template_path("network").read_text(encoding="utf-8")
     assert json.loads(render(text, {})) == yaml.safe_load(text)
 
 
