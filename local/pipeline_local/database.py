@@ -17,6 +17,14 @@ MEMORY = "512MiB"
 THREADS: Final = 2
 """Each takes buffers of its own: with one per core of a large machine the memory would be used up by these."""
 
+_ALONE: Final = {
+    "autoinstall_known_extensions": "false",
+    "autoload_known_extensions": "false",
+    "allow_community_extensions": "false",
+    "allow_persistent_secrets": "false",
+}
+"""It takes nothing from the network, and leaves nothing in the home folder."""
+
 
 @contextmanager
 def opened(scratch: Path) -> Iterator[duckdb.DuckDBPyConnection]:
@@ -28,10 +36,23 @@ def opened(scratch: Path) -> Iterator[duckdb.DuckDBPyConnection]:
     with (
         _shared(scratch),
         tempfile.TemporaryDirectory(dir=scratch) as folder,
-        duckdb.connect(config=settings | {"temp_directory": folder}) as connection,
+        duckdb.connect(config=settings | _ALONE | {"temp_directory": folder}) as connection,
     ):
         connection.execute("set timezone = 'UTC'")
         yield connection
+
+
+def lock_up(connection: duckdb.DuckDBPyConnection) -> None:
+    """For SQL of others: from now on it reads what is registered, and no file, address or variable of this process.
+
+    What does not fit into memory still goes to the folder on disk. No setting can be changed any more.
+    """
+    for setting in (
+        "enable_external_access = false",
+        "python_enable_replacements = false",
+        "lock_configuration = true",
+    ):
+        connection.execute(f"set {setting}")
 
 
 @contextmanager

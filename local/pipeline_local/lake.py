@@ -93,7 +93,7 @@ class Lake:
         """A DuckDB with one view per table (or those named), its path with ``_`` for ``/``: ``silver_pin``.
 
         A stream table holds every record; beside ``stream_pinterest_pin_table`` stands ``stream_pinterest_pin_current``
-        with the rows that count, one per post.
+        with the rows that count, one per post. Nothing beyond these can be reached.
         """
         with self.database() as connection:
             for table in self.tables() if only is None else only:
@@ -104,6 +104,7 @@ class Lake:
                 connection.register(view, dataset)
                 if view.startswith("stream_") and view.endswith("_table"):
                     connection.execute(f"create view {current_view(view)} as {_current_rows(view)}")
+            database.lock_up(connection)
             yield connection
 
 
