@@ -24,7 +24,7 @@ from spark_kit.session import build_session, session_alive, stop_session
 
 from batch_analyser.jobs.catalogue import ALL_TASKS, run_task
 from batch_analyser.lake import Lake
-from batch_analyser.listing import Bucket
+from batch_analyser.objects.listing import Bucket
 from batch_analyser.service.api import create_app
 from batch_analyser.service.readiness import SessionCheck, bucket_check, lake_check
 from batch_analyser.service.store import RunStore

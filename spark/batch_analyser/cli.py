@@ -22,7 +22,7 @@ from spark_kit.session import build_session, stop_session
 from batch_analyser.jobs import answers, audit, clean, ingest
 from batch_analyser.jobs.catalogue import TASKS, ParameterError, check_parameters, run_task
 from batch_analyser.lake import Lake
-from batch_analyser.listing import BucketMissingError
+from batch_analyser.objects.listing import BucketMissingError
 from batch_analyser.policies import PolicyError, parse_policies
 from batch_analyser.settings import AnalyserSettings
 

@@ -7,6 +7,7 @@ from typing import Any, Final
 from pipeline_contracts.lake import EVENTS, OBJECTS, QUARANTINE, RUNS, Cleaned, silver
 from pipeline_contracts.names import KINDS, Kind
 from pipeline_transforms.schemas import current_schema
+from pyspark.sql import Column
 from pyspark.sql import functions as fn
 from pyspark.sql.types import StructType
 from spark_kit.lake import DeltaLake
@@ -27,7 +28,8 @@ SCHEMAS: Final[Mapping[str, str]] = {
     ),
     QUARANTINE: (
         "source string, log_id string, topic string, partition int, offset bigint, recorded_at timestamp, "
-        "reason string, value string, raw_base64 string, object_key string, quarantined_at timestamp"
+        "reason string, value string, raw_base64 string, object_key string, quarantined_at timestamp, "
+        "line bigint, raw_bytes bigint, raw_sha256 string"
     ),
     RUNS: (
         "run_id string, started_at timestamp, finished_at timestamp, policies map<string, string>, "
@@ -35,6 +37,8 @@ SCHEMAS: Final[Mapping[str, str]] = {
     ),
     UPKEEP: "table string, at timestamp",
 }
+OF_OBJECTS: Final[Mapping[str, str]] = {"line": "bigint", "raw_bytes": "bigint", "raw_sha256": "string"}
+"""Columns of quarantine that only lines of objects have, and their types; tables of earlier versions lack them."""
 _SAME_ROWS: Final = ("OPTIMIZE", "VACUUM START", "VACUUM END")
 """Delta's names of commits that change no row. Databricks commits its VACUUMs, open-source Delta here does not."""
 _MORE_PROPERTIES: Final[Mapping[str, dict[str, str]]] = {
@@ -46,12 +50,17 @@ class Lake(DeltaLake):
     """The tables below one URI, by the names in ``pipeline_contracts.lake``."""
 
     def create_all(self) -> None:
-        """Make every table but the answers, whose columns are their own."""
+        """Make every table but the answers, whose columns are their own.
+
+        One that an earlier version made gets the columns that it lacks.
+        """
         schemas: dict[str, StructType | str] = dict(SCHEMAS)
         schemas |= {silver(kind): current_schema(kind) for kind in KINDS}
         for table, schema in schemas.items():
             if not self.exists(table):
                 self.create(table, schema, ["topic"] if table == EVENTS else (), _MORE_PROPERTIES.get(table))
+            elif table == QUARANTINE:
+                self.add_columns(table, SCHEMAS[table])
 
     def cleaned(self, kind: Kind) -> Cleaned:
         """How far one kind's silver has come."""
@@ -73,3 +82,8 @@ class Lake(DeltaLake):
             return 0
         newest: Any = self.read(EVENTS).agg(fn.max("ingest_batch")).collect()[0][0]
         return int(newest or 0)
+
+
+def no_object_columns() -> list[Column]:
+    """``OF_OBJECTS`` of a row of quarantine that is no line of an object."""
+    return [fn.lit(None).cast(kind).alias(name) for name, kind in OF_OBJECTS.items()]

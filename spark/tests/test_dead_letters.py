@@ -2,8 +2,8 @@ import base64
 import json
 
 import pytest
-from batch_analyser.dead_letters import DeadLetter, decode_dead_letters
-from batch_analyser.lines import Reject
+from batch_analyser.objects.dead_letters import DeadLetter, decode_dead_letters
+from batch_analyser.objects.pieces import Reject
 
 ORIGIN = {
     "__connect.errors.topic": "pinterest.pin",

@@ -3,8 +3,10 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 
 import pytest
-from batch_analyser.fetch import ARROW_SCHEMA, Fetched, Source, object_rows, to_batches, to_ranges
-from batch_analyser.listing import Listed
+from batch_analyser.objects.fetch import to_batches
+from batch_analyser.objects.listing import Listed
+from batch_analyser.objects.rows import ARROW_SCHEMA, Fetched, Source, object_rows
+from batch_analyser.objects.taken import Offsets
 
 SOURCE = Source(None, "us-east-1", "raw", "t.dlq", 1)
 MODIFIED = datetime(2026, 5, 1, tzinfo=UTC)
@@ -67,9 +69,32 @@ def test_batches_have_the_schema_and_all_rows() -> None:
     assert [batch.num_rows for batch in batches] == [10_000, 10_000, 5_001]
 
 
+def offsets(*numbers: int) -> Offsets:
+    taken = Offsets()
+    for number in numbers:
+        taken.add(number)
+    return taken
+
+
 def test_ranges_are_runs_of_offsets() -> None:
-    assert to_ranges([]) == []
-    assert to_ranges([5, 3, 4, 9]) == [{"first": 3, "next": 6}, {"first": 9, "next": 10}]
+    assert offsets().ranges() == []
+    assert offsets(5, 3, 4, 9).ranges() == [{"first": 3, "next": 6}, {"first": 9, "next": 10}]
+
+
+def test_an_object_that_is_too_large_is_named_and_its_range_is_covered() -> None:
+    huge = Fetched(
+        Listed(KEY, "listed", 10**12, MODIFIED), None, "etag", {"first-offset": "5", "next-offset": "9"}, "too large"
+    )
+    reject, ledger = object_rows(huge, SOURCE)
+    assert (reject["what"], reject["raw_bytes"], reject["raw_sha256"]) == ("reject", 10**12, None)
+    assert (ledger["offset"], ledger["next_offset"], ledger["records"]) == (5, 9, 0)
+    assert ledger["problem"] == "too large"
+
+
+def test_of_many_problems_the_first_are_shown_and_all_are_counted() -> None:
+    *rejects, ledger = object_rows(fetched(b'{"ind":1}\n' + b"x\n" * 5), SOURCE)
+    assert [row["line"] for row in rejects if row["what"] == "reject"] == [2, 3, 4, 5, 6]
+    assert ledger["problem"].endswith("line 4: the line is not JSON; and 2 more")
 
 
 @pytest.mark.parametrize("key", [KEY, "topics/t.pin/partition=99999999999/t.pin+99999999999+5.jsonl",

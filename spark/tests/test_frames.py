@@ -8,7 +8,7 @@ import pytest
 from batch_analyser.jobs.audit import in_objects
 from batch_analyser.jobs.ingest import tails
 from batch_analyser.lake import SCHEMAS, Lake
-from batch_analyser.listing import Tail
+from batch_analyser.objects.listing import Tail
 from pipeline_contracts.lake import OBJECTS
 from pyspark.sql import SparkSession
 from spark_session import spark_session

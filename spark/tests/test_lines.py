@@ -1,9 +1,13 @@
 import gzip
+import hashlib
 import json
 import zlib
 
 import pytest
-from batch_analyser.lines import REJECT_BYTES, Record, Reject, decode, parse_timestamp
+from batch_analyser.objects import taken
+from batch_analyser.objects.lines import Record, decode, parse_timestamp
+from batch_analyser.objects.pieces import REJECT_BYTES, Reject, reject
+from batch_analyser.objects.taken import Offsets
 from pipeline_contracts.content import content_hash
 from pipeline_contracts.objects import MAX_OFFSET
 
@@ -65,9 +69,19 @@ def test_escaped_and_plain_emoji_have_one_hash() -> None:
     assert records(plain)[0].content_hash == records(escaped)[0].content_hash
 
 
-def test_half_an_emoji_is_no_json() -> None:
+def test_a_line_that_is_no_json_keeps_the_offset_it_tells() -> None:
     line = b'{"offset":3,"value":{"a":"\\ud83d"},"key":"1"}'
-    assert rejects(line) == [Reject(0, None, line, "the line is not JSON")]
+    assert rejects(line) == [reject(line, "the line is not JSON", 0, 3)]
+
+
+@pytest.mark.parametrize("line", [b'{"ind":1,"latitude":1e999}', b'{"offset":0,"value":{"ind":1,"latitude":1e999}}'])
+def test_a_number_that_no_float_holds_is_json_in_a_bare_row_as_in_an_envelope(line: bytes) -> None:
+    assert records(line)[0][:4] == (0, None, None, '{"ind":1,"latitude":1e999}')
+
+
+def test_an_envelope_is_taken_whatever_its_time_is() -> None:
+    (record,) = records(b'{"value":{"ind":1},"timestamp":1e999,"key":"k"}', 5)
+    assert record[:4] == (5, None, "k", '{"ind":1}')
 
 
 def test_an_envelope_without_offset_is_no_bare_row() -> None:
@@ -83,15 +97,35 @@ def test_a_tombstone_has_no_value() -> None:
     assert records(b'{"offset":1,"value":null,"key":null}')[0][:4] == (1, None, None, None)
 
 
-def test_an_offset_is_taken_once() -> None:
-    assert len(records(envelope(1) + b"\n" + envelope(1))) == 1
+def test_an_offset_is_taken_once_and_the_other_line_is_kept_as_a_reject() -> None:
+    again = envelope(1, {"ind": 8})
+    body = b"\n".join([envelope(0), envelope(1), again, envelope(2)])
+    items = list(decode(body, 0))
+    assert [item.offset for item in items if isinstance(item, Record)] == [0, 1, 2]
+    assert rejects(body) == [reject(again, "the object has the offset 1 before", 2, 1)]
+
+
+def test_a_bare_row_is_not_lost_where_an_envelope_has_its_number() -> None:
+    body = envelope(0) + b"\n" + envelope(2) + b'\n{"ind":9}'
+    assert [item.raw for item in rejects(body)] == [b'{"ind":9}']
+
+
+def test_offsets_with_too_many_gaps_are_rejects(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(taken, "MOST_RUNS", 3)
+    offsets = Offsets()
+    body = b"\n".join(envelope(offset) for offset in (9, 5, 1, 7, 10, 5))
+    items = list(decode(body, 0, offsets))
+    assert [(type(item), item.offset) for item in items] == [
+        (Record, 9), (Record, 5), (Record, 1), (Reject, 7), (Reject, 10), (Reject, 5),
+    ]  # fmt: skip
+    assert offsets.ranges() == [{"first": n, "next": n + 1} for n in (1, 5, 9)]
 
 
 def test_a_bad_line_between_good_ones() -> None:
     body = envelope(1) + b'\n{"offset":2,"va\n' + envelope(3)
     items = list(decode(body, 0))
     assert [item.offset for item in items if isinstance(item, Record)] == [1, 3]
-    assert rejects(body) == [Reject(1, None, b'{"offset":2,"va', "the line is not JSON")]
+    assert rejects(body) == [reject(b'{"offset":2,"va', "the line is not JSON", 1, 2)]
 
 
 def test_a_half_written_object_gives_its_whole_lines() -> None:
@@ -114,8 +148,8 @@ def test_a_truncated_gzip_gives_its_whole_lines(cut: int) -> None:
 def test_a_damaged_gzip_is_told_from_a_short_one() -> None:
     packed = bytearray(gzip.compress(b"\n".join(envelope(offset) for offset in range(50))))
     packed[-6] ^= 0xFF  # the checksum
-    (reject,) = rejects(bytes(packed))
-    assert reject.problem == "the gzip stream is damaged"
+    (found,) = rejects(bytes(packed))
+    assert found.problem == "the gzip stream is damaged"
 
 
 def test_gzip_members_behind_each_other() -> None:
@@ -123,13 +157,15 @@ def test_gzip_members_behind_each_other() -> None:
 
 
 def test_text_that_is_not_utf_8_is_rejected_with_its_offset() -> None:
-    (reject,) = rejects(b'{"offset":8,"value":{"a":"\xff"}}')
-    assert (reject.offset, reject.raw) == (8, b'{"a":"\xff"}')
+    line = b'{"offset":8,"value":{"a":"\xff"}}'
+    assert rejects(line) == [reject(line, "the line is not UTF-8", 0, 8)]
 
 
-def test_a_reject_keeps_a_bounded_part() -> None:
-    (reject,) = rejects(b"x" * (REJECT_BYTES + 1))
-    assert len(reject.raw) == REJECT_BYTES
+def test_a_reject_keeps_a_bounded_part_beside_length_and_hash_of_all() -> None:
+    line = b"x" * (REJECT_BYTES + 1)
+    (found,) = rejects(line)
+    assert (found.raw, found.size) == (line[:REJECT_BYTES], len(line))
+    assert found.sha256 == hashlib.sha256(line).hexdigest()
 
 
 @pytest.mark.parametrize("body", [b"", b"\n", gzip.compress(b"")])
@@ -152,8 +188,8 @@ def test_a_cut_line_counts_only_where_it_is_surely_whole(cut: bytes, taken: int)
     packed = packer.compress(b'{"ind":1}\n' + cut) + packer.flush(zlib.Z_SYNC_FLUSH)
     items = list(decode(packed, 0))
     assert len([item for item in items if isinstance(item, Record)]) == taken
-    (reject,) = [item for item in items if isinstance(item, Reject)]
-    assert reject.raw == (b"" if taken == 2 else cut)
+    (found,) = [item for item in items if isinstance(item, Reject)]
+    assert found.raw == (b"" if taken == 2 else cut)
 
 
 @pytest.mark.parametrize("offset", [-1, MAX_OFFSET + 1, 10**19, 10**400])

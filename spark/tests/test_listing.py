@@ -1,8 +1,9 @@
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from itertools import batched
 
 import pytest
-from batch_analyser.listing import (
+from batch_analyser.objects.listing import (
     Bucket,
     Listed,
     Tail,
@@ -24,18 +25,24 @@ class FakePaginator:
         self._client.calls.append((Prefix, StartAfter))
         if Bucket != "raw":
             raise ClientError({"Error": {"Code": "NoSuchBucket", "Message": ""}}, "ListObjectsV2")
-        folders, contents = set(), []
+        entries: dict[str, dict[str, object] | None] = {}
         for key, etag in sorted(self._client.objects.items()):
             if key.startswith(Prefix) and key > StartAfter:
                 rest = key.removeprefix(Prefix)
                 if Delimiter in rest:
-                    folders.add(Prefix + rest.split(Delimiter)[0] + Delimiter)
+                    entries[Prefix + rest.split(Delimiter)[0] + Delimiter] = None
                 else:
-                    contents.append(
-                        {"Key": key, "ETag": f'"{etag}"', "Size": 10, "LastModified": datetime(2026, 1, 1, tzinfo=UTC)}
-                    )
-        for start in range(0, max(1, len(contents)), 2):
-            yield {"Contents": contents[start : start + 2], "CommonPrefixes": [{"Prefix": f} for f in sorted(folders)]}
+                    entries[key] = {
+                        "Key": key,
+                        "ETag": f'"{etag}"',
+                        "Size": self._client.sizes.get(key, 10),
+                        "LastModified": datetime(2026, 1, 1, tzinfo=UTC),
+                    }
+        for page in batched(sorted(entries.items()), 2) if entries else [()]:
+            yield {
+                "Contents": [entry for _, entry in page if entry is not None],
+                "CommonPrefixes": [{"Prefix": prefix} for prefix, entry in page if entry is None],
+            }
 
 
 class FakeS3:
@@ -44,6 +51,7 @@ class FakeS3:
     def __init__(self, objects: dict[str, str]) -> None:
         self.objects = objects
         self.calls: list[tuple[str, str]] = []
+        self.sizes: dict[str, int] = {}
 
     def get_paginator(self, _name: str) -> FakePaginator:
         return FakePaginator(self)
@@ -109,6 +117,29 @@ def test_a_new_logs_folder_and_objects_beside_partitions_are_found() -> None:
         "topics/t.pin/b.json": "e",
     }
     assert sorted(candidates(objects, {})) == sorted(objects)
+
+
+@pytest.mark.parametrize("all_keys", [False, True])
+@pytest.mark.parametrize("known", [False, True])
+def test_objects_in_folders_below_a_partition_are_found(known: bool, all_keys: bool) -> None:
+    """Whether the partition's own objects are known or not, and on which side of them the folder's name sorts."""
+    below = [f"{PREFIX}2020/07/x.json", f"{PREFIX}zzz/y.json", f"{PREFIX}/z.json", f"{PREFIX}2020/partition=1/w.json"]
+    objects = dict.fromkeys([*below, *(name(offset) for offset in range(10))], "e")
+    tails = {PREFIX: Tail(name(9), "e", name(8), even=True)} if known else {}
+    found = candidates(objects, tails, all_keys=all_keys)
+    assert sorted(set(found) - {name(offset) for offset in range(10)}) == sorted(below)
+    assert len(found) == len(set(found))
+
+
+def test_a_folders_marker_is_no_object_but_one_with_content_is() -> None:
+    moment = datetime(2026, 1, 1, tzinfo=UTC)
+    keys = [PREFIX, f"{PREFIX}2020/", f"{PREFIX}2020/a.json"]
+    client = FakeS3(dict.fromkeys(keys, "e"))
+    client.sizes = {PREFIX: 0, f"{PREFIX}2020/": 3}
+    listing = list_candidates(Bucket(client, "raw"), ["t.pin"], {}, all_keys=False)  # type: ignore[arg-type]
+    assert sorted(listing.candidates) == [
+        Listed(key, "e", size, moment) for key, size in zip(keys[1:], [3, 10], strict=True)
+    ]
 
 
 def test_other_topics_are_left_alone() -> None:

@@ -337,7 +337,9 @@ def test_what_cannot_be_read_is_reported_and_the_rest_is_taken(
         json.dumps({"offset": 0, "value": post(1)["user"]}) + "\n" + json.dumps({"offset": 1, "value": post(1)["pin"]})
     )
     topic = raw.names.topic("user")
-    raw.put_bytes(f"topics/{topic}/partition=2/{topic}+2+{0:020d}.jsonl", (user + '\n{"offset":2,"val').encode())
+    raw.put_bytes(f"topics/{topic}/partition=2/{topic}+2+{0:020d}.jsonl", (user + '\n{"offset":2,"val' * 3).encode())
+    # A folder of somebody's own below the partition.
+    raw.put_bytes(f"topics/{topic}/partition=2/2020/07/rows.json", json.dumps(post(7)["user"]).encode())
     # A dead letter, twice.
     headers = {
         dead_letters.TOPIC: raw.names.topic("pin"),
@@ -359,15 +361,20 @@ def test_what_cannot_be_read_is_reported_and_the_rest_is_taken(
     assert 0 < taken < 60
     assert {entry["problem"] for entry in report.unreadable} == {
         f"line {taken + 1}: the gzip stream ends early",
-        "line 3: the line is not JSON",
+        "; ".join(f"line {line}: the line is not JSON" for line in (3, 4, 5)),
     }
     clean.run(spark, settings)
-    held = {(row["source"], row["reason"], row["offset"]) for row in lake.read(QUARANTINE).collect()}
+    columns = ("source", "reason", "offset", "line", "raw_bytes")
+    held = {tuple(row[name] for name in columns) for row in lake.read(QUARANTINE).collect()}
+    cut = next(row[4] for row in held if row[3] == taken + 1)
     assert held == {
-        ("object", "not_json", None),
-        ("dead_letter", "not_json", 5),
-        ("record", "wrong_kind", 1),
+        ("object", "not_json", None, taken + 1, cut),
+        *(("object", "not_json", 2, line, 16) for line in (3, 4, 5)),
+        ("dead_letter", "not_json", 5, None, None),
+        ("record", "wrong_kind", 1, None, None),
     }
+    assert lake.read(QUARANTINE).count() == len(held), "equal lines of one object are each kept"
+    assert len(contents(lake)["user"]) == 2
     raws = {base64.b64decode(row["raw_base64"]) for row in lake.read(QUARANTINE).where("source <> 'record'").collect()}
     assert b"\xff{" in raws
     assert b'{"offset":2,"val' in raws
@@ -384,6 +391,26 @@ def test_what_cannot_be_read_is_reported_and_the_rest_is_taken(
     found = audit.run(spark, settings)
     assert found.ok
     assert len(found.unreadable_objects) == 1
+
+
+@pytest.mark.parametrize("use_delta_rs", [True, False])
+def test_a_quarantine_of_an_earlier_version_gets_its_columns_and_no_line_twice(
+    spark: SparkSession, raw: RawObjects, settings: AnalyserSettings, use_delta_rs: bool
+) -> None:
+    lake = Lake(spark, settings.lake_uri, use_delta_rs=use_delta_rs)
+    topic = raw.names.topic("pin")
+    key = f"topics/{topic}/partition=1/{topic}+1+{0:020d}.jsonl"
+    before = SCHEMAS[QUARANTINE].split(", line bigint")[0]
+    lake.create(QUARANTINE, before)
+    kept = spark.sql("select 'object' as source, 'not_json' as reason, 'cnViYmlzaA==' as raw_base64")
+    lake.append(QUARANTINE, kept.withColumn("object_key", fn.lit(key)))
+    lake.create_all()
+    lake.create_all()
+    assert lake.version(QUARANTINE) == 2
+    assert [row["line"] for row in lake.read(QUARANTINE).collect()] == [None]
+    raw.put_bytes(key, b"rubbish\nrubbish of another kind")
+    ingest.run(spark, settings)
+    assert sorted(str(row["line"]) for row in lake.read(QUARANTINE).collect()) == ["2", "None"]
 
 
 @pytest.mark.parametrize(

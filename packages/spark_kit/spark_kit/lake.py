@@ -87,6 +87,16 @@ class DeltaLake:
             builder = builder.partitionedBy(*partition_by)
         builder.execute()
 
+    def add_columns(self, table: str, schema: str) -> None:
+        """Add the schema's columns that the table lacks, null in the rows that are there; one commit or none."""
+        columns = cast("StructType", StructType.fromDDL(schema))
+        if on_disk := self._on_disk(table):
+            on_disk.add_columns(columns)
+        elif not set(columns.names) <= set(self.delta(table).toDF().columns):
+            no_rows = self.spark.createDataFrame([], columns)
+            with self._configured({_SKIP_EMPTY: "false"}):
+                no_rows.write.format("delta").mode("append").option("mergeSchema", "true").save(self.path(table))
+
     def read(self, table: str, version: int | None = None, where: Sequence[Condition] = ()) -> DataFrame:
         """The rows that meet all conditions, of the table now or as it was at a version.
 

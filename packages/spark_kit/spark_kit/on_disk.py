@@ -79,6 +79,13 @@ class TableOnDisk:
         """Make the table unless it is there."""
         create_table(str(self.folder), schema, properties, partition_by)
 
+    def add_columns(self, schema: StructType) -> None:
+        """Add the columns that the table lacks, null in the rows that are there; one commit, or none."""
+        opened = DeltaTable(self.folder)
+        there = {field.name for field in opened.schema().fields}
+        if new := [field for field in Schema.from_json(schema.json()).fields if field.name not in there]:
+            opened.alter.add_columns(new)
+
     def size(self) -> Size:
         """How large the newest version is, by its log."""
         files = _files(DeltaTable(self.folder))

@@ -30,7 +30,7 @@ from service_kit.clock import Clock, SystemClock
 from spark_kit.session import own_session
 from spark_kit.tables import Condition
 
-from batch_analyser.lake import COORDINATE, Lake
+from batch_analyser.lake import COORDINATE, Lake, no_object_columns
 from batch_analyser.settings import MIB, AnalyserSettings
 
 logger = logging.getLogger(__name__)
@@ -188,6 +188,7 @@ class _Clean:
             fn.translate(fn.base64(fn.encode(text, "UTF-8")), "\r\n", "").alias("raw_base64"),
             "object_key",
             fn.lit(self.clock.now()).alias("quarantined_at"),
+            *no_object_columns(),
         )
         first = self.lake.never_written(QUARANTINE)
         there = self.lake.read(QUARANTINE).where("source = 'record'").select(*COORDINATE)

@@ -20,10 +20,10 @@ from pyspark.sql import Column, DataFrame, Row, SparkSession, Window
 from pyspark.sql import functions as fn
 from service_kit.clock import Clock, SystemClock
 
-from batch_analyser import fetch
-from batch_analyser.fetch import Source, s3_client, task_body
-from batch_analyser.lake import COORDINATE, Lake
-from batch_analyser.listing import Bucket, Listed, Tail, in_commits, in_tasks, list_candidates, new_objects
+from batch_analyser.lake import COORDINATE, OF_OBJECTS, Lake, no_object_columns
+from batch_analyser.objects.fetch import fetch_here, s3_client, task_body
+from batch_analyser.objects.listing import Bucket, Listed, Tail, in_commits, in_tasks, list_candidates, new_objects
+from batch_analyser.objects.rows import DDL, DEAD_LETTER, GONE, OBJECT, RECORD, REJECT, Source
 from batch_analyser.settings import MIB, AnalyserSettings
 
 logger = logging.getLogger(__name__)
@@ -34,6 +34,14 @@ _LONGEST_FILTER = 64
 _FEW_PACKED_BYTES = 2 * MIB
 _FEW_BYTES = 16 * MIB
 """Of a part's rows: what is so small this process fetches and writes itself, where Spark takes seconds to begin."""
+
+_OF_A_LINE = ("object_key", "line", "raw_bytes", "raw_sha256", "raw_base64")
+_SAME_LINE = """
+was.object_key = now.object_key AND (
+  (was.line = now.line AND was.raw_bytes = now.raw_bytes AND was.raw_sha256 <=> now.raw_sha256)
+  OR (was.line IS NULL AND was.raw_base64 = now.raw_base64)
+)"""
+"""Lines are told apart by their place and their bytes; rows of before the table had these columns, by bytes alone."""
 
 
 @dataclass
@@ -157,9 +165,9 @@ class _Ingest:
         fetched = self._fetch(objects) if here is None else self.lake.spark.createDataFrame(here).coalesce(1)
         fetched.persist(StorageLevel.MEMORY_AND_DISK)
         try:
-            found = fetched.where(fn.col("what").isin(fetch.OBJECT, fetch.GONE)).collect()
+            found = fetched.where(fn.col("what").isin(OBJECT, GONE)).collect()
             start = self.report.add_seconds("fetch", start)
-            read = [row for row in found if row["what"] == fetch.OBJECT]
+            read = [row for row in found if row["what"] == OBJECT]
             self.report.gone += len(found) - len(read)
             now = self.clock.now()
             self._append_events(fetched, read, now, few=few)
@@ -188,20 +196,20 @@ class _Ingest:
     def _fetch_here(self, objects: list[Listed]) -> pa.Table | None:
         if sum(listed.size for listed in objects) > _FEW_PACKED_BYTES:
             return None
-        return fetch.fetch_here(self._source(), objects, _FEW_BYTES)
+        return fetch_here(self._source(), objects, _FEW_BYTES)
 
     def _fetch(self, objects: list[Listed]) -> DataFrame:
         settings = self.settings
         most = settings.cores * _TASKS_PER_CORE
         tasks = in_tasks(objects, min(most, max(settings.cores, len(objects) // _OBJECTS_PER_TASK)))
         numbers = self.lake.spark.range(0, len(tasks), 1, len(tasks))
-        return numbers.mapInArrow(task_body(self._source(), tasks), fetch.DDL)
+        return numbers.mapInArrow(task_body(self._source(), tasks), DDL)
 
     def _append_events(self, fetched: DataFrame, read: list[Row], now: datetime, *, few: bool) -> None:
         events = [row for row in read if row["topic"] != self.settings.names.dead_letter_topic and row["records"]]
         if not events:
             return
-        records = fetched.where(fn.col("what") == fetch.RECORD)
+        records = fetched.where(fn.col("what") == RECORD)
         once = records.dropDuplicates(list(COORDINATE)) if _overlap(events) else records
         there = self.lake.read(EVENTS).where(_within(events)).select(*COORDINATE)
         twice = not self.lake.never_written(EVENTS) and not there.isEmpty()
@@ -236,15 +244,14 @@ class _Ingest:
         self.report.unreadable += [{"object": row["object_key"], "problem": row["problem"]} for row in broken]
         there = self.lake.read(QUARANTINE)
         if letters:
-            rows = quarantine_rows(fetched, fetch.DEAD_LETTER, "dead_letter", now)
+            rows = quarantine_rows(fetched, DEAD_LETTER, "dead_letter", now)
             before = there.where("source = 'dead_letter'").select(*COORDINATE)
             new = rows.dropDuplicates(list(COORDINATE)).join(before, list(COORDINATE), how="left_anti")
             self.report.dead_letters += self._append_new(new)
         if broken:
-            same = ["object_key", "raw_base64"]
-            rows = quarantine_rows(fetched, fetch.REJECT, "object", now)
-            before = there.where("source = 'object'").select(*same)
-            self._append_new(rows.dropDuplicates(same).join(before, same, how="left_anti"))
+            rows = quarantine_rows(fetched, REJECT, "object", now)
+            before = there.where("source = 'object'").select(*_OF_A_LINE)
+            self._append_new(rows.alias("now").join(before.alias("was"), fn.expr(_SAME_LINE), how="left_anti"))
 
     def _append_new(self, rows: DataFrame) -> int:
         """Append, and say how many; nothing new makes no version."""
@@ -258,7 +265,7 @@ class _Ingest:
         return count
 
     def _append_ledger(self, fetched: DataFrame, now: datetime) -> None:
-        rows = fetched.where(fn.col("what") == fetch.OBJECT).select(
+        rows = fetched.where(fn.col("what") == OBJECT).select(
             "object_key",
             "etag",
             "log_id",
@@ -285,6 +292,7 @@ def quarantine_rows(fetched: DataFrame, what: str, source: str, now: datetime) -
         "raw_base64",
         "object_key",
         fn.lit(now).alias("quarantined_at"),
+        *([*OF_OBJECTS] if source == "object" else no_object_columns()),
     )
 
 

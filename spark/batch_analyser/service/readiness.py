@@ -13,7 +13,7 @@ from service_kit.ops import Check, NotReadyError
 from spark_kit.fence import local_folder
 from spark_kit.session import session_alive
 
-from batch_analyser.listing import Bucket, BucketMissingError
+from batch_analyser.objects.listing import Bucket, BucketMissingError
 
 FRESH_S = 60.0
 

@@ -54,6 +54,13 @@ class Tail(NamedTuple):
         return self.previous_key if len(digits) > 1 and digits.startswith("0") else None
 
 
+class Folder(NamedTuple):
+    """One level of the bucket: objects, and folders by their whole prefix."""
+
+    objects: list[Listed]
+    folders: list[str]
+
+
 class Listing(NamedTuple):
     """The outcome: what may be new, and how many entries the bucket was asked for."""
 
@@ -76,42 +83,34 @@ class Bucket:
         with self._clear_errors():
             self._client.list_objects_v2(Bucket=self.name, MaxKeys=1)
 
-    def prefixes(self, topics: Iterable[str]) -> list[str]:
-        """The folders that hold objects of these topics, one per partition and log id."""
-        found: list[str] = []
-        open_prefixes = [topic_prefix(topic) for topic in topics]
-        while open_prefixes:
-            prefix = open_prefixes.pop()
-            folders, objects = self._level(prefix)
-            if objects:
-                found.append(prefix)
-            open_prefixes.extend(folders)
-        return sorted(found)
-
-    def objects(self, prefix: str, start_after: str | None) -> Iterator[Listed]:
-        """The objects right below a folder, behind ``start_after``."""
-        for page in self._pages(prefix, start_after):
-            for entry in page.get("Contents", []):
-                yield Listed(entry["Key"], entry["ETag"].strip('"'), entry["Size"], entry["LastModified"])
-
-    def _level(self, prefix: str) -> tuple[list[str], bool]:
-        """The folders right below a folder, and whether objects are."""
-        if "/partition=" in prefix:
-            return [], True
+    def folder(self, prefix: str, start_after: str | None = None) -> "Folder":
+        """What lies right below a folder, behind ``start_after``."""
+        objects: list[Listed] = []
         folders: list[str] = []
-        objects = False
-        for page in self._pages(prefix):
+        for page in self._pages(prefix, start_after):
             folders += [entry["Prefix"] for entry in page.get("CommonPrefixes", [])]
-            objects = objects or bool(page.get("Contents"))
-        return folders, objects
+            objects += [
+                Listed(entry["Key"], entry["ETag"].strip('"'), entry["Size"], entry["LastModified"])
+                for entry in page.get("Contents", [])
+            ]
+        return Folder(objects, folders)
+
+    def folders_before(self, prefix: str, key: str) -> list[str]:
+        """The folders right below one whose names sort before a key; asks no further than the first such object."""
+        folders: list[str] = []
+        for page in self._pages(prefix):
+            folders += [entry["Prefix"] for entry in page.get("CommonPrefixes", []) if entry["Prefix"] < key]
+            if page.get("Contents"):
+                break
+        return folders
 
     def _pages(self, prefix: str, start_after: str | None = None) -> "Iterator[ListObjectsV2OutputTypeDef]":
-        """One level below ``prefix``: folders and objects."""
+        """One level below ``prefix``: folders and objects, also one that is called like the folder."""
         pages = self._client.get_paginator("list_objects_v2").paginate(
             Bucket=self.name,
             Prefix=prefix,
             Delimiter="/",
-            StartAfter=start_after or prefix,
+            StartAfter=start_after or prefix[:-1],
         )
         with self._clear_errors():
             yield from pages
@@ -130,21 +129,30 @@ class Bucket:
 def list_candidates(bucket: Bucket, topics: Iterable[str], tails: Mapping[str, Tail], *, all_keys: bool) -> Listing:
     """Objects that the ledger may not know in this state.
 
+    Every folder below a topic is looked into, however deep. In one that is listed from a known key on, folders whose
+    names sort among the known objects' are not seen; nothing that writes objects makes such names.
+
     Where the last known object is gone or was written again, the folder is listed again from its start: a bucket
     that was made anew holds other objects under known names, and the Java connector rewrites more than one.
     """
     candidates: list[Listed] = []
     listed = 0
-    for prefix in bucket.prefixes(topics):
+    open_folders = [topic_prefix(topic) for topic in topics]
+    while open_folders:
+        prefix = open_folders.pop()
         tail = tails.get(prefix)
         start_after = None if tail is None or all_keys else tail.start_after
-        found = list(bucket.objects(prefix, start_after))
-        listed += len(found)
-        if tail is not None and start_after is not None and not _intact(tail, found):
-            found = list(bucket.objects(prefix, None))
-            listed += len(found)
-        candidates += [entry for entry in found if tail is None or not _is_last(tail, entry)]
-    return Listing([entry for entry in candidates if not entry.key.endswith("/")], listed)
+        found = bucket.folder(prefix, start_after)
+        listed += len(found.objects)
+        if start_after is not None:
+            if tail is not None and not _intact(tail, found.objects):
+                found = bucket.folder(prefix)
+                listed += len(found.objects)
+            else:
+                open_folders += bucket.folders_before(prefix, start_after)
+        open_folders += found.folders
+        candidates += [entry for entry in found.objects if tail is None or not _is_last(tail, entry)]
+    return Listing([entry for entry in candidates if entry.size or not entry.key.endswith("/")], listed)
 
 
 def new_objects(candidates: Iterable[Listed], known: set[tuple[str, str]]) -> list[Listed]:

@@ -14,7 +14,7 @@ from pipeline_contracts import dead_letters as headers
 from pipeline_contracts.lake import REASONS
 from pipeline_contracts.objects import MAX_OFFSET, MAX_PARTITION, integer
 
-from batch_analyser.lines import REJECT_BYTES, Reject, lines
+from batch_analyser.objects.pieces import Reject, lines, reject
 
 
 class DeadLetter(NamedTuple):
@@ -58,7 +58,7 @@ def _decode(number: int, line: bytes) -> DeadLetter | Reject:
     try:
         letter = _letter.decode(line)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        return Reject(number, None, line[:REJECT_BYTES], "the line is no dead letter")
+        return reject(line, "the line is no dead letter", number)
     told = {header.key: header.value for header in letter.headers if isinstance(header.value, str | int)}
     partition = integer(str(told.get(headers.PARTITION, "")), MAX_PARTITION)
     offset = integer(str(told.get(headers.OFFSET, "")), MAX_OFFSET)
