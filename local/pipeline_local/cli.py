@@ -31,6 +31,7 @@ _MODULES: Final = {
     "audit": "commands_stages",
     "quarantine": "commands_data",
     "env": "commands_events",
+    "keys": "commands_events",
     "consume": "commands_events",
     "query": "commands_data",
     "trigger": "commands_airflow",
@@ -56,7 +57,8 @@ class CommandGroup(click.Group):
         """From this module or its own."""
         if cmd_name not in _MODULES:
             return super().get_command(ctx, cmd_name)
-        command: click.Command = getattr(importlib.import_module(f"pipeline_local.{_MODULES[cmd_name]}"), cmd_name)
+        module = importlib.import_module(f"pipeline_local.{_MODULES[cmd_name]}")
+        command: click.Command = getattr(module, "keys_command" if cmd_name == "keys" else cmd_name)
         return command
 
 

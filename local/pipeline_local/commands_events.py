@@ -1,15 +1,16 @@
-"""Commands that write or read events: send, env, consume."""
+"""Commands for those who send: send, env, keys, consume."""
 
+import shlex
 import subprocess
 import sys
 
 import click
 from pipeline_contracts.names import KINDS, Kind
 
-from pipeline_local import printing, processes, topic_records
+from pipeline_local import keys, printing, processes, topic_records
 from pipeline_local.command import end
 from pipeline_local.installation import Installation, InstallationError
-from pipeline_local.options import format_option, must_run
+from pipeline_local.options import must_run
 
 STOP_DEADLINE_S = 20.0
 """More than the emitter gives its requests in flight (15 s)."""
@@ -51,20 +52,22 @@ def send(installation: Installation, arguments: tuple[str, ...]) -> None:
 
 
 @click.command()
-@format_option
+@click.option("--format", "form", type=click.Choice(["table", "json", "shell"]), default="table", show_default=True)
 @click.pass_obj
 def env(installation: Installation, form: str) -> None:
-    """Print the gateway's address and key, where everything else is, and a line to try."""
-    emitter = installation.service("emitter").environment
-    values = {
-        "GATEWAY_URL": emitter["GATEWAY_URL"],
-        "GATEWAY_API_KEY": emitter["GATEWAY_API_KEY"],
-        "KAFKA_BOOTSTRAP_SERVERS": installation.service("proxy").environment["KAFKA_BOOTSTRAP_SERVERS"],
-        "AWS_ENDPOINT_URL": installation.service("analyser").environment["AWS_ENDPOINT_URL"],
-        "LAKE_URI": installation.layout.lake.as_uri(),
-    }
+    """Print where everything is, with the keys and tokens of this installation, and a line to try.
+
+    The keys lie in the file that the last line names. All of it in a shell: eval "$(pipeline env --format shell)"
+    """
+    if not installation.layout.keys_file.exists():
+        raise InstallationError("this installation has no keys yet; `pipeline up` makes them")
+    values = _addresses(installation)
     if form == "json":
         printing.say_json(values, indent=2)
+        return
+    if form == "shell":
+        for name, value in values.items():
+            printing.say(f"export {name}={shlex.quote(value)}")
         return
     for name, value in values.items():
         printing.say(f"{name}={value}")
@@ -74,7 +77,37 @@ def env(installation: Installation, form: str) -> None:
         f"  -H 'x-api-key: {values['GATEWAY_API_KEY']}' -H 'Content-Type: application/vnd.kafka.json.v2+json' \\\n"
         '  -d \'{"records":[{"key":"1","value":{"ind":1,"first_name":"Ana","last_name":"Lee",'
         '"age":36,"date_joined":"2015-12-08 20:02:43"}}]}\''
+        f"\n\nkeys and tokens are this installation's own: {installation.layout.keys_file}"
     )
+
+
+def _addresses(installation: Installation) -> dict[str, str]:
+    """Variables by which other programs find the services and are let in."""
+    variables = installation.variables
+    urls = {
+        f"{name.upper().replace('-', '_')}_URL": installation.service(name).url
+        for name in ("proxy", "analyser", "stream-reader", "airflow")
+        if installation.has(name)
+    }
+    return {
+        "GATEWAY_URL": installation.service("emitter").environment["GATEWAY_URL"],
+        **{name: variables[name] for name in keys.NAMES if name in variables},
+        "KAFKA_BOOTSTRAP_SERVERS": installation.service("proxy").environment["KAFKA_BOOTSTRAP_SERVERS"],
+        "AWS_ENDPOINT_URL": installation.service("analyser").environment["AWS_ENDPOINT_URL"],
+        **urls,
+        "LAKE_URI": installation.layout.lake.as_uri(),
+    }
+
+
+@click.command("keys")
+def keys_command() -> None:
+    """Print another set of keys and tokens, as lines of `.env`; nothing is changed.
+
+    Those of `.env` are public, and containers take them: `… keys >> .env`, then start again. Plain processes have
+    their own already (`pipeline env`); they take these, too, where `.env` has them. Do not commit them.
+    """
+    for name, value in keys.new().items():
+        printing.say(f"{name}={value}")
 
 
 @click.command()

@@ -7,13 +7,13 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import lru_cache
 from pathlib import Path
 
 import psutil
 from pipeline_contracts.names import Names
 
-from pipeline_local import descendants, locks, preflight, state_folder, toolchain
+from pipeline_local import descendants, keys, locks, preflight, state_folder, toolchain
 from pipeline_local.command import end
 from pipeline_local.layout import Layout
 from pipeline_local.logfiles import tail
@@ -42,15 +42,22 @@ class Installation:
     layout: Layout
     environment: Mapping[str, str] = field(default_factory=lambda: os.environ)
 
-    @cached_property
+    @property
     def variables(self) -> dict[str, str]:
-        """The variables of ``.env``, those of the environment before them."""
-        return read_variables(self.layout.root / ".env", self.environment)
+        """The variables of ``.env``, those of the environment before them; no public key where there are own ones.
 
-    @cached_property
+        Raises:
+            InstallationError: the file of keys is damaged.
+        """
+        try:
+            return keys.private(read_variables(self.layout.root / ".env", self.environment), self.layout.keys_file)
+        except keys.KeysError as error:
+            raise InstallationError(str(error)) from error
+
+    @property
     def topology(self) -> Topology:
         """The services of ``compose.yaml``."""
-        return read_topology(self.layout.root / "compose.yaml", self.variables)
+        return _topology(self.layout.root / "compose.yaml", tuple(self.variables.items()))
 
     @property
     def names(self) -> Names:
@@ -99,6 +106,10 @@ class Installation:
             return True
 
     def _start(self, progress: Progress) -> None:
+        try:
+            keys.make(self.layout.keys_file)
+        except keys.KeysError as error:
+            raise InstallationError(str(error)) from error
         if left := descendants.kill(f"{self.layout.home}/"):
             progress(f"ended {left} processes that an earlier run had left behind")
         found = preflight.problems(self.topology, self.layout.home, set_up=not toolchain.missing(self.layout))
@@ -108,6 +119,7 @@ class Installation:
         self.layout.logs.mkdir(parents=True, exist_ok=True)
         self.layout.status_file.unlink(missing_ok=True)
         own = {"PIPELINE_HOME": str(self.layout.home), descendants.MARKER: self.layout.supervisor_owner}
+        own |= {name: self.variables[name] for name in keys.NAMES if name in self.variables}
         with self._supervisor_log.open("ab") as log:
             supervisor = subprocess.Popen(
                 SUPERVISOR,
@@ -199,3 +211,8 @@ class Installation:
     @property
     def _supervisor_log(self) -> Path:
         return self.layout.logs / "supervisor.log"
+
+
+@lru_cache(maxsize=8)
+def _topology(compose_file: Path, variables: tuple[tuple[str, str], ...]) -> Topology:
+    return read_topology(compose_file, dict(variables))

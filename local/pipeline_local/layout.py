@@ -72,6 +72,11 @@ class Layout:
         return self.home / "status.json"
 
     @property
+    def keys_file(self) -> Path:
+        """Keys and tokens of this installation."""
+        return self.home / "secrets.json"
+
+    @property
     def supervisor_lock(self) -> Path:
         """Held by the supervisor as long as it lives."""
         return self.home / "supervisor.lock"

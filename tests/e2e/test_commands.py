@@ -11,6 +11,7 @@ import re
 import shlex
 import subprocess
 import time
+import urllib.error
 import urllib.request
 from itertools import pairwise
 from pathlib import Path
@@ -20,6 +21,7 @@ from agreement import differences
 from matrix import MATRIX, appears
 from pipeline_contracts.names import Kind
 from pipeline_local import descendants
+from pipeline_local.topology import read_variables
 from recompute import recompute
 from stack import PIPELINE, ROOT, Stack, fates
 
@@ -93,6 +95,25 @@ def test_the_curl_line_of_env_works(stack: Stack) -> None:
         document = json.load(answer)
     assert document["offsets"][0]["error_code"] is None
     assert isinstance(document["offsets"][0]["offset"], int)
+
+
+def test_this_installation_has_keys_of_its_own(stack: Stack) -> None:
+    """What stands in the repository opens nothing, and no other user can read what does."""
+    own, known = stack.json("env"), read_variables(ROOT / ".env", {})
+    assert stack.home.stat().st_mode & 0o777 == 0o700
+    assert (stack.home / "secrets.json").stat().st_mode & 0o777 == 0o600
+    asked = {
+        f"{own['GATEWAY_URL']}/streams": ("x-api-key", "", "GATEWAY_API_KEY"),
+        f"{own['ANALYSER_URL']}/api/2.2/jobs/list": ("Authorization", "Bearer ", "ANALYSER_TOKEN"),
+    }
+    for url, (header, scheme, name) in asked.items():
+        with urllib.request.urlopen(
+            urllib.request.Request(url, headers={header: scheme + own[name]}), timeout=20
+        ) as it:
+            assert it.status == 200
+        with pytest.raises(urllib.error.HTTPError) as refused:
+            urllib.request.urlopen(urllib.request.Request(url, headers={header: scheme + known[name]}), timeout=20)
+        assert refused.value.code in {401, 403}
 
 
 def test_send_posts_a_folder(stack: Stack, posts: Path) -> None:
