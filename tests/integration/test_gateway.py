@@ -11,12 +11,12 @@ from typing import Any
 
 import msgspec
 import pytest
-import urllib3
 from aws_deploy.apply import apply_stacks
 from aws_deploy.clients import Clients
 from aws_deploy.deployer import Deployer
 from aws_deploy.stacks import build
 from aws_deploy.wanted import Wanted
+from gateway import Gateway, stored
 from pipeline_contracts import kinesis, proxy
 from pipeline_contracts.names import Names
 from pydantic import SecretStr
@@ -25,6 +25,7 @@ from waiting import wait_until
 
 NAMES = Names("gw-tests")  # not random: it is part of the names of tests
 KEY = f"key-of-{NAMES.pipeline_id}-0001"  # a value may be used once per account
+ADMIN_KEY = f"key-of-{NAMES.pipeline_id}-0002"
 STREAM = NAMES.stream("pin")
 
 # What rows hold in the wild, and what a mapping template is likely to spoil.
@@ -53,34 +54,6 @@ class Upstream:
 
     url: str
     seen: list[Seen] = field(default_factory=list)
-
-
-@dataclass(frozen=True)
-class Answer:
-    status: int
-    headers: urllib3.HTTPHeaderDict
-    body: bytes
-
-    def json(self) -> Any:
-        return json.loads(self.body)
-
-
-@dataclass(frozen=True)
-class Gateway:
-    url: str
-    http: urllib3.PoolManager
-    key: str = KEY
-
-    def call(
-        self, method: str, path: str, body: Any = None, *, kind: str | None = "application/json", key: str | None = ""
-    ) -> Answer:
-        headers = ({"Content-Type": kind} if kind and body is not None else {}) | self._key(key)
-        sent = body if isinstance(body, bytes | None) else json.dumps(body).encode()
-        answer = self.http.request(method, self.url + path, body=sent, headers=headers, retries=False, timeout=30)
-        return Answer(answer.status, answer.headers, answer.data)
-
-    def _key(self, key: str | None) -> dict[str, str]:
-        return {} if key is None else {"x-api-key": key or self.key}
 
 
 @pytest.fixture(scope="module")
@@ -123,30 +96,15 @@ def clients(localstack: LocalStack) -> Clients:
 
 @pytest.fixture(scope="module")
 def wanted(clients: Clients, upstream: Upstream) -> Wanted:
-    return Wanted(NAMES, "localstack", clients.endpoint_url, upstream.url, SecretStr(KEY))
+    return Wanted(
+        NAMES, "localstack", clients.endpoint_url, upstream.url, SecretStr(KEY), admin_key=SecretStr(ADMIN_KEY)
+    )
 
 
 @pytest.fixture(scope="module")
 def gateway(clients: Clients, wanted: Wanted) -> Gateway:
     deployed = apply_stacks(Deployer(clients.cloudformation, "localstack", poll_s=0.1), wanted)
-    return Gateway(deployed["api"]["GatewayUrl"], urllib3.PoolManager())
-
-
-def stored(clients: Clients, stream: str) -> dict[str, list[bytes]]:
-    """All records of a stream, by partition key."""
-    found: dict[str, list[bytes]] = {}
-    for shard in clients.kinesis.list_shards(StreamName=stream)["Shards"]:
-        iterator = clients.kinesis.get_shard_iterator(
-            StreamName=stream, ShardId=shard["ShardId"], ShardIteratorType="TRIM_HORIZON"
-        )["ShardIterator"]
-        while True:
-            page = clients.kinesis.get_records(ShardIterator=iterator)
-            if not page["Records"]:
-                break
-            for record in page["Records"]:
-                found.setdefault(record["PartitionKey"], []).append(record["Data"])
-            iterator = page["NextShardIterator"]
-    return found
+    return Gateway(deployed["api"]["GatewayUrl"], KEY)
 
 
 # --- the API itself ---
@@ -177,8 +135,29 @@ def test_every_route_needs_the_key(
     assert len(upstream.seen) == seen
 
 
-def test_an_unknown_route_is_refused(gateway: Gateway) -> None:
-    assert gateway.call("GET", "/elsewhere").status in {403, 404}
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("GET", "/elsewhere"),
+        ("POST", f"/streams/{STREAM}/record"),
+        ("PATCH", f"/streams/{STREAM}"),
+        ("PUT", "/streams"),
+        ("GET", f"/streams/{STREAM}/records"),
+        ("PUT", f"/streams/{STREAM}/record/more"),
+        ("DELETE", "/topics"),
+    ],
+)
+def test_an_unknown_route_or_verb_is_refused_and_named(gateway: Gateway, method: str, path: str) -> None:
+    answer = gateway.call(method, path)
+    assert answer.status == 403
+    assert answer.json() == {"message": f"No such route: {method} /dev{path}"}
+    assert answer.headers["Content-Type"] == "application/json"
+
+
+def test_a_path_cannot_spoil_the_answer(gateway: Gateway) -> None:
+    answer = gateway.call("GET", '/else"where%22%0a$context.error.message')
+    assert answer.status == 403
+    assert answer.json()["message"].startswith("No such route: GET /dev/else")
 
 
 # --- /topics ---
@@ -236,20 +215,45 @@ def test_a_stream_is_described(gateway: Gateway) -> None:
     assert (summary["StreamName"], summary["StreamStatus"], summary["OpenShardCount"]) == (STREAM, "ACTIVE", 2)
 
 
-@pytest.mark.parametrize(("body", "shards"), [({"ShardCount": 3}, 3), ({}, 1)])
-def test_a_stream_is_created_and_deleted(gateway: Gateway, clients: Clients, body: dict[str, int], shards: int) -> None:
+@pytest.mark.parametrize(("body", "shards"), [({"ShardCount": 3}, 3), ({}, 1), (b"", 1)])
+def test_a_stream_is_created_and_deleted_with_the_second_key(
+    gateway: Gateway, clients: Clients, body: Any, shards: int
+) -> None:
     name = f"made-{uuid.uuid4().hex[:8]}"
-    created = gateway.call("POST", f"/streams/{name}", body)
+    for refused in (gateway.call("POST", f"/streams/{name}", body), gateway.call("DELETE", f"/streams/{STREAM}")):
+        assert refused.status == 403
+        assert "GATEWAY_ADMIN_KEY" in refused.json()["message"]
+    created = gateway.call("POST", f"/streams/{name}", body, key=ADMIN_KEY)
     assert created.status == 200, created.body
     clients.kinesis.get_waiter("stream_exists").wait(StreamName=name, WaiterConfig={"Delay": 1, "MaxAttempts": 20})
     assert gateway.call("GET", f"/streams/{name}").json()["StreamDescriptionSummary"]["OpenShardCount"] == shards
-    assert gateway.call("DELETE", f"/streams/{name}").status == 200
+    assert gateway.call("POST", f"/streams/{name}", body).status == 403
+    again = gateway.call("POST", f"/streams/{name}", {"ShardCount": shards + 1}, key=ADMIN_KEY)
+    assert (again.status, again.json()["__type"]) == (400, "ResourceInUseException")
+    assert gateway.call("DELETE", f"/streams/{name}", key=ADMIN_KEY).status == 200
     wait_until("the stream is gone", lambda: gateway.call("GET", f"/streams/{name}").status == 400)
+    assert gateway.call("GET", f"/streams/{STREAM}").status == 200
 
 
-@pytest.mark.parametrize("body", [{"ShardCount": "3"}, {"ShardCount": 0}, {"ShardCount": 1.5}, [], b"{"])
-def test_a_wrong_shard_count_is_refused(gateway: Gateway, body: Any) -> None:
-    assert gateway.call("POST", "/streams/never", body).status == 400
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        ({"ShardCount": "3"}, "$.ShardCount: must be integer, not string"),
+        ({"ShardCount": 0}, "$.ShardCount: must be at least 1"),
+        ({"ShardCount": 1.5}, "$.ShardCount: must be integer, not number"),
+        ({"ShardCount": True}, "$.ShardCount: must be integer, not boolean"),
+        ({"records": [{"Data": {"index": 6}}]}, "$: has no field records; its fields are ShardCount"),
+        ({"StreamName": "x"}, "$: has no field StreamName"),
+        ([], "$: must be object, not array"),
+        (b"{", "not JSON"),
+        (b'\xef\xbb\xbf{"ShardCount":2}', "byte order mark"),
+    ],
+)
+@pytest.mark.parametrize("key", [KEY, ADMIN_KEY])
+def test_a_body_of_another_operation_makes_no_stream(gateway: Gateway, body: Any, said: str, key: str) -> None:
+    refused = gateway.call("POST", "/streams/never", body, key=key)
+    assert refused.status == 400
+    assert said in refused.json()["message"]
     assert "never" not in gateway.call("GET", "/streams").json()["StreamNames"]
 
 
@@ -311,7 +315,7 @@ def test_what_aws_needs_in_the_template_gives_the_same_records(
 ) -> None:
     key = f"another-{KEY}"
     names = Names(f"aws-{uuid.uuid4().hex[:8]}")
-    stack = build("api", replace(wanted, names=names, api_key=SecretStr(key)), {"data": {}})
+    stack = build("api", replace(wanted, names=names, api_key=SecretStr(key), admin_key=None), {"data": {}})
     document = json.loads(stack.body)
     lines = document["Mappings"]["RecordOfMany"]
     assert lines["aws"] != lines["localstack"]
@@ -356,7 +360,6 @@ def test_malformed_records_are_refused_and_none_is_stored(gateway: Gateway, clie
     ("method", "path", "body"),
     [
         ("GET", "/streams/unknown", None),
-        ("DELETE", "/streams/unknown", None),
         ("PUT", "/streams/unknown/record", {"Data": ROW, "PartitionKey": "1"}),
         ("PUT", "/streams/unknown/records", {"records": [{"data": ROW, "partition-key": "1"}]}),
     ],

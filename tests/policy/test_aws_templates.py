@@ -175,10 +175,48 @@ def test_airflow_has_the_version_that_the_dag_and_its_pins_are_for() -> None:
     assert document("mwaa")["Parameters"]["AirflowVersion"]["AllowedValues"] == [version]
 
 
-def test_the_api_key_is_not_echoed() -> None:
-    parameter = document("api")["Parameters"]["ApiKeyValue"]
-    assert (parameter["NoEcho"], parameter["MinLength"]) == (True, 20)
-    assert "ApiKeyValue" not in json.dumps(document("api")["Outputs"])
+def test_the_api_keys_are_not_echoed() -> None:
+    parameters = document("api")["Parameters"]
+    assert (parameters["ApiKeyValue"]["NoEcho"], parameters["ApiKeyValue"]["MinLength"]) == (True, 20)
+    assert (parameters["AdminKeyValue"]["NoEcho"], parameters["AdminKeyValue"]["Default"]) == (True, "")
+    assert "KeyValue" not in json.dumps(document("api")["Outputs"])
+
+
+def test_only_the_second_key_manages_streams() -> None:
+    """Any key of the stage opens any route of a REST API: the templates of both verbs look which one it was."""
+    asked = "#if($context.identity.apiKeyId == $stageVariables.adminKeyId)"
+    for route, operation in operations().items():
+        integration = operation["x-amazon-apigateway-integration"]
+        texts = [*integration.get("requestTemplates", {}).values()]
+        managing = route in {("/streams/{stream}", "post"), ("/streams/{stream}", "delete")}
+        assert all((asked in str(text)) == managing for text in texts), route
+        if managing:
+            assert asked in integration["responses"]["400"]["responseTemplates"]["application/json"]
+    [stage] = resources("api", "AWS::ApiGateway::Stage").values()
+    assert stage["Properties"]["Variables"] == {"adminKeyId": {"Fn::If": ["HasAdminKey", {"Ref": "AdminKey"}, "none"]}}
+
+
+def test_bodies_have_no_field_that_nothing_reads() -> None:
+    schemas = document("api")["Resources"]["RestApi"]["Properties"]["Body"]["components"]["schemas"]
+    rows = {"Data", "data"}
+
+    def closed(name: str, schema: dict[str, Any]) -> bool:
+        if schema.get("type") == "array":
+            return closed(name, schema["items"])
+        if schema.get("type") != "object" or name in rows:
+            return True
+        inner = schema["properties"].items()
+        return schema.get("additionalProperties") is False and all(closed(key, value) for key, value in inner)
+
+    assert all(closed(name, schema) for name, schema in schemas.items())
+
+
+def test_a_log_line_stays_json() -> None:
+    """``error.message`` may hold quotes; ``error.messageString`` is quoted already."""
+    [stage] = resources("api", "AWS::ApiGateway::Stage").values()
+    line = stage["Properties"]["AccessLogSetting"]["Fn::If"][1]["Format"]
+    assert '"error":$context.error.messageString}' in line
+    assert '$context.error.message"' not in line
 
 
 def test_every_parameter_is_checked() -> None:

@@ -37,6 +37,12 @@ _WANTED = [
     click.option(
         "--api-key", envvar="GATEWAY_API_KEY", required=True, help="20 to 128 of A-Za-z0-9_-; use the variable."
     ),
+    click.option(
+        "--admin-key",
+        envvar="GATEWAY_ADMIN_KEY",
+        default="",
+        help="Key that makes and deletes streams through the gateway, of the same form; unset: nobody may.",
+    ),
     click.option("--tag", envvar="IMAGE_TAG", default="", help="Tag of the images in ECR."),
     click.option("--image", "images", multiple=True, metavar="SERVICE=URI@DIGEST", help="An image by its digest."),
     click.option("--plugin", envvar="CONNECT_PLUGIN", type=click.Path(path_type=Path), help="S3 sink connector's zip."),
@@ -137,6 +143,7 @@ class Target:
         size: str,
         proxy_url: str,
         api_key: str,
+        admin_key: str,
         images: tuple[str, ...],
         settings: tuple[str, ...],
         environment: str,
@@ -154,6 +161,7 @@ class Target:
             local_endpoint="" if self.target == "aws" else self.clients.endpoint_url,
             proxy_url=proxy_url,
             api_key=SecretStr(api_key),
+            admin_key=SecretStr(admin_key) if admin_key else None,
             environment=environment,
             owner=owner,
             size="prod" if size == "prod" else "dev",

@@ -20,7 +20,7 @@ def parameters(kind: StackKind, wanted: Wanted, earlier: Earlier) -> dict[str, s
 
     Raises:
         KeyError: a stack that it reads from has not been deployed.
-        SettingError: a certificate without a name that it is for.
+        SettingError: a certificate without a name that it is for; one key for sending and for managing.
     """
     found = {"PipelineId": wanted.names.pipeline_id, **_OF[kind](wanted, earlier), **wanted.overrides.get(kind, {})}
     if kind == "connect":
@@ -81,6 +81,9 @@ def _streams(_wanted: Wanted, earlier: Earlier) -> dict[str, str]:
 
 def _api(wanted: Wanted, earlier: Earlier) -> dict[str, str]:
     proxy = earlier.get("proxy", {})
+    if wanted.admin_key == wanted.api_key:
+        raise SettingError("GATEWAY_ADMIN_KEY is GATEWAY_API_KEY: the sender's key must not manage streams")
+    admin = {} if wanted.admin_key is None else {"AdminKeyValue": wanted.admin_key.get_secret_value()}
     return {
         "Target": wanted.target,
         "LocalEndpoint": wanted.local_endpoint,
@@ -90,6 +93,7 @@ def _api(wanted: Wanted, earlier: Earlier) -> dict[str, str]:
         "LoadBalancerArn": proxy.get("LoadBalancerArn", ""),
         "KeyArn": earlier["data"].get("KeyArn", ""),
         "ApiKeyValue": wanted.api_key.get_secret_value(),
+        **admin,
     }
 
 

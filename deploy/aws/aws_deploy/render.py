@@ -22,6 +22,7 @@ NAMED_BY = {
 """Types whose resources outlive their stack and are taken over by the next one, and the property that names them."""
 
 _REST_API = "AWS::ApiGateway::RestApi"
+_GATEWAY_RESPONSE = "AWS::ApiGateway::GatewayResponse"
 _DEPLOYMENT = "AWS::ApiGateway::Deployment"
 
 
@@ -38,8 +39,9 @@ def render(template: str, parameters: Mapping[str, str]) -> str:
     Names of what can be taken over (``NAMED_BY``) are plain strings, since CloudFormation imports no resource whose
     name is an intrinsic function.
 
-    The hash covers the API's body and the parameters that the body names, whose values end up in it. Parameters
-    with ``NoEcho`` are left out: a hash of a secret does not belong into a name.
+    The hash covers what a deployment is a snapshot of: the API's body and gateway responses, the mappings and
+    conditions that these name, and the values of parameters that they name. Parameters with ``NoEcho`` are left
+    out: a hash of a secret does not belong into a name.
 
     Raises:
         ValueError: the text is longer than CloudFormation takes in a call.
@@ -47,10 +49,9 @@ def render(template: str, parameters: Mapping[str, str]) -> str:
     document: dict[str, dict[str, dict[str, Node]]] = yaml.safe_load(template)
     document["Resources"] = resources = _with_connectors(document["Resources"])
     _name_literally(document, parameters)
-    apis = {name: resource for name, resource in resources.items() if resource.get("Type") == _REST_API}
     text = json.dumps(document, separators=(",", ":"), ensure_ascii=False)
     for name in [name for name, resource in resources.items() if resource.get("Type") == _DEPLOYMENT]:
-        body = json.dumps(apis, sort_keys=True)
+        body = _snapshot(document)
         secret = {key for key, value in document["Parameters"].items() if value.get("NoEcho")}
         values = {key: value for key, value in parameters.items() if key in body and key not in secret}
         digest = hashlib.sha256((body + json.dumps(values, sort_keys=True)).encode()).hexdigest()[:12]
@@ -59,6 +60,20 @@ def render(template: str, parameters: Mapping[str, str]) -> str:
     if len(text.encode()) > MAX_BODY_BYTES:
         raise ValueError(f"The template has {len(text.encode())} bytes; CloudFormation takes {MAX_BODY_BYTES}")
     return text
+
+
+def _snapshot(document: Mapping[str, Any]) -> str:
+    """All that ends up in a deployment, as one text: APIs, gateway responses, the mappings and conditions they name."""
+    kinds = {_REST_API, _GATEWAY_RESPONSE}
+    resources = {name: item for name, item in document["Resources"].items() if item.get("Type") in kinds}
+    text = json.dumps(resources, sort_keys=True)
+    named = {
+        name: item
+        for part in ("Mappings", "Conditions")
+        for name, item in document.get(part, {}).items()
+        if json.dumps(name) in text
+    }
+    return text + json.dumps(named, sort_keys=True)
 
 
 def _name_literally(document: Mapping[str, Any], parameters: Mapping[str, str]) -> None:

@@ -66,6 +66,8 @@ class Wanted:
     api_key: SecretStr
     environment: str = "dev"
     owner: str = "unknown"
+    admin_key: SecretStr | None = None
+    """Makes and deletes streams through the gateway; None for nobody."""
     size: Size = "dev"
     images: Mapping[str, str] = field(default_factory=dict)
     """Image of each service, by its digest."""

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -7,6 +8,7 @@ from aws_deploy.errors import SettingError
 from aws_deploy.resolve import resolve
 from aws_deploy.stacks import build
 from aws_deploy.wanted import ALL, NEEDS, StackKind
+from pydantic import SecretStr
 from rendered import EARLIER, document, wanted
 
 
@@ -138,3 +140,15 @@ def test_every_type_that_can_be_chosen_has_a_price(kind: str) -> None:
 def test_needs_are_earlier_stacks() -> None:
     for position, kind in enumerate(ALL):
         assert NEEDS[kind] <= set(ALL[:position])
+
+
+def test_one_key_cannot_be_for_sending_and_for_managing() -> None:
+    key = wanted().api_key
+    with pytest.raises(SettingError, match="GATEWAY_ADMIN_KEY is GATEWAY_API_KEY"):
+        build("api", replace(wanted(), admin_key=key), EARLIER)
+    other = SecretStr("another-key-of-20-characters")
+    assert (
+        build("api", replace(wanted(), admin_key=other), EARLIER).parameters["AdminKeyValue"]
+        == other.get_secret_value()
+    )
+    assert "AdminKeyValue" not in build("api", wanted(), EARLIER).parameters

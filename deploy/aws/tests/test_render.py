@@ -10,15 +10,25 @@ Parameters:
   Url: {Type: String}
   Other: {Type: String}
   Secret: {Type: String, NoEcho: true}
+  Kind: {Type: String}
+Mappings:
+  Lines: {aws: {Line: one}}
+  Others: {aws: {Line: one}}
+Conditions:
+  Far: {"Fn::Equals": [{Ref: Kind}, far]}
+  Unused: {"Fn::Equals": [{Ref: Other}, far]}
 Resources:
   Api:
     Type: AWS::ApiGateway::RestApi
     Properties:
-      Body: {paths: {/a: &route {uri: {"Fn::Sub": "${Url}/${Secret}"}}, /b: *route}}
+      Body:
+        paths: {/a: &route {uri: {"Fn::Sub": "${Url}/${Secret}"}}, /b: *route}
+        line: {"Fn::If": [Far, {"Fn::FindInMap": [Lines, aws, Line]}, none]}
+  Refusal: {Type: AWS::ApiGateway::GatewayResponse, Properties: {StatusCode: "400"}}
   Snapshot: {Type: AWS::ApiGateway::Deployment, Properties: {RestApiId: {Ref: Api}}}
   Stage: {Type: AWS::ApiGateway::Stage, DependsOn: Snapshot, Properties: {DeploymentId: {Ref: Snapshot}}}
 """
-PARAMETERS = {"Url": "http://a", "Other": "1", "Secret": "s"}
+PARAMETERS = {"Url": "http://a", "Other": "1", "Secret": "s", "Kind": "far"}
 
 
 def rendered(template: str = API, **changed: str) -> Any:
@@ -51,9 +61,23 @@ def test_the_name_follows_the_body_and_what_it_names() -> None:
     assert deployment(rendered(Url="http://b")) != name
 
 
+@pytest.mark.parametrize(
+    ("text", "other"),
+    [
+        ("Lines: {aws: {Line: one}}", "Lines: {aws: {Line: two}}"),
+        ("{Ref: Kind}, far", "{Ref: Kind}, near"),
+        ('StatusCode: "400"', 'StatusCode: "422"'),
+    ],
+)
+def test_the_name_follows_mappings_conditions_and_gateway_responses(text: str, other: str) -> None:
+    assert deployment(rendered(API.replace(text, other))) != deployment(rendered())
+    assert deployment(rendered(Kind="near")) != deployment(rendered())
+
+
 def test_the_name_ignores_other_parameters_and_secrets() -> None:
     name = deployment(rendered())
     assert deployment(rendered(Other="2")) == name
+    assert deployment(rendered(API.replace("Others: {aws: {Line: one}}", "Others: {aws: {Line: two}}"))) == name
     assert deployment(rendered(Secret="t")) == name
 
 

@@ -61,6 +61,7 @@ def _sides(settings: MirrorSettings) -> list[Side]:
         proxy_url=settings.proxy_url,
         api_key=settings.gateway_api_key,
         owner="mirror",
+        admin_key=settings.gateway_admin_key,
     )
     deployer = Deployer(clients.cloudformation, clients.target, deadline_s=120, poll_s=0.1)
     return [

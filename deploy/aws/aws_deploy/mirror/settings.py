@@ -26,3 +26,4 @@ class MirrorSettings(ServiceSettings):
     kafka_bootstrap_servers: str = Field("localhost:9092", validation_alias="KAFKA_BOOTSTRAP_SERVERS")
     proxy_url: HttpOrigin = Field("http://localhost:8082", validation_alias="PROXY_URL")
     gateway_api_key: PlainSecret = Field(validation_alias="GATEWAY_API_KEY")
+    gateway_admin_key: PlainSecret | None = Field(None, validation_alias="GATEWAY_ADMIN_KEY")
