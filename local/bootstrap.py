@@ -10,6 +10,7 @@ Databricks runs, and `--mwaa` .venv-3.12-mwaa with Airflow on MWAA's Python, for
 
 import fcntl
 import hashlib
+import os
 import shutil
 import subprocess
 import sys
@@ -83,6 +84,19 @@ def make(venv: Path, version: tuple[int, int], files: list[str], *, project: boo
     return 0
 
 
+def trust(python: str) -> None:
+    """Let pip trust whom this machine trusts: an older one knows its own list alone, which lacks a company's own."""
+    sys.path.insert(0, str(ROOT / "local"))
+    from pipeline_local import authorities  # noqa: PLC0415  # not before the version of this Python is known to do
+
+    told = subprocess.run([python, "-m", "pip", "config", "list"], capture_output=True, text=True, check=False).stdout
+    try:
+        os.environ.update(authorities.for_pip(os.environ, authorities.bundle(os.environ), told))
+    except authorities.AuthoritiesError as error:
+        sys.stderr.write(f"set-up: {error}\n")
+        raise SystemExit(1) from error
+
+
 def step(venv: Path, name: str, inputs: bytes, title: str, command: list[str]) -> None:
     """Run one step unless its stamp says that the same inputs were installed before."""
     stamp = venv / f".stamp-{name}"
@@ -97,6 +111,8 @@ def step(venv: Path, name: str, inputs: bytes, title: str, command: list[str]) -
 def run(title: str, command: list[str]) -> None:
     """Run a command for half an hour at most: a line at the start, a sign of life each 15 s, the seconds at the end."""
     sys.stderr.write(f"set-up: {title} ...\n")
+    if command[1:3] == ["-m", "pip"]:
+        trust(command[0])
     started = time.monotonic()
     done = threading.Event()
 
@@ -108,7 +124,11 @@ def run(title: str, command: list[str]) -> None:
     try:
         subprocess.run(command, check=True, timeout=STEP_DEADLINE_S)
     except subprocess.CalledProcessError as error:
-        sys.stderr.write(f"set-up: {title} failed; the lines above say why. Run the same command again to go on.\n")
+        sys.stderr.write(
+            f"set-up: {title} failed; the lines above say why. If they speak of a certificate, name the PEM file of "
+            "this network's authority: SSL_CERT_FILE=/path/to/ca.pem. If they speak of a connection or a name, look at "
+            "the network; behind a proxy, set HTTPS_PROXY. Run the same command again to go on.\n"
+        )
         raise SystemExit(1) from error
     except subprocess.TimeoutExpired as error:
         sys.stderr.write(

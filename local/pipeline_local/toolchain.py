@@ -17,7 +17,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline_local import airflow, jars, locks
+from pipeline_local import airflow, authorities, jars, locks
 from pipeline_local.layout import Layout
 
 STEP_DEADLINE_S = 1800
@@ -132,7 +132,7 @@ def _install_localstack(layout: Layout) -> None:
 def _install_airflow(layout: Layout) -> None:
     """Its environment, and an empty database, which takes as long to make as all else at its start."""
     _make_venv("Airflow", layout.airflow_venv, layout.root / "requirements" / "airflow.txt")
-    with tempfile.TemporaryDirectory() as home:
+    with tempfile.TemporaryDirectory(dir=layout.tools) as home:
         _call(
             "Airflow's database",
             airflow.command(layout.airflow_venv, "db", "migrate"),
@@ -144,8 +144,11 @@ def _install_airflow(layout: Layout) -> None:
 def _make_venv(what: str, venv: Path, pins: Path) -> None:
     shutil.rmtree(venv, ignore_errors=True)
     _call(f"{what}'s environment", [sys.executable, "-m", "venv", str(venv)])
-    pip = [str(venv / "bin" / "python"), "-m", "pip", "--disable-pip-version-check", "--quiet", "install"]
-    _call(what, [*pip, "--require-hashes", "--no-deps", "--no-compile", "--requirement", str(pins)])
+    pip = [str(venv / "bin" / "python"), "-m", "pip", "--disable-pip-version-check"]
+    configured = subprocess.run([*pip, "config", "list"], capture_output=True, text=True, check=False).stdout
+    environment = {**os.environ, **authorities.for_pip(os.environ, _trusted(), configured)}
+    install = [*pip, "--quiet", "install", "--require-hashes", "--no-deps", "--no-compile", "--requirement", str(pins)]
+    _call(what, install, environment)
 
 
 def _install_kinesalite(layout: Layout) -> None:
@@ -154,7 +157,12 @@ def _install_kinesalite(layout: Layout) -> None:
     for file in (layout.root / "requirements" / "kinesalite").iterdir():
         shutil.copy(file, folder)
     node = layout.localstack_venv / "bin"
-    environment = {**os.environ, "PATH": f"{node}:/usr/bin:/bin", "npm_config_cache": str(layout.tools / "npm")}
+    environment = {
+        **os.environ,
+        **authorities.for_node(os.environ, _trusted()),
+        "PATH": f"{node}:/usr/bin:/bin",
+        "npm_config_cache": str(layout.tools / "npm"),
+    }
     npm = [str(node / "npm"), "ci", "--loglevel=error", "--no-audit", "--no-fund", "--prefix", str(folder)]
     _call("the Kinesis backend", npm, environment)
 
@@ -163,6 +171,13 @@ def _make_spark_archive(layout: Layout) -> None:
     module = [sys.executable, "-m", "spark_kit"]
     folders = ["--archive-dir", str(layout.class_archives), "--jars-dir", str(layout.spark_jars)]
     _call("Spark's class archive", [*module, *folders])
+
+
+def _trusted() -> Path | None:
+    try:
+        return authorities.bundle(os.environ)
+    except authorities.AuthoritiesError as error:
+        raise SetupError(str(error)) from error
 
 
 def _call(what: str, argv: list[str], environment: dict[str, str] | None = None) -> None:
@@ -174,7 +189,10 @@ def _call(what: str, argv: list[str], environment: dict[str, str] | None = None)
         raise SetupError(f"{what} was not done within {STEP_DEADLINE_S} s: is the network slow or cut?") from error
     if done.returncode:
         last = "\n".join((done.stdout + done.stderr).splitlines()[-15:])
-        raise SetupError(f"{what} could not be installed:\n{last}\nRun the same command again to go on from here.")
+        todo = authorities.advice(last, _trusted())
+        raise SetupError(
+            f"{what} could not be installed:\n{last}\n{todo} Then run the same command again: it goes on from here."
+        )
 
 
 def _tell(line: str) -> None:

