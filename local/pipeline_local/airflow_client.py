@@ -67,11 +67,17 @@ class AirflowClient:
         ServiceError: from every method.
     """
 
-    def __init__(self, url: str, page: str | None = None, known: RetryPolicy = KNOWN) -> None:
-        """``page`` is where a person's browser finds it; None: at ``url``, too."""
+    def __init__(
+        self,
+        url: str,
+        page: str | None = None,
+        known: RetryPolicy = KNOWN,
+        on_outage: Callable[[], None] = lambda: None,
+    ) -> None:
+        """``page`` is where a person's browser finds it; None: at ``url``, too. ``on_outage`` as ``HttpClient``."""
         self._page = page or url
         self._known = known
-        self._http = HttpClient("Airflow", url, outage=RESTART)
+        self._http = HttpClient("Airflow", url, outage=RESTART, on_outage=on_outage)
 
     def trigger(self, dag_id: str, params: Mapping[str, Any]) -> DagRun:
         """Start a run. Blocks while Airflow has not read the DAG's file yet (90 s at most)."""

@@ -24,8 +24,9 @@ class AnalyserClient:
         ServiceError: from every method.
     """
 
-    def __init__(self, url: str, token: str) -> None:
-        self._http = HttpClient("the analyser", url, token, RESTART)
+    def __init__(self, url: str, token: str, on_outage: Callable[[], None] = lambda: None) -> None:
+        """``on_outage`` as ``HttpClient`` has it."""
+        self._http = HttpClient("the analyser", url, token, RESTART, on_outage)
 
     def run(
         self,

@@ -14,11 +14,13 @@ from pipeline_local import logfiles, printing, tables
 from pipeline_local.http_client import ServiceError
 from pipeline_local.installation import Installation, InstallationError
 from pipeline_local.layout import Layout
+from pipeline_local.locks import LockError
 from pipeline_local.options import tell
 from pipeline_local.toolchain import SetupError
 from pipeline_local.topology import TopologyError
 
 FOLLOW_POLL_S = 0.3
+NOT_ALL_READY = 5
 
 
 _MODULES: Final = {
@@ -46,7 +48,7 @@ class CommandGroup(click.Group):
         """As click does it; an error of ours is one line."""
         try:
             return super().invoke(ctx)
-        except (InstallationError, ServiceError, SetupError, TopologyError) as error:
+        except (InstallationError, LockError, ServiceError, SetupError, TopologyError) as error:
             raise click.ClickException(visible(str(error), keep="\n\t")) from error
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 (click's signature)
@@ -107,17 +109,25 @@ def in_own_process() -> None:
 @main.command()
 @click.pass_obj
 def up(installation: Installation) -> None:
-    """Start every service and return when all are ready.
+    """Start every service and return when all are ready, or none is on its way any more.
 
     The first start fetches what is missing, checked against hashes. A supervisor stays behind, restarts what
-    dies, and ends with `pipeline down`. Where another `up` is at work, this one waits for it.
+    dies, and ends with `pipeline down`. Where another `up` is at work, this one waits for it. Exit code 5: some
+    services are not ready; each is named with what to do, and the others run.
     """
     started = time.monotonic()
-    if not installation.up(tell):
+    outcome = installation.up(tell)
+    seconds = time.monotonic() - started
+    if not outcome.started:
         printing.say("already running:")
         tables.print_status(printing.console(), installation)
-        return
-    printing.say(f"ready after {time.monotonic() - started:.1f} s; `pipeline env` says where, `pipeline down` stops it")
+    elif outcome.not_ready:
+        printing.say(f"started, but not all is ready after {seconds:.1f} s; what is ready runs on:")
+        printing.say("\n".join(outcome.not_ready))
+    if outcome.not_ready:
+        sys.exit(NOT_ALL_READY)
+    if outcome.started:
+        printing.say(f"ready after {seconds:.1f} s; `pipeline env` says where, `pipeline down` stops it")
 
 
 @main.command()
@@ -148,7 +158,10 @@ def reset(installation: Installation, yes: bool) -> None:
 @click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True)
 @click.pass_obj
 def status(installation: Installation, form: str) -> None:
-    """Show each service: state, process, port, restarts, memory. Exit code 1 when not all are ready."""
+    """Show each service: state, process, port, restarts, memory. Exit code 1 when not all are ready.
+
+    Below the table, a line for each service that is not as it should be: what it said last, and what to do.
+    """
     if form == "json":
         printing.say_json(tables.status_document(installation), indent=2)
     else:

@@ -10,7 +10,8 @@ from pipeline_local.airflow_client import AirflowClient, TaskRun
 from pipeline_local.commands_stages import ARCHIVE_DEADLINE_S
 from pipeline_local.flow import await_archived
 from pipeline_local.installation import Installation, InstallationError
-from pipeline_local.options import format_option, must_run, policy_options
+from pipeline_local.needs import ARCHIVE, must_serve, watching
+from pipeline_local.options import format_option, policy_options
 from pipeline_local.topology import WITHOUT
 
 
@@ -23,7 +24,8 @@ def client(installation: Installation) -> AirflowClient:
     if not installation.has("airflow"):
         raise InstallationError(f"Airflow is left out by {WITHOUT}; `pipeline analyse` needs none")
     service = installation.service("airflow")
-    return AirflowClient(service.url, service.environment.get("AIRFLOW_PAGE"))
+    page = service.environment.get("AIRFLOW_PAGE")
+    return AirflowClient(service.url, page, on_outage=watching(installation, "airflow"))
 
 
 @click.command()
@@ -41,9 +43,9 @@ def trigger(
     Waits first until what was sent is archived. With nothing new since the last run, all is skipped. By other rules
     (--ties …) the answers stand in the run's output and are not stored. Exit code 1 with --wait: the run failed.
     """
-    must_run(installation)
     airflow = client(installation)
-    await_archived(installation, ARCHIVE_DEADLINE_S)
+    must_serve(installation, *ARCHIVE, "analyser", "airflow")
+    await_archived(installation, ARCHIVE_DEADLINE_S, on_wait=watching(installation, *ARCHIVE))
     params = {name: value for name, value in policies.items() if value is not None}
     params |= {"always": True} if always else {}
     params |= {"audit": "full"} if full_audit else {}

@@ -12,7 +12,8 @@ from pipeline_local.analyser_client import AnalyserClient
 from pipeline_local.audit.report import PATHS, PathName
 from pipeline_local.installation import Installation, InstallationError
 from pipeline_local.lake import Lake
-from pipeline_local.options import format_option, must_run, path_option, policy_options
+from pipeline_local.needs import must_serve, watching
+from pipeline_local.options import format_option, path_option, policy_options
 
 _QUARANTINE: Final[dict[PathName, str]] = {"batch": QUARANTINE, "stream": STREAM_QUARANTINE}
 FORMATS = click.Choice(["table", "json", "csv"])
@@ -26,7 +27,8 @@ spreadsheet_option = click.option(
 def analyser(installation: Installation) -> AnalyserClient:
     """The analyser of a running installation."""
     service = installation.service("analyser")
-    return AnalyserClient(service.url, service.environment["ANALYSER_TOKEN"])
+    token = service.environment["ANALYSER_TOKEN"]
+    return AnalyserClient(service.url, token, watching(installation, "analyser"))
 
 
 @click.command()
@@ -53,7 +55,7 @@ def answers(
     chosen = {name: str(value) for name, value in policies.items() if value is not None}
     lake = Lake(installation.layout.lake)
     if chosen:
-        must_run(installation)
+        must_serve(installation, "analyser")
         found = stored_answers.computed(lake, analyser(installation), installation.names.job("batch"), chosen)
     else:
         found = stored_answers.stored(lake)
@@ -78,7 +80,7 @@ def quarantine(installation: Installation, limit: int, replay: bool, path: PathN
     if replay and path == "stream":
         raise click.UsageError("--replay is of the batch path alone; send a stream's records again")
     if replay:
-        must_run(installation)
+        must_serve(installation, "analyser")
         analyser(installation).run(installation.names.job("batch"), {"replay": "true"}, only=["clean", "answers"])
     lake = Lake(installation.layout.lake)
     rows = [{"path": one, **row} for one in ([path] if path else PATHS) for row in lake.rows(_QUARANTINE[one])]

@@ -20,6 +20,7 @@ from pipeline_local.audit.report import Audit
 from pipeline_local.flow import await_archived, await_streamed
 from pipeline_local.installation import Installation, InstallationError
 from pipeline_local.lake import Lake
+from pipeline_local.needs import ARCHIVE, GATEWAY, STREAM, watching
 from pipeline_local.options import tell
 from pipeline_local.topology import WITHOUT
 
@@ -136,11 +137,12 @@ def empty(own: Installation) -> None:
 
 def _run(installation: Installation, arguments: list[str], watch: Stopwatch) -> dict[str, Any]:
     with watch.stage("start"):
-        installation.up(tell)
+        if not_ready := installation.up(tell).not_ready:
+            raise InstallationError("\n".join(["not all services are ready:", *not_ready]))
     with watch.stage("send"):
         sent = send_all(installation, arguments)
     with watch.stage("archive"):
-        await_archived(installation, commands_stages.ARCHIVE_DEADLINE_S)
+        await_archived(installation, commands_stages.ARCHIVE_DEADLINE_S, on_wait=watching(installation, *ARCHIVE))
     with watch.stage("analyse"):
         commands_data.analyser(installation).run(
             installation.names.job("batch"),
@@ -149,7 +151,7 @@ def _run(installation: Installation, arguments: list[str], watch: Stopwatch) -> 
             only=commands_stages.ANALYSIS,
         )
     with watch.stage("stream"):
-        await_streamed(installation, STREAM_DEADLINE_S)
+        await_streamed(installation, STREAM_DEADLINE_S, on_wait=watching(installation, *STREAM))
     reader = commands_stream.reader(installation)
     popular, latencies = reader.popular(commands_stream.POPULAR_LIMIT, {}), reader.latencies()
     with watch.stage("audit"):
@@ -179,8 +181,8 @@ def send_all(installation: Installation, arguments: list[str]) -> dict[str, int]
     """
     with commands_events.start_emitter(installation, arguments, stdout=subprocess.PIPE) as emitter:
         try:
-            summary, _ = emitter.communicate()
-        except (KeyboardInterrupt, SystemExit):
+            summary = commands_events.await_emitter(emitter, watching(installation, *GATEWAY["batch"]))
+        except (KeyboardInterrupt, SystemExit, InstallationError):
             commands_events.end_emitter(emitter)
             raise
     # Python's own exit code for a defect is 1, too; the summary comes last.

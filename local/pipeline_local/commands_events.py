@@ -3,18 +3,22 @@
 import shlex
 import subprocess
 import sys
+from collections.abc import Callable, Sequence
+from itertools import pairwise
 
 import click
 from pipeline_contracts.names import KINDS, Kind
 
 from pipeline_local import keys, printing, processes, topic_records
+from pipeline_local.audit.report import PATHS
 from pipeline_local.command import end
 from pipeline_local.installation import Installation, InstallationError
-from pipeline_local.options import must_run
+from pipeline_local.needs import GATEWAY, may_go_on, must_serve
 
 STOP_DEADLINE_S = 20.0
 """More than the emitter gives its requests in flight (15 s)."""
 NOT_FINISHED = 3
+LOOK_S = 1.0
 
 
 def start_emitter(installation: Installation, arguments: list[str], stdout: int | None = None) -> subprocess.Popen[str]:
@@ -25,6 +29,15 @@ def start_emitter(installation: Installation, arguments: list[str], stdout: int 
     installation.layout.ledger.parent.mkdir(parents=True, exist_ok=True)
     command = processes.command(installation.environment, installation.layout, installation.service("emitter"))
     return subprocess.Popen([*command.argv, *arguments], env=command.env, text=True, stdout=stdout)
+
+
+def await_emitter(emitter: subprocess.Popen[str], on_wait: Callable[[], None]) -> str | None:
+    """Block until it has ended; returns what it printed, where that was asked for. ``on_wait`` may raise."""
+    while True:
+        try:
+            return emitter.communicate(timeout=LOOK_S)[0]
+        except subprocess.TimeoutExpired:
+            on_wait()
 
 
 def end_emitter(emitter: subprocess.Popen[str]) -> None:
@@ -40,13 +53,18 @@ def end_emitter(emitter: subprocess.Popen[str]) -> None:
 @click.pass_obj
 def send(installation: Installation, arguments: tuple[str, ...]) -> None:
     """Post events through the gateway: the emitter, with this installation's address, key and ledger."""
+    needed = needed_by_sender(arguments)
     if "--help" not in arguments and "-h" not in arguments:
-        must_run(installation)
+        must_serve(installation, *needed)
     emitter = start_emitter(installation, list(arguments))
     try:
-        emitter.wait()
+        await_emitter(emitter, lambda: may_go_on(installation, *needed))
     except (KeyboardInterrupt, SystemExit):
         end_emitter(emitter)
+    except InstallationError as error:
+        end_emitter(emitter)
+        printing.say(f"stopped: {error}", err=True)
+        sys.exit(NOT_FINISHED)
     # Below zero: a signal ended it before it could say anything.
     sys.exit(emitter.returncode if emitter.returncode >= 0 else NOT_FINISHED)
 
@@ -123,7 +141,7 @@ def keys_command() -> None:
 @click.pass_obj
 def consume(installation: Installation, kind: str, limit: int, last: bool) -> None:
     """Print records of a Kafka topic, one JSON line each: partition, offset, key, value."""
-    must_run(installation)
+    must_serve(installation, "kafka")
     names = installation.names
     topic = names.dead_letter_topic if kind == "dlq" else names.topic(_kind(kind))
     servers = installation.service("proxy").environment["KAFKA_BOOTSTRAP_SERVERS"]
@@ -132,6 +150,13 @@ def consume(installation: Installation, kind: str, limit: int, last: bool) -> No
             printing.say_json(line)
     except topic_records.TopicUnreadableError as error:
         raise InstallationError(str(error)) from error
+
+
+def needed_by_sender(arguments: Sequence[str]) -> list[str]:
+    """The services without which nothing is sent, by the emitter's ``--path``; what else is wrong it says itself."""
+    words = [word for argument in arguments for word in argument.split("=", 1)]
+    path = next((after for word, after in pairwise(words) if word == "--path"), "batch")
+    return list(dict.fromkeys(name for one in PATHS if path in {one, "both"} for name in GATEWAY[one]))
 
 
 def _kind(name: str) -> Kind:

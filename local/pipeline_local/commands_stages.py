@@ -12,7 +12,8 @@ from pipeline_local.audit.stages import StageUnreachableError
 from pipeline_local.commands_data import analyser
 from pipeline_local.flow import await_archived
 from pipeline_local.installation import Installation, InstallationError
-from pipeline_local.options import format_option, must_run, path_option
+from pipeline_local.needs import ARCHIVE, READ_BY_AUDIT, must_serve, watching
+from pipeline_local.options import format_option, path_option
 
 ARCHIVE_DEADLINE_S = 300.0
 ANALYSIS = ("ingest", "clean", "answers")
@@ -28,8 +29,8 @@ def analyse(installation: Installation, form: str) -> None:
     Waits first until the sink has archived what the topics hold. Reads only what is new; with nothing new it
     changes nothing.
     """
-    must_run(installation)
-    await_archived(installation, ARCHIVE_DEADLINE_S)
+    must_serve(installation, *ARCHIVE, "analyser")
+    await_archived(installation, ARCHIVE_DEADLINE_S, on_wait=watching(installation, *ARCHIVE))
     seconds: dict[str, float] = {}
 
     def told(task: str, taken: float) -> None:
@@ -53,8 +54,9 @@ def audit(installation: Installation, path: PathName | None, form: str) -> None:
     reached; 4: records are still on their way (analyse, then audit again).
     """
     try:
-        must_run(installation)
-        found = audit_paths(installation, [path] if path else PATHS)
+        paths = [path] if path else PATHS
+        must_serve(installation, *(service for one in paths for service in READ_BY_AUDIT[one]))
+        found = audit_paths(installation, paths)
     except (InstallationError, StageUnreachableError, duckdb.Error) as error:
         printing.say(f"cannot audit: {error}", err=True)
         sys.exit(EXIT_UNREACHABLE)

@@ -8,7 +8,8 @@ from pipeline_contracts.names import KINDS
 
 from pipeline_local import printing, tables
 from pipeline_local.installation import Installation
-from pipeline_local.options import format_option, must_run
+from pipeline_local.needs import must_serve
+from pipeline_local.options import format_option
 from pipeline_local.reader_client import ReaderClient
 
 POPULAR_LIMIT = 20
@@ -32,7 +33,7 @@ def popular(installation: Installation, /, *, limit: int, form: str, **filters: 
 
     A post counts less the older it is: half as much after the half life.
     """
-    must_run(installation)
+    must_serve(installation, "stream-reader")
     found = reader(installation).popular(limit, {name: value for name, value in filters.items() if value})
     if form == "json":
         printing.say_json(found)
@@ -48,7 +49,7 @@ def resume(installation: Installation, kind: str) -> None:
 
     `pipeline quarantine --path stream` shows what was rejected, and why.
     """
-    must_run(installation)
+    must_serve(installation, "stream-reader")
     reader(installation).resume(kind)
     printing.say(f"the query of {kind} goes on")
 

@@ -51,6 +51,11 @@ class ContainerInstallation(Installation):
         return True
 
     @property
+    def status(self) -> None:
+        """Not known here: `docker compose ps` shows it."""
+        return None
+
+    @property
     def variables(self) -> dict[str, str]:
         """This container's environment."""
         return dict(self.environment)

@@ -1,6 +1,6 @@
 """Waits until what was sent has arrived: in objects, in the stream tables, in the popularity of profiles."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 
 from pipeline_contracts.lake import POPULARITY, stream_table
@@ -17,12 +17,18 @@ from pipeline_local.lake import Lake, current_view, view_name
 POLL_S = 0.5
 
 
-def await_archived(installation: Installation, deadline_s: float, clock: Clock | None = None) -> None:
+def await_archived(
+    installation: Installation,
+    deadline_s: float,
+    clock: Clock | None = None,
+    on_wait: Callable[[], None] = lambda: None,
+) -> None:
     """Block until the objects of the sink reach behind every record that the topics hold now.
 
     Not waited for: what is sent meanwhile, and what expired in Kafka before it was archived.
 
-    A stage that does not answer for a moment is asked again: the runner may be restarting it.
+    A stage that does not answer for a moment is asked again: the runner may be restarting it. ``on_wait`` is called
+    before each pause; what it raises ends the waiting.
 
     Raises:
         InstallationError: records were still not archived at the deadline.
@@ -46,6 +52,7 @@ def await_archived(installation: Installation, deadline_s: float, clock: Clock |
                 return
             total = sum(log.high - log.low for log in wanted)
             trouble = f"; objects cover {total - left} of {total} offsets"
+        on_wait()
         clock.sleep(POLL_S)
     raise InstallationError(
         f"records were not archived within {deadline_s:.0f} s{trouble}; "
@@ -71,8 +78,15 @@ def offsets_left(logs: Iterable[LogPartition], reached: Mapping[tuple[str, int],
     return sum(max(0, log.high - max(log.low, reached.get((log.log_id, log.partition), 0))) for log in logs)
 
 
-def await_streamed(installation: Installation, deadline_s: float, clock: Clock | None = None) -> None:
+def await_streamed(
+    installation: Installation,
+    deadline_s: float,
+    clock: Clock | None = None,
+    on_wait: Callable[[], None] = lambda: None,
+) -> None:
     """Block until the stream tables hold every record acknowledged so far, and every post moves its profile.
+
+    ``on_wait`` as ``await_archived`` has it.
 
     Raises:
         InstallationError: some were still on their way at the deadline.
@@ -90,6 +104,7 @@ def await_streamed(installation: Installation, deadline_s: float, clock: Clock |
             if posts == counted:
                 return
             trouble = f"; the popularity of profiles counts {counted} of {posts} posts"
+        on_wait()
         clock.sleep(POLL_S)
     raise InstallationError(
         f"the stream path was not done within {deadline_s:.0f} s{trouble}; "

@@ -1,6 +1,6 @@
 """Asks one service by HTTP and JSON, and outlasts its restart."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal
@@ -45,11 +45,22 @@ class Answer:
 class HttpClient:
     """One service. ``what`` is its name in messages."""
 
-    def __init__(self, what: str, url: str, token: str | None = None, outage: RetryPolicy = NO_OUTAGE) -> None:
-        """``outage`` says how long a request is sent again while nobody answers."""
+    def __init__(
+        self,
+        what: str,
+        url: str,
+        token: str | None = None,
+        outage: RetryPolicy = NO_OUTAGE,
+        on_outage: Callable[[], None] = lambda: None,
+    ) -> None:
+        """``outage`` says how long a request is sent again while nobody answers.
+
+        ``on_outage`` is called before each pause; what it raises ends the waiting.
+        """
         self._what = what
         self._url = url
         self._outage = outage
+        self._on_outage = on_outage
         headers = {"Accept": "application/json", "Content-Type": "application/json"}
         if token is not None:
             headers["Authorization"] = f"Bearer {token}"
@@ -67,6 +78,7 @@ class HttpClient:
                 lambda: self._http.request(method, self._url + path, body=data),
                 self._outage,
                 urllib3.exceptions.HTTPError,
+                lambda _error, _wait: self._on_outage(),
             )
         except urllib3.exceptions.HTTPError as error:
             raise ServiceError(f"{self._what} at {self._url} does not answer: {error}") from error

@@ -17,12 +17,17 @@ from pipeline_local import descendants, keys, locks, preflight, state_folder, to
 from pipeline_local.command import end
 from pipeline_local.layout import Layout
 from pipeline_local.logfiles import tail
-from pipeline_local.status import Status, read_status
+from pipeline_local.state_files import set_aside_what_is_no_file
+from pipeline_local.status import DamagedStatusError, Status, read_status
+from pipeline_local.supervision import troubles
 from pipeline_local.topology import Service, Topology, read_topology, read_variables
 
 UP_DEADLINE_S = 300.0
 DOWN_DEADLINE_S = 90.0
 POLL_S = 0.1
+SENDER_DEADLINE_S = 30.0
+"""`pipeline send` sees that the services are stopped, and gives its requests in flight 15 s."""
+KILLED = "the supervisor was killed"
 SUPERVISOR = (sys.executable, "-m", "pipeline_local.supervisor")
 
 Progress = Callable[[str], None]
@@ -30,6 +35,14 @@ Progress = Callable[[str], None]
 
 class InstallationError(RuntimeError):
     """Something stands in the way; the message says what, where and what to do."""
+
+
+@dataclass(frozen=True)
+class Up:
+    """What became of ``Installation.up``: whether it started anything; a line for each service that is not ready."""
+
+    started: bool
+    not_ready: list[str]
 
 
 @dataclass(frozen=True)
@@ -76,36 +89,52 @@ class Installation:
     def status(self) -> Status | None:
         """What runs; None when nothing was ever started here. A supervisor that was killed counts as stopped."""
         runs = self.runs
-        status = read_status(self.layout.status_file)
+        try:
+            status = read_status(self.layout.status_file)
+        except DamagedStatusError as error:
+            return Status(0, "failed", f"{error}; a supervisor that runs writes it again within 10 s")
         if status is not None and not runs and status.state not in {"stopped", "failed"}:
             status.state = "failed"
-            status.reason = "the supervisor was killed"
+            status.reason = KILLED
         return status
+
+    @property
+    def is_stopped(self) -> bool:
+        """Whether the services were stopped, or are being: not so where the supervisor was killed."""
+        status = self.status
+        return status is not None and status.state in {"stopping", "stopped"}
+
+    @property
+    def why_not_running(self) -> str:
+        """In one line, what to do where ``runs`` is false."""
+        status = self.status
+        if status is None or status.reason is None:
+            return "nothing is running; start it with `pipeline up`"
+        return f"nothing is running ({status.reason}); start it with `pipeline up`"
 
     @property
     def runs(self) -> bool:
         """Whether a supervisor looks after this installation now."""
         return locks.is_held(self.layout.supervisor_lock)
 
-    def up(self, progress: Progress) -> bool:
-        """Set up what is missing, start everything, and block until all is ready (300 s at most).
+    def up(self, progress: Progress) -> Up:
+        """Set up what is missing, start everything, and block until all that comes by itself is ready (300 s at most).
 
-        Returns False when all ran already. Blocks, too, while another ``up`` of this installation is at work.
+        A service that is not ready is named in the result; the others run. Blocks, too, while another ``up`` of this
+        installation is at work.
 
         Raises:
-            InstallationError: a port, memory or disk is missing, the state is of another version, or a service
-                does not start; with its last lines.
+            InstallationError: a port, memory or disk is missing, the state is of another version, or the supervisor
+                ended; with the reason. Nothing is left of what was started.
             toolchain.SetupError: the set-up failed.
         """
         self.claim()
         with locks.held(self.layout.up_lock, lambda: progress("another `pipeline up` is at work; waiting for it")):
             if self.runs:
-                self._await_ready(lambda: not self.runs, lambda _: None)
-                return False
-            self._start(progress)
-            return True
+                return Up(started=False, not_ready=self._await_settled(lambda: not self.runs, lambda _: None))
+            return Up(started=True, not_ready=self._start(progress))
 
-    def _start(self, progress: Progress) -> None:
+    def _start(self, progress: Progress) -> list[str]:
         try:
             keys.make(self.layout.keys_file)
         except keys.KeysError as error:
@@ -117,6 +146,7 @@ class Installation:
             raise InstallationError("\n".join(found))
         toolchain.install(self.layout, progress)
         self.layout.logs.mkdir(parents=True, exist_ok=True)
+        set_aside_what_is_no_file(self.layout.status_file)
         self.layout.status_file.unlink(missing_ok=True)
         own = {"PIPELINE_HOME": str(self.layout.home), descendants.MARKER: self.layout.supervisor_owner}
         own |= {name: self.variables[name] for name in keys.NAMES if name in self.variables}
@@ -130,7 +160,7 @@ class Installation:
                 start_new_session=True,
             )
         try:
-            self._await_ready(lambda: supervisor.poll() is not None, progress)
+            return self._await_settled(lambda: supervisor.poll() is not None, progress)
         except BaseException:
             # Also on Ctrl-C: nothing half-started stays behind.
             self._end(supervisor)
@@ -145,6 +175,8 @@ class Installation:
             TimeoutError: a process is still there 10 s after it was killed.
         """
         supervisors = descendants.of(self.layout.supervisor_owner)
+        if supervisors and self.is_sending:
+            progress("a `pipeline send` is at work: it ends as well; after `pipeline up` the same command goes on")
         for process in supervisors:
             with suppress(psutil.NoSuchProcess):
                 process.terminate()
@@ -161,11 +193,12 @@ class Installation:
 
         Raises:
             InstallationError: the folder is not ours, or a file in it cannot be deleted; a folder that is not ours
-                stays as it is.
+                stays as it is. Or an emitter writes its ledger, and did not end within 30 s: nothing is deleted.
         """
         try:
             state_folder.check_is_ours(self.layout.home)
             self.down(progress)
+            self._await_no_sender()
             state_folder.delete(self.layout.home)
         except state_folder.StateFolderError as error:
             raise InstallationError(str(error)) from error
@@ -181,27 +214,51 @@ class Installation:
         except state_folder.StateFolderError as error:
             raise InstallationError(str(error)) from error
 
+    @property
+    def is_sending(self) -> bool:
+        """Whether an emitter writes the ledger now: it holds the lock beside it."""
+        return locks.is_held(self.layout.ledger.with_name(f"{self.layout.ledger.name}.lock"))
+
+    def _await_no_sender(self) -> None:
+        deadline = time.monotonic() + SENDER_DEADLINE_S
+        while self.is_sending:
+            if time.monotonic() >= deadline:
+                raise InstallationError(
+                    f"an emitter still writes {self.layout.ledger}: end it (Ctrl-C where it runs), then reset again"
+                )
+            time.sleep(POLL_S)
+
     def log_tail(self, name: str, lines: int) -> str:
         """The last lines of one service's log, or of ``supervisor``."""
         return tail(self.layout.logs / f"{name}.log", lines)
 
-    def _await_ready(self, ended: Callable[[], bool], progress: Progress) -> None:
+    def _await_settled(self, ended: Callable[[], bool], progress: Progress) -> list[str]:
+        """Block until nothing is on its way any more; a line for each service that is not ready."""
         deadline = time.monotonic() + UP_DEADLINE_S
         told: set[str] = set()
         while time.monotonic() < deadline:
             over = ended()
-            status = read_status(self.layout.status_file)
+            status = self._known_status()
             for name, service in status.services.items() if status else ():
                 if service.state == "ready" and name not in told:
                     told.add(name)
                     progress(f"{name} is ready after {service.seconds_to_ready} s")
-            if status and status.state == "ready":
-                return
+            if status and status.state in {"ready", "degraded"} and troubles.is_settled(status):
+                return troubles.not_ready(status)
             if over:
                 reason = (status and status.reason) or self.log_tail("supervisor", 10)
                 raise InstallationError(f"not started: {reason}")
             time.sleep(POLL_S)
-        raise InstallationError(f"not all services were ready within {UP_DEADLINE_S:.0f} s: see `pipeline status`")
+        status = self._known_status()
+        late = troubles.not_ready(status) if status else [f"see {self._supervisor_log}"]
+        return [f"not ready within {UP_DEADLINE_S:.0f} s:", *late]
+
+    def _known_status(self) -> Status | None:
+        """What the supervisor says; None while it says nothing that can be read: it writes it again."""
+        try:
+            return read_status(self.layout.status_file)
+        except DamagedStatusError:
+            return None
 
     def _end(self, supervisor: subprocess.Popen[bytes]) -> None:
         end([supervisor], DOWN_DEADLINE_S)

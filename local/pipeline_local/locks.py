@@ -7,16 +7,25 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
+from pipeline_local.state_files import set_aside_what_is_no_file
+
 POLL_S = 0.02
+
+
+class LockError(RuntimeError):
+    """A lock cannot be opened, so that nobody knows whether it is held."""
 
 
 def take(file: Path, patience_s: float = 0.0) -> IO[str] | None:
     """Hold the lock for as long as the result stays open; None when another process holds it for all of ``patience_s``.
 
     ``is_held`` holds it for a moment: give more patience than that where None ends everything.
+
+    Raises:
+        LockError: the file cannot be opened, as where it is another user's.
     """
     file.parent.mkdir(parents=True, exist_ok=True)
-    stream = file.open("w", encoding="utf-8")
+    stream = _opened(file, "w")
     deadline = time.monotonic() + patience_s
     while not _try(stream, fcntl.LOCK_EX):
         if time.monotonic() >= deadline:
@@ -39,13 +48,27 @@ def held(file: Path, on_wait: Callable[[], None]) -> Iterator[None]:
 
 
 def is_held(file: Path) -> bool:
-    """Whether a process holds the lock now."""
+    """Whether a process holds the lock now.
+
+    Raises:
+        LockError: the file cannot be opened.
+    """
     try:
-        stream = file.open(encoding="utf-8")
+        stream = _opened(file, "r")
     except FileNotFoundError:
         return False
     with stream:
         return not _try(stream, fcntl.LOCK_SH)
+
+
+def _opened(file: Path, mode: str) -> IO[str]:
+    try:
+        set_aside_what_is_no_file(file)
+        return file.open(mode, encoding="utf-8")
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise LockError(f"the lock {file} cannot be opened ({error}): give it to the user who runs this") from error
 
 
 def _try(stream: IO[str], kind: int) -> bool:

@@ -5,7 +5,6 @@ from typing import Any
 import click
 
 from pipeline_local.audit.report import PATHS
-from pipeline_local.installation import Installation, InstallationError
 from pipeline_local.printing import say
 
 format_option = click.option(
@@ -25,16 +24,6 @@ def policy_options(function: Any) -> Any:
     ):
         function = option(function)
     return function
-
-
-def must_run(installation: Installation) -> None:
-    """Say what to do where a command needs the services.
-
-    Raises:
-        InstallationError: nothing runs.
-    """
-    if not installation.runs:
-        raise InstallationError("nothing is running; start it with `pipeline up`")
 
 
 def tell(line: str) -> None:

@@ -1,6 +1,7 @@
 """What must hold before anything starts: each failure is one line that names the setting."""
 
 import re
+import resource
 import shutil
 import socket
 from pathlib import Path
@@ -17,14 +18,29 @@ WARM_SPARK_BYTES = GIB // 2
 AIRFLOW_BYTES = GIB // 2
 MIN_DISK_BYTES = 2 * GIB
 MIN_DISK_BEFORE_SETUP_BYTES = 4 * GIB
+MIN_FILES = 1024
+"""That a process may have open: what Kafka and Spark open at their start, and some hundred connections."""
+MAX_FILES = 65_536
 
 _NOT_IN_PATHS: Final = re.compile(r"[#?\[\]^|\\,]|%[0-9A-Fa-f]{2}")
 """What delta-rs takes for something else in the name of a folder; a comma would give Kafka two."""
 
 
-def problems(topology: Topology, home: Path, *, set_up: bool, memory: int | None = None) -> list[str]:
+def problems(
+    topology: Topology,
+    home: Path,
+    *,
+    set_up: bool,
+    memory: int | None = None,
+    file_limits: tuple[int, int] | None = None,
+) -> list[str]:
     """Everything that stands in the way of ``pipeline up``, one line each; empty when nothing does."""
     found = [*_ports(topology)]
+    if (files := raised_file_limit(file_limits)[0]) != resource.RLIM_INFINITY and files < MIN_FILES:
+        found.append(
+            f"a process may open {files} files here, and {MIN_FILES} are needed: raise the limit (`ulimit -Hn`), then "
+            "open a new shell"
+        )
     if odd := _NOT_IN_PATHS.search(str(home)):
         found.append(f"the folder {home} has {odd[0]} in its path, where no table can be: set PIPELINE_HOME to another")
     available = psutil.virtual_memory().available if memory is None else memory
@@ -37,6 +53,17 @@ def problems(topology: Topology, home: Path, *, set_up: bool, memory: int | None
     if free < wanted:
         found.append(f"{_gib(free)} GiB are free on the disk of {home}; {_gib(wanted)} GiB are needed")
     return found
+
+
+def raised_file_limit(limits: tuple[int, int] | None = None) -> tuple[int, int]:
+    """Soft and hard limit of open files for services: the soft one as high as the hard one lets it, up to 65,536.
+
+    ``limits`` are those of this process; some systems give a shell 256, and let it have more.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE) if limits is None else limits
+    if soft == resource.RLIM_INFINITY:
+        return soft, hard
+    return max(soft, MAX_FILES if hard == resource.RLIM_INFINITY else min(hard, MAX_FILES)), hard
 
 
 def needed_memory(topology: Topology) -> int:

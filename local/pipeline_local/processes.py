@@ -1,19 +1,13 @@
-"""How each service of ``compose.yaml`` runs as a process: its command, its folders, its readiness probe."""
+"""How each service of ``compose.yaml`` runs as a process: its command and its folders."""
 
-import http.client
-import socket
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 
-from service_kit import probe as probes
-
-from pipeline_local import airflow_health, kafka, localstack
+from pipeline_local import kafka, localstack
 from pipeline_local.command import Command
 from pipeline_local.layout import Layout
 from pipeline_local.topology import LOOPBACK, Service
-
-PROBE_TIMEOUT_S = 5
 
 INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "LC_CTYPE", "TMPDIR", "SSL_CERT_FILE")
 """What every child gets of the shell: where programs and certificates are found, how names of files are written."""
@@ -55,17 +49,6 @@ def command(shell: Mapping[str, str], layout: Layout, service: Service) -> Comma
     return Command([sys.executable, "-m", MODULES[service.name]], env, folder)
 
 
-def probe(service: Service) -> Callable[[], bool]:
-    """A function that says whether the service is ready now; it blocks for 5 s at most."""
-    port = _port(service)
-    if service.name == "kafka":
-        return lambda: _port_is_open(port)
-    if service.name == "airflow":
-        return lambda: _airflow_is_healthy(port)
-    path = "/_localstack/health" if service.name == "localstack" else "/readyz"
-    return lambda: _answers_200(port, path)
-
-
 def _kafka_environment(service: Service) -> dict[str, str]:
     # One listener serves all on loopback, and the controller takes a port that nobody else asks for.
     port = _port(service)
@@ -100,29 +83,3 @@ def _port(service: Service) -> int:
     if service.port is None:
         raise ValueError(f"{service.name} publishes no port")
     return service.port
-
-
-def _port_is_open(port: int) -> bool:
-    try:
-        with socket.create_connection((LOOPBACK, port), timeout=PROBE_TIMEOUT_S):
-            return True
-    except OSError:
-        return False
-
-
-def _answers_200(port: int, path: str) -> bool:
-    return _answer(port, path) is not None
-
-
-def _airflow_is_healthy(port: int) -> bool:
-    answer = _answer(port, airflow_health.PATH)
-    return answer is not None and airflow_health.is_healthy(answer)
-
-
-def _answer(port: int, path: str) -> bytes | None:
-    """The body of a 200."""
-    try:
-        status, body = probes.ask(port, path, PROBE_TIMEOUT_S)
-    except (OSError, http.client.HTTPException):
-        return None
-    return body if status == 200 else None

@@ -14,7 +14,8 @@ MARK: Final = "VERSION"
 DEMO_MARK: Final = "DEMO"
 _PRIVATE: Final = 0o700
 _OWN: Final = re.compile(
-    r"VERSION|DEMO|secrets\.json|status\.json|(VERSION|secrets\.json)\.draft|status\.\d+\.tmp|(supervisor|up)\.lock"
+    r"VERSION|DEMO|secrets\.json|(VERSION|secrets\.json)\.draft|status\.\d+\.tmp"
+    r"|(status\.json|(supervisor|up)\.lock)(\.damaged\d*)?"
     r"|kafka|localstack|mirror|proxy|s3-sink|analyser|stream-reader|airflow|emitter|lake|logs|scratch"
 )
 """The name of everything that an installation puts into its folder (the table in local/README.md)."""

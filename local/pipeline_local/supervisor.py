@@ -1,81 +1,55 @@
-"""Keeps the services running: starts them in order, restarts what dies, ends everything together.
+"""Keeps the services running: starts them in order, restarts what fails, ends all of them together.
 
 ``python -m pipeline_local.supervisor`` is what ``pipeline up`` leaves behind. It holds the installation's lock,
-writes ``status.json`` at every change, and ends on SIGTERM or SIGINT. A child that dies is started again after a
-growing wait; one that dies more than ``MAX_RESTARTS`` times within ``RESTART_WINDOW_S`` ends everything, with its
-last lines as the reason. So does an error of the supervisor's own: no child runs on unwatched.
+writes ``status.json`` at every change, and ends on SIGTERM or SIGINT. What becomes of a service that fails is
+``supervision.lifecycle``'s to say: it is tried again for as long as this runs, and the others run on. A disk that is
+full is waited for. An error of the loop's own ends everything: no child runs on unwatched.
 """
 
 import logging
 import os
-import subprocess
+import resource
 import sys
-import time
-from collections import deque
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from concurrent.futures import Executor, ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
-import psutil
+from service_kit.clock import Clock, SystemClock
 from service_kit.logs import configure_logging
 from service_kit.shutdown import Shutdown
 
-from pipeline_local import descendants, locks, processes
+from pipeline_local import locks, processes
 from pipeline_local.command import Command
 from pipeline_local.layout import Layout
-from pipeline_local.logfiles import rotate, tail
-from pipeline_local.status import ServiceStatus, Status
+from pipeline_local.logfiles import rotate
+from pipeline_local.preflight import raised_file_limit
+from pipeline_local.status import Status, StatusFile
+from pipeline_local.supervision import disk
+from pipeline_local.supervision.child import Child, Process
+from pipeline_local.supervision.lifecycle import Health, Lifecycle, Limits
+from pipeline_local.supervision.probes import probe as real_probe
+from pipeline_local.supervision.service_process import ServiceProcess
+from pipeline_local.supervision.troubles import is_settled
 from pipeline_local.topology import Service, Topology, read_topology, read_variables
 
-MAX_RESTARTS = 5
-RESTART_WINDOW_S = 300.0
-FIRST_WAIT_S = 0.5
-LONGEST_WAIT_S = 10.0
-START_DEADLINE_S = 180.0
-STOP_DEADLINE_S = 25.0
 POLL_S = 0.2
-PROBE_EVERY_S = 2.0
+LOOK_AT_DISK_S = 2.0
 LOCK_PATIENCE_S = 2.0
 """A look at the lock holds it for a moment."""
+ROTATE_EVERY_S = 2.0
 ROTATE_AGAIN_S = 60.0
 """After a log could not be rotated."""
 
 logger = logging.getLogger(__name__)
 
 
-class GaveUpError(RuntimeError):
-    """A service cannot be kept running."""
-
-
-@dataclass
-class _Child:
-    service: Service
-    status: ServiceStatus
-    probe: Callable[[], bool]
-    process: subprocess.Popen[bytes] | None = None
-    started_at: float = 0.0
-    next_start_at: float = 0.0
-    next_probe_at: float = 0.0
-    deaths: deque[float] = field(default_factory=deque)
-
-
-@dataclass(frozen=True)
-class Limits:
-    """How long the supervisor waits, in seconds, and how often it starts a service again."""
-
-    max_restarts: int = MAX_RESTARTS
-    restart_window: float = RESTART_WINDOW_S
-    first_wait: float = FIRST_WAIT_S
-    start: float = START_DEADLINE_S
-    stop: float = STOP_DEADLINE_S
-
-
 class Supervisor:
     """Runs the long-running services of one topology until asked to stop.
 
     ``home`` marks the processes, holds ``status.json`` and the folder ``logs``. ``command`` and ``probe`` say how
-    a service runs and whether it is ready.
+    a service runs and how it is; ``free_bytes`` how much space a folder's disk has; ``process`` makes one that logs
+    to a file under a mark; ``looks`` runs the probes.
     """
 
     def __init__(
@@ -85,193 +59,131 @@ class Supervisor:
         shutdown: Shutdown,
         *,
         command: Callable[[Layout, Service], Command],
-        probe: Callable[[Service], Callable[[], bool]] = processes.probe,
-        limits: Limits = Limits(),
+        probe: Callable[[Service], Callable[[], Health]] = real_probe,
+        free_bytes: Callable[[Path], int] = disk.free_bytes,
+        limits: Limits | None = None,
+        clock: Clock | None = None,
+        process: Callable[[Path, str], Process] = ServiceProcess,
+        looks: Executor | None = None,
     ) -> None:
         self._layout = layout
         self._shutdown = shutdown
-        self._command = command
-        self._limits = limits
+        self._limits = limits or Limits()
+        self._monotonic = (clock or SystemClock()).monotonic
+        self._free_bytes = free_bytes
+        self._disk = disk.Disk(layout.home)
+        self._disk_is_unknown = False
+        self._look_at_disk_at = self._rotate_at = 0.0
         self._status = Status(os.getpid())
-        self._children: dict[str, _Child] = {}
-        self._next_rotation = 0.0
-        for service in topology.long_running:
-            status = ServiceStatus(port=service.port)
-            self._status.services[service.name] = status
-            self._children[service.name] = _Child(service, status, probe(service))
+        self._file = StatusFile(layout.status_file, self._monotonic)
+        # A thread for each: a service that hangs holds up no look at another.
+        threads = max(1, len(topology.long_running))
+        self._looks = looks or ThreadPoolExecutor(max_workers=threads, thread_name_prefix="look")
+        self._children = {
+            service.name: Child(
+                name=service.name,
+                port=service.port,
+                needs=service.waits_for,
+                life=Lifecycle(self._limits),
+                process=process(layout.logs / f"{service.name}.log", f"{layout.home}/{service.name}:"),
+                command=partial(command, layout, service),
+                probe=probe(service),
+                looks=self._looks,
+            )
+            for service in topology.long_running
+        }
 
     def run(self) -> int:
-        """Run until asked to stop (returns 0) or something cannot be kept running (returns 1)."""
+        """Run until asked to stop: returns 0. Returns 1 where it failed itself; either way all services are ended."""
         try:
-            self._keep_running()
-        except GaveUpError as error:
-            self._status.reason = str(error)
+            while not self._shutdown.requested:
+                self._step()
+                self._shutdown.wait(POLL_S)
         except Exception as error:
             logger.exception("supervisor failed")
             self._status.reason = f"the supervisor failed: {error!r}; see `pipeline logs supervisor`"
+        else:
+            self._status.reason = None
         finally:
             self._stop_all()
         self._status.state = "failed" if self._status.reason else "stopped"
-        self._try_to_write()
+        self._tell(at_once=True)
         return 1 if self._status.reason else 0
 
-    def _keep_running(self) -> None:
-        self._layout.logs.mkdir(parents=True, exist_ok=True)
-        self._write()
-        while not self._shutdown.requested:
+    def _step(self) -> None:
+        now = self._monotonic()
+        self._look_at_disk(now)
+        has_space = self._status.reason is None
+        for child in self._children.values():
+            child.waits_for = [name for name in child.needs if self._children[name].life.state != "ready"]
+            child.look_after(self._monotonic(), has_space=has_space)
+        self._rotate(now)
+        self._tell()
+
+    def _look_at_disk(self, now: float) -> None:
+        if now < self._look_at_disk_at:
+            return
+        self._look_at_disk_at = now + LOOK_AT_DISK_S
+        was = self._status.reason
+        try:
+            free = self._free_bytes(self._layout.home)
+        except OSError as error:
+            if not self._disk_is_unknown:
+                logger.warning("disk cannot be looked at", extra={"error": str(error)})
+            self._disk_is_unknown = True
+            return
+        self._disk_is_unknown = False
+        self._status.reason = self._disk.problem(free)
+        if self._status.reason and not was:
+            logger.warning("disk is full", extra={"problem": self._status.reason})
+        if was and not self._status.reason:
+            logger.info("disk has space again")
             for child in self._children.values():
-                self._look_after(child)
-            self._rotate(self._layout.logs / "supervisor.log")
-            self._write_if_all_ready()
-            self._shutdown.wait(POLL_S)
+                child.life.has_space_again(now)
 
-    def _look_after(self, child: _Child) -> None:
-        now = time.monotonic()
-        self._rotate(self._log_file(child))
-        if child.process is None:
-            waiting = [name for name in child.service.waits_for if self._children[name].status.state != "ready"]
-            never_started = child.status.state == "waiting"
-            if now >= child.next_start_at and not (never_started and waiting):
-                self._start(child)
-        elif (code := child.process.poll()) is not None:
-            self._note_death(child, code, now)
-        elif now >= child.next_probe_at:
-            self._probe(child, now)
-
-    def _start(self, child: _Child) -> None:
-        command = self._command(self._layout, child.service)
-        child.process = _spawn(command, self._log_file(child), self._owner(child))
-        child.started_at = time.monotonic()
-        child.next_probe_at = child.started_at + POLL_S
-        child.status.pid = child.process.pid
-        child.status.state = "starting"
-        self._write()
-        logger.info("service started", extra={"started": child.service.name, "pid": child.process.pid})
-
-    def _probe(self, child: _Child, now: float) -> None:
-        ready = child.probe()
-        was = child.status.state
-        if ready and was != "ready":
-            child.status.state = "ready"
-            if was == "starting":
-                child.status.seconds_to_ready = round(time.monotonic() - child.started_at, 2)
-        elif not ready and was == "ready":
-            child.status.state = "unready"
-        elif not ready and was == "starting" and now - child.started_at > self._limits.start:
-            last = tail(self._log_file(child), 20)
-            raise GaveUpError(
-                f"{child.service.name} was not ready within {self._limits.start:.0f} s. Last lines:\n{last}"
-            )
-        if child.status.state != was:
-            self._write()
-            logger.info("service changed", extra={"changed": child.service.name, "state": child.status.state})
-        child.next_probe_at = now + (PROBE_EVERY_S if child.status.state == "ready" else POLL_S)
-
-    def _note_death(self, child: _Child, code: int, now: float) -> None:
-        name = child.service.name
-        descendants.kill(self._owner(child))
-        child.process = None
-        child.deaths.append(now)
-        while child.deaths[0] < now - self._limits.restart_window:
-            child.deaths.popleft()
-        logger.warning("service died", extra={"died": name, "exit_code": code, "deaths": len(child.deaths)})
-        if len(child.deaths) > self._limits.max_restarts:
-            last = tail(self._log_file(child), 20)
-            raise GaveUpError(
-                f"{name} died {len(child.deaths)} times within {self._limits.restart_window:.0f} s "
-                f"(last exit code {code}). Last lines:\n{last}"
-            )
-        child.status.restarts += 1
-        child.status.state = "restarting"
-        child.next_start_at = now + min(self._limits.first_wait * 2 ** (len(child.deaths) - 1), LONGEST_WAIT_S)
-        self._write()
+    def _tell(self, *, at_once: bool = False) -> None:
+        now = self._monotonic()
+        self._status.services = {name: child.status(now) for name, child in self._children.items()}
+        if self._status.state in {"starting", "ready", "degraded"}:
+            if all(service.state == "ready" for service in self._status.services.values()):
+                self._status.state = "ready"
+            elif self._status.state != "starting" or is_settled(self._status):
+                self._status.state = "degraded"
+        self._file.update(self._status, at_once=at_once)
 
     def _stop_all(self) -> None:
         self._status.state = "stopping"
-        self._try_to_write()
-        running = [child for child in reversed(self._children.values()) if child.process is not None]
+        self._tell(at_once=True)
+        self._looks.shutdown(wait=False, cancel_futures=True)
+        running = [child for child in reversed(self._children.values()) if child.life.runs]
         # Who reads goes before who serves: in the reverse order of starting, each level awaited.
         while running:
-            needed = {name for child in running for name in child.service.waits_for}
-            leaves = [child for child in running if child.service.name not in needed]
+            needed = {name for child in running for name in child.needs}
+            leaves = [child for child in running if child.name not in needed]
             for child in leaves:
-                _terminate(child.process)
-            asked = time.monotonic()
-            deadline = asked + self._limits.stop
+                child.process.terminate()
+            asked = self._monotonic()
             for child in leaves:
-                _wait(child.process, deadline)
-                self._end(child, asked)
+                child.process.wait(max(0.1, asked + self._limits.stop_s - self._monotonic()))
+                if child.end():
+                    seconds = round(self._monotonic() - asked, 2)
+                    logger.info("service stopped", extra={"stopped": child.name, "seconds": seconds})
+                self._tell(at_once=True)
             running = [child for child in running if child not in leaves]
+        for child in self._children.values():
+            if child.life.state not in {"stopped", "failed"}:
+                child.life.ended(is_gone=True)
 
-    def _end(self, child: _Child, asked: float) -> None:
-        name = child.service.name
-        try:
-            descendants.kill(self._owner(child))
-        except (OSError, psutil.Error):
-            child.status.state = "failed"
-            logger.exception("service cannot be stopped", extra={"stopped": name})
-        else:
-            child.status.state = "stopped"
-            child.status.pid = None
-            logger.info("service stopped", extra={"stopped": name, "seconds": round(time.monotonic() - asked, 2)})
-        self._try_to_write()
-
-    def _rotate(self, file: Path) -> None:
-        now = time.monotonic()
-        if now < self._next_rotation:
+    def _rotate(self, now: float) -> None:
+        if now < self._rotate_at:
             return
-        try:
-            rotate(file)
-        except OSError as error:
-            self._next_rotation = now + ROTATE_AGAIN_S
-            logger.warning("log is not rotated", extra={"file": file.name, "error": str(error)})
-
-    def _write_if_all_ready(self) -> None:
-        if self._status.state == "starting" and all(child.status.state == "ready" for child in self._children.values()):
-            self._status.state = "ready"
-            self._write()
-
-    def _write(self) -> None:
-        self._status.write(self._layout.status_file)
-
-    def _try_to_write(self) -> None:
-        """On the way out: a full disk keeps nothing from being stopped."""
-        try:
-            self._write()
-        except OSError:
-            logger.exception("status is not written")
-
-    def _owner(self, child: _Child) -> str:
-        return f"{self._layout.home}/{child.service.name}:"
-
-    def _log_file(self, child: _Child) -> Path:
-        return self._layout.logs / f"{child.service.name}.log"
-
-
-def _spawn(command: Command, log_file: Path, owner: str) -> subprocess.Popen[bytes]:
-    with log_file.open("ab") as log:
-        return subprocess.Popen(
-            command.argv,
-            env={**command.env, descendants.MARKER: owner},
-            cwd=command.cwd,
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
-
-
-def _terminate(process: subprocess.Popen[bytes] | None) -> None:
-    if process is not None and process.poll() is None:
-        process.terminate()
-
-
-def _wait(process: subprocess.Popen[bytes] | None, deadline: float) -> None:
-    if process is not None:
-        try:
-            process.wait(max(0.1, deadline - time.monotonic()))
-        except subprocess.TimeoutExpired:
-            logger.warning("service did not end in time and is killed", extra={"pid": process.pid})
+        self._rotate_at = now + ROTATE_EVERY_S
+        for file in (*(child.process.log for child in self._children.values()), self._layout.logs / "supervisor.log"):
+            try:
+                rotate(file)
+            except OSError as error:
+                self._rotate_at = now + ROTATE_AGAIN_S
+                logger.warning("log is not rotated", extra={"file": file.name, "error": str(error)})
 
 
 def main() -> None:
@@ -282,7 +194,9 @@ def main() -> None:
     if held is None:
         logger.error("another supervisor runs this installation", extra={"home": str(layout.home)})
         sys.exit(4)
-    topology = read_topology(layout.root / "compose.yaml", read_variables(layout.root / ".env", os.environ))
+    resource.setrlimit(resource.RLIMIT_NOFILE, raised_file_limit())
+    variables: Mapping[str, str] = read_variables(layout.root / ".env", os.environ)
+    topology = read_topology(layout.root / "compose.yaml", variables)
     shutdown = Shutdown()
     shutdown.install()
     with held:

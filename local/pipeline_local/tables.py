@@ -15,6 +15,7 @@ from pipeline_local.audit.report import EXIT_EQUAL, EXIT_FLOWING, EXIT_MISSING, 
 from pipeline_local.installation import Installation
 from pipeline_local.printing import InertConsole, cell, recorded
 from pipeline_local.status import Status
+from pipeline_local.supervision import troubles
 
 NARROW = 120
 """Columns of a console on which a coordinate takes more than one line."""
@@ -28,7 +29,7 @@ VERDICTS = {
     "(the stream path goes on by itself)",
 }
 
-_COLOURS = {"ready": "green", "failed": "red", "unready": "yellow", "restarting": "yellow"}
+_COLOURS = {"ready": "green", "failed": "red", "unready": "yellow", "restarting": "yellow", "failing": "red"}
 
 
 def all_ready(status: Status) -> bool:
@@ -37,13 +38,15 @@ def all_ready(status: Status) -> bool:
 
 
 def print_status(console: InertConsole, installation: Installation) -> None:
-    """A table of services; one line when nothing runs."""
+    """A table of services and a line for each that is not as it should be; one line when nothing runs.
+
+    Memory is the proportional set size (PSS).
+    """
     status = installation.status
     if status is None or not installation.runs:
-        reason = f" ({status.reason})" if status and status.reason else ""
-        console.print(f"nothing is running{reason}; `pipeline up` starts it")
+        console.print(installation.why_not_running, soft_wrap=True)
         return
-    table = Table("service", "state", "process", "port", "restarts", "ready after", "memory (PSS)")
+    table = Table("service", "state", "process", "port", "restarts", "ready after", "memory")
     table.columns[0].min_width = max(map(len, status.services), default=0)
     for name, service in status.services.items():
         colour = _COLOURS.get(service.state, "white")
@@ -54,6 +57,8 @@ def print_status(console: InertConsole, installation: Installation) -> None:
             name, Text(service.state, style=colour), process, str(service.port), str(service.restarts), seconds, memory
         )
     console.print(table)
+    for line in troubles.lines(status):
+        console.print(line, soft_wrap=True)
 
 
 def status_document(installation: Installation) -> dict[str, Any]:

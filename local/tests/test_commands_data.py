@@ -14,7 +14,7 @@ def test_a_lake_that_cannot_be_read_cannot_be_audited(tmp_path: Path, monkeypatc
     def unreadable(*_: Any) -> Any:
         raise duckdb.InvalidInputException("arrow_scan: get_next failed")
 
-    monkeypatch.setattr(commands_stages, "must_run", lambda _: None)
+    monkeypatch.setattr(commands_stages, "must_serve", lambda *_: None)
     monkeypatch.setattr(commands_stages, "audit_paths", unreadable)
     installation = Installation(Layout(Path(__file__).parents[2], tmp_path))
     done = CliRunner().invoke(commands_stages.audit, [], obj=installation)

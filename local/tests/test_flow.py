@@ -9,6 +9,7 @@ from pipeline_local.audit.stages import LogPartition
 from pipeline_local.flow import await_streamed, offsets_left
 from pipeline_local.installation import Installation, InstallationError
 from pipeline_local.layout import Layout
+from pipeline_local.needs import watching
 from service_kit.clock import ManualClock
 
 ROOT = Path(__file__).parents[2]
@@ -53,6 +54,14 @@ def test_posts_must_be_counted_for_their_profiles(installation: Installation) ->
         await_streamed(installation, 2, ManualClock())
     profiles(installation, A=1, B=1)
     await_streamed(installation, 2, ManualClock())
+
+
+def test_waiting_ends_where_what_it_waits_for_does_not_come(installation: Installation) -> None:
+    pins(installation, "A")
+    clock = ManualClock()
+    with pytest.raises(InstallationError, match="nothing is running; start it with `pipeline up`"):
+        await_streamed(installation, 600, clock, watching(installation, "stream-reader"))
+    assert clock.monotonic() == 0
 
 
 def log(low: int, high: int, partition: int = 0) -> LogPartition:

@@ -74,3 +74,22 @@ def test_a_folder_that_can_hold_no_table(tmp_path: Path, free_port: int, name: s
 
 def test_a_folder_of_another_language(tmp_path: Path, free_port: int) -> None:
     assert preflight.problems(topology(service("a", free_port)), tmp_path / "my läke 100% 😀", set_up=True) == []
+
+
+def test_too_few_open_files(tmp_path: Path, free_port: int) -> None:
+    (found,) = preflight.problems(topology(service("a", free_port)), tmp_path, set_up=True, file_limits=(256, 256))
+    assert found.startswith("a process may open 256 files here, and 1024 are needed: raise the limit")
+
+
+@pytest.mark.parametrize(
+    ("limits", "raised"),
+    [
+        ((256, 4096), 4096),
+        ((256, -1), 65_536),
+        ((1024, 1_000_000), 65_536),
+        ((100_000, 1_000_000), 100_000),
+        ((-1, -1), -1),
+    ],
+)
+def test_the_soft_limit_of_open_files_is_raised(limits: tuple[int, int], raised: int) -> None:
+    assert preflight.raised_file_limit(limits) == (raised, limits[1])

@@ -15,8 +15,10 @@ from types import FrameType
 import psutil
 import pytest
 from pipeline_local import commands_demo, commands_events, locks
-from pipeline_local.installation import Installation
+from pipeline_local import installation as runner
+from pipeline_local.installation import Installation, InstallationError
 from pipeline_local.layout import Layout
+from pipeline_local.status import ServiceStatus, Status
 from waiting import wait_until
 
 ROOT = Path(__file__).parents[2]
@@ -57,6 +59,7 @@ def send() -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, "-c", "from pipeline_local.cli import main; main()", "send", *SEND],
         stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
         # A test run in the background hands an ignored SIGINT on.
@@ -72,10 +75,51 @@ def test_send_that_is_ended_says_how_to_go_on(installation: Installation, number
         os.killpg(sending.pid, number)  # as a terminal does it
     else:
         sending.send_signal(number)
-    said, _ = sending.communicate(timeout=30)
+    said = "".join(sending.communicate(timeout=30))
     assert sending.returncode == 3, said
     assert "The same command goes on from here" in said
     assert ended_in_order(installation.layout.ledger)
+
+
+@pytest.mark.parametrize(
+    ("status", "says"),
+    [
+        (Status(1, "stopping"), "`pipeline down` stops the services"),
+        (
+            Status(1, "degraded", None, {"proxy": ServiceStatus("failing", failures=5, reason="no such setting")}),
+            "proxy failed 5 times in a row and is being tried again: no such setting",
+        ),
+    ],
+    ids=["stopped", "failing"],
+)
+def test_send_ends_in_order_when_the_services_are_stopped(
+    installation: Installation, status: Status, says: str
+) -> None:
+    sending = send()
+    wait_until("the emitter sends", lambda: sends(installation.layout.ledger), poll_s=0.05)
+    assert installation.is_sending
+    status.write(installation.layout.status_file)
+    said = "".join(sending.communicate(timeout=30))
+    assert sending.returncode == 3, said
+    assert f"stopped: {says}" in said
+    assert "The same command goes on from here" in said
+    assert ended_in_order(installation.layout.ledger)
+    assert not installation.is_sending
+
+
+def test_reset_deletes_nothing_while_an_emitter_writes(
+    installation: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runner, "SENDER_DEADLINE_S", 0.3)
+    sending = send()
+    try:
+        wait_until("the emitter sends", lambda: sends(installation.layout.ledger), poll_s=0.05)
+        with pytest.raises(InstallationError, match="an emitter still writes"):
+            installation.reset(lambda _: None)
+        assert installation.layout.ledger.exists()
+    finally:
+        sending.terminate()
+        sending.communicate(timeout=30)
 
 
 def test_send_is_not_finished_when_its_emitter_is_killed(installation: Installation) -> None:

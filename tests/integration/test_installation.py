@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from pipeline_local import descendants, installation, locks, preflight, toolchain
-from pipeline_local.installation import Installation
+from pipeline_local.installation import Installation, Up
 from pipeline_local.layout import Layout
 from pipeline_local.status import ServiceStatus
 
@@ -24,6 +24,7 @@ import sys
 from pipeline_local import locks
 from pipeline_local.command import Command
 from pipeline_local.layout import Layout
+from pipeline_local.supervision.lifecycle import Health
 from pipeline_local.supervisor import Supervisor
 from pipeline_local.topology import Service, Topology
 from service_kit.shutdown import Shutdown
@@ -40,7 +41,7 @@ sys.exit(
         layout,
         shutdown,
         command=lambda *_: Command([sys.executable, "-c", "import time; time.sleep(60)"]),
-        probe=lambda _: (layout.home / "proxy" / "may be ready").exists,
+        probe=lambda _: lambda: Health(live=True, ready=(layout.home / "proxy" / "may be ready").exists()),
     ).run()
 )
 """
@@ -91,10 +92,10 @@ def test_up_and_down(own: Installation) -> None:
     may_be_ready(own)
     told: list[str] = []
     assert not own.runs
-    assert own.up(told.append)
+    assert own.up(told.append) == Up(started=True, not_ready=[])
     assert [line.partition(" after")[0] for line in told] == ["proxy is ready"]
     assert own.runs
-    assert not own.up(told.append)
+    assert own.up(told.append) == Up(started=False, not_ready=[])
     assert len(told) == 1
     assert own.down(told.append)
     assert not own.runs
@@ -116,12 +117,12 @@ def test_the_second_of_two_ups_waits_and_harms_nothing(own: Installation) -> Non
     """It comes while the first one's service starts, and both see nothing that runs."""
     waits = threading.Event()
     started: list[bool] = []
-    first = threading.Thread(target=lambda: started.append(own.up(lambda _: None)))
+    first = threading.Thread(target=lambda: started.append(own.up(lambda _: None).started))
     first.start()
     while not own.runs or own.status is None or proxy(own).pid is None:
         assert first.is_alive()
         time.sleep(0.02)
-    second = threading.Thread(target=lambda: started.append(own.up(lambda _: waits.set())))
+    second = threading.Thread(target=lambda: started.append(own.up(lambda _: waits.set()).started))
     second.start()
     assert waits.wait(10)
     pid = proxy(own).pid

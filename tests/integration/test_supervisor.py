@@ -14,8 +14,10 @@ import pytest
 from pipeline_local import descendants
 from pipeline_local.command import Command
 from pipeline_local.layout import Layout
-from pipeline_local.status import Status, read_status
-from pipeline_local.supervisor import Limits, Supervisor
+from pipeline_local.status import DamagedStatusError, Status, read_status
+from pipeline_local.supervision import troubles
+from pipeline_local.supervision.lifecycle import Health, Limits
+from pipeline_local.supervisor import Supervisor
 from pipeline_local.topology import Service, Topology
 from service_kit.shutdown import Shutdown
 from waiting import wait_until
@@ -28,7 +30,8 @@ STUBBORN = (
     "subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)'], start_new_session=True); time.sleep(60)"
 )
 CHATTY = "import time; print('x' * 11_000_000, flush=True); time.sleep(60)"
-QUICK = Limits(max_restarts=2, first_wait=0.05, start=5, stop=0.3)
+QUICK = Limits(first_pause_s=0.05, longest_pause_s=0.2, failing_after=3, start_s=5, silence_s=0.5, stop_s=0.3)
+GIB = 1024**3
 
 
 class Running:
@@ -39,17 +42,21 @@ class Running:
     ) -> None:
         self.layout = Layout(home, home)
         self.ready: dict[str, bool] = dict.fromkeys(programs, ready)
+        self.live: dict[str, bool] = dict.fromkeys(programs, True)
+        self.probe_errors: dict[str, Exception] = {}
+        self.programs = programs
+        self.free_bytes = 10 * GIB
         self.shutdown = Shutdown()
         services = {name: Service(name, {}, 1, "P", waits_for.get(name, ()), is_job=False) for name in programs}
         self._supervisor = Supervisor(
             Topology(services),
             self.layout,
             self.shutdown,
-            command=lambda _, service: Command([sys.executable, "-c", programs[service.name]], dict(os.environ)),
-            probe=lambda service: lambda: self._is_ready(service.name),
+            command=lambda _, service: Command([sys.executable, "-c", self.programs[service.name]], dict(os.environ)),
+            probe=lambda service: lambda: self._look(service.name),
+            free_bytes=lambda _: self.free_bytes,
             limits=limits,
         )
-        self.probe_error: Exception | None = None
         self.code: int | None = None
         self.thread = threading.Thread(target=self._run)
         self.thread.start()
@@ -57,10 +64,10 @@ class Running:
     def _run(self) -> None:
         self.code = self._supervisor.run()
 
-    def _is_ready(self, name: str) -> bool:
-        if self.probe_error is not None:
-            raise self.probe_error
-        return self.ready[name]
+    def _look(self, name: str) -> Health:
+        if name in self.probe_errors:
+            raise self.probe_errors[name]
+        return Health(self.live[name], self.live[name] and self.ready[name])
 
     @property
     def status(self) -> Status:
@@ -113,22 +120,96 @@ def test_a_service_that_is_killed_is_started_again(tmp_path: Path) -> None:
         assert stack.pid("proxy") != old
 
 
-def test_a_service_that_keeps_dying_ends_everything_with_its_last_lines(tmp_path: Path) -> None:
-    with running(tmp_path, {"kafka": SLEEP, "proxy": CRASH}) as stack:
-        stack.thread.join(10)
-        assert stack.code == 1
-        assert stack.status.state == "failed"
-        assert stack.status.reason is not None
-        assert "proxy died 3 times" in stack.status.reason
-        assert "exit code 7" in stack.status.reason
-        assert "no such table" in stack.status.reason
+def test_a_service_that_keeps_dying_leaves_the_others_running(tmp_path: Path) -> None:
+    with running(tmp_path, {"kafka": SLEEP, "proxy": CRASH, "airflow": SLEEP}, airflow=("proxy",)) as stack:
+        wait_until("nothing is on its way", lambda: stack.status.state == "degraded")
+        assert stack.status.services["kafka"].state == "ready"
+        assert stack.status.services["kafka"].restarts == 0
+        assert stack.status.services["airflow"].waits_for == ["proxy"]
+        proxy = stack.status.services["proxy"]
+        assert proxy.reason == "it ended with exit code 7; its last words: no such table"
+        wait_until("it is tried again", lambda: stack.status.services["proxy"].failures > 4)
+        said = troubles.lines(stack.status)
+        assert len(said) == 2
+        assert said[0].startswith("proxy failed ")
+        assert "no such table; see `pipeline logs proxy`" in said[0]
+        assert said[1] == "airflow waits for proxy"
+        stack.programs["proxy"] = SLEEP
+        wait_until("all is ready once it is mended", lambda: stack.status.state == "ready")
+    assert stack.code == 0
 
 
-def test_a_service_that_never_gets_ready_ends_everything(tmp_path: Path) -> None:
-    with running(tmp_path, {"proxy": SLEEP}, ready=False, limits=Limits(start=0.3, stop=1)) as stack:
-        stack.thread.join(10)
-        assert stack.code == 1
-        assert "proxy was not ready within 0 s" in (stack.status.reason or "")
+def test_a_service_that_never_gets_ready_runs_on_beside_the_others(tmp_path: Path) -> None:
+    limits = Limits(start_s=0.3, stop_s=1)
+    with running(tmp_path, {"kafka": SLEEP, "proxy": SLEEP}, limits=limits) as stack:
+        stack.ready["proxy"] = False
+        wait_until("nothing is on its way", lambda: stack.status.state == "degraded")
+        assert stack.status.services["kafka"].state == "ready"
+        assert (stack.status.services["proxy"].state, stack.status.services["proxy"].restarts) == ("unready", 0)
+
+
+def test_a_service_that_cannot_be_prepared_leaves_the_others_running(tmp_path: Path) -> None:
+    with running(tmp_path, {"kafka": SLEEP, "proxy": SLEEP}) as stack:
+        wait_until("all is ready", lambda: stack.status.state == "ready")
+        del stack.programs["proxy"]
+        os.kill(stack.pid("proxy"), signal.SIGKILL)
+        wait_until("it is given up for now", lambda: stack.status.services["proxy"].state == "failing")
+        assert stack.status.services["proxy"].reason == "it cannot be started: 'proxy'"
+        assert stack.status.services["kafka"].restarts == 0
+
+
+def test_a_service_that_hangs_is_killed_and_started_again(tmp_path: Path) -> None:
+    with running(tmp_path, {"kafka": SLEEP, "proxy": SLEEP}) as stack:
+        wait_until("all is ready", lambda: stack.status.state == "ready")
+        old = stack.pid("proxy")
+        os.kill(old, signal.SIGSTOP)
+        stack.live["proxy"] = False
+        wait_until("it is ended", lambda: not psutil.pid_exists(old))
+        stack.live["proxy"] = True
+        wait_until("all is ready", lambda: stack.status.state == "ready" and stack.pid("proxy") != old)
+        assert stack.status.services["proxy"].restarts >= 1
+        assert stack.status.services["kafka"].restarts == 0
+        (said,) = troubles.lines(stack.status)
+        assert said == "proxy is ready, and was started again: it did not answer for 0 s and was killed"
+
+
+def test_a_full_disk_is_waited_for(tmp_path: Path) -> None:
+    with running(tmp_path, {"kafka": SLEEP, "proxy": SLEEP}) as stack:
+        wait_until("all is ready", lambda: stack.status.state == "ready")
+        stack.free_bytes = 1024**2
+        wait_until("it is told", lambda: "is full (1 MiB are free)" in (stack.status.reason or ""))
+        os.kill(stack.pid("proxy"), signal.SIGKILL)
+        wait_until("it waits", lambda: stack.status.state == "degraded")
+        time.sleep(0.5)
+        assert stack.status.services["proxy"].state == "restarting"
+        assert stack.status.services["kafka"].state == "ready"
+        stack.free_bytes = 10 * GIB
+        wait_until("it goes on by itself", lambda: stack.status.state == "ready")
+        assert stack.status.reason is None
+
+
+def test_a_status_that_cannot_be_written_ends_nothing(tmp_path: Path) -> None:
+    """What stands in its place is set aside; a folder that may not be written is tried again."""
+    with running(tmp_path, {"kafka": SLEEP, "proxy": SLEEP}) as stack:
+        wait_until("all is ready", lambda: stack.status.state == "ready")
+        stack.layout.status_file.unlink()
+        (stack.layout.status_file / "in the way").mkdir(parents=True)
+        draft = stack.layout.status_file.with_suffix(f".{os.getpid()}.tmp")
+        (draft / "in the way").mkdir(parents=True)
+        os.kill(next(one.pid for one in descendants.of(f"{tmp_path}/proxy:")), signal.SIGKILL)
+        wait_until("the proxy is started again", lambda: bool(descendants.of(f"{tmp_path}/proxy:")))
+        assert stack.thread.is_alive()
+        (draft / "in the way").rmdir()
+        draft.rmdir()
+        wait_until("the status is there again", stack.layout.status_file.is_file)
+        wait_until("all is ready", lambda: stack.status.state == "ready")
+        assert stack.status.services["proxy"].restarts == 1
+        assert (tmp_path / "status.json.damaged" / "in the way").exists()
+        stack.layout.status_file.write_text('{"pid": ')
+        with pytest.raises(DamagedStatusError, match="cannot be read"):
+            read_status(stack.layout.status_file)
+        stack.ready["kafka"] = False
+        wait_until("the next change writes it anew", lambda: stack.layout.status_file.read_text() != '{"pid": ')
 
 
 def test_nothing_is_left_of_a_stubborn_service_with_a_child_elsewhere(tmp_path: Path) -> None:
@@ -148,14 +229,25 @@ def test_what_a_killed_service_leaves_behind_is_ended_before_it_starts_again(tmp
         assert not old & {process.pid for process in descendants.of(f"{tmp_path}/localstack:")}
 
 
+def test_a_look_that_fails_is_one_services_alone(tmp_path: Path) -> None:
+    with running(tmp_path, {"kafka": SLEEP, "proxy": SLEEP}) as stack:
+        wait_until("all is ready", lambda: stack.status.state == "ready")
+        stack.probe_errors["proxy"] = ValueError("no JSON")
+        wait_until("it is unready", lambda: stack.status.services["proxy"].state == "unready")
+        assert stack.status.services["proxy"].reason == "its health cannot be read: ValueError('no JSON')"
+        assert stack.status.services["kafka"].state == "ready"
+        del stack.probe_errors["proxy"]
+        wait_until("all is ready", lambda: stack.status.state == "ready")
+
+
 def test_an_error_of_the_supervisors_own_ends_everything_and_is_the_reason(tmp_path: Path) -> None:
     with running(tmp_path, {"kafka": SLEEP, "proxy": SLEEP}) as stack:
         wait_until("all is ready", lambda: stack.status.state == "ready")
-        stack.probe_error = OSError(28, "No space left on device")
+        stack.free_bytes = None  # type: ignore[assignment]
         stack.thread.join(10)
         assert stack.code == 1
         assert stack.status.state == "failed"
-        assert "No space left on device" in (stack.status.reason or "")
+        assert "the supervisor failed: TypeError" in (stack.status.reason or "")
 
 
 def test_everything_ends_where_the_status_cannot_be_written(tmp_path: Path) -> None:

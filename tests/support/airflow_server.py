@@ -16,6 +16,7 @@ from pipeline_local import descendants, processes
 from pipeline_local.airflow_client import AirflowClient, DagRun
 from pipeline_local.command import Command
 from pipeline_local.layout import Layout
+from pipeline_local.supervision import probes
 from pipeline_local.topology import Topology, read_topology, read_variables
 from servers import Server, free_port
 from waiting import wait_until
@@ -71,14 +72,14 @@ class Airflow(Server):
         self.port = free_port()
         ports = {"AIRFLOW_PORT": str(self.port), "ANALYSER_PORT": str(jobs_api.port), "ANALYSER_TOKEN": TOKEN}
         self._topology: Topology = read_topology(ROOT / "compose.yaml", read_variables(ROOT / ".env", ports))
-        self._probe = processes.probe(self._topology["airflow"])
+        self._probe = probes.probe(self._topology["airflow"])
         self.client = AirflowClient(f"http://127.0.0.1:{self.port}")
 
     def command(self) -> Command:
         return processes.command(os.environ, Layout(ROOT, self.folder), self._topology["airflow"])
 
     def answers(self) -> bool:
-        return self._probe()
+        return self._probe().ready
 
     def mark_as_failed(self, dag_id: str, run: DagRun, task: str) -> None:
         """Mark a task as a person does in the page; one that runs is ended. Blocks for a minute at most.

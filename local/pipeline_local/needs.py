@@ -1,0 +1,49 @@
+"""What a command needs to run: said at once where it is not there, also while the command waits for it."""
+
+from collections.abc import Callable
+from typing import Final
+
+from pipeline_local.installation import Installation, InstallationError
+from pipeline_local.supervision import troubles
+
+ARCHIVE: Final = ("kafka", "localstack", "s3-sink")
+"""Records reach objects."""
+STREAM: Final = ("localstack", "stream-reader")
+"""Records reach the stream tables."""
+READ_BY_AUDIT: Final = {"batch": ("kafka", "localstack"), "stream": ("localstack",)}
+GATEWAY: Final = {"batch": ("kafka", "localstack", "mirror", "proxy"), "stream": ("localstack", "mirror")}
+"""Events are accepted, by path."""
+
+
+def must_serve(installation: Installation, *services: str) -> None:
+    """Say why a command need not wait for services: nothing runs, or one of them does not come by itself.
+
+    A service that is on its way, or runs and is not ready, may be waited for. Whether a container runs is not known
+    here: the command that misses a service names it.
+
+    Raises:
+        InstallationError: in lines that say which, what it said last, when it is tried again, and what to do.
+    """
+    if not installation.runs:
+        raise InstallationError(installation.why_not_running)
+    may_go_on(installation, *services)
+
+
+def may_go_on(installation: Installation, *services: str) -> None:
+    """``must_serve`` for a command at work, which goes on where the supervisor was killed: the services run on.
+
+    Raises:
+        InstallationError: it is being stopped, or was; or as ``must_serve``.
+    """
+    status = installation.status
+    if status is None:
+        return
+    if installation.is_stopped:
+        raise InstallationError("`pipeline down` stops the services; `pipeline up` starts them again")
+    if found := troubles.hindrances(status, services):
+        raise InstallationError("\n".join(found))
+
+
+def watching(installation: Installation, *services: str) -> Callable[[], None]:
+    """``must_serve`` for whoever waits, to be called at each turn."""
+    return lambda: must_serve(installation, *services)

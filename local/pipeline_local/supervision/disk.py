@@ -1,0 +1,36 @@
+"""Whether the disk of the state folder has space: without it no service can be started, and those that write end."""
+
+import shutil
+from pathlib import Path
+
+MIB = 1024**2
+FULL_BYTES = 64 * MIB
+SPACE_BYTES = 128 * MIB
+"""More than ``FULL_BYTES``, so that it is not full again at once."""
+
+
+def free_bytes(folder: Path) -> int:
+    """What this user may still write below ``folder``.
+
+    Raises:
+        OSError: it cannot be looked at.
+    """
+    return shutil.disk_usage(folder).free
+
+
+class Disk:
+    """Full from when less than 64 MiB are free until 128 MiB are."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._full = False
+
+    def problem(self, free: int) -> str | None:
+        """One line where it is full, with ``free`` bytes left."""
+        self._full = free < (SPACE_BYTES if self._full else FULL_BYTES)
+        if not self._full:
+            return None
+        return (
+            f"the disk of {self._folder} is full ({free // MIB} MiB are free): nothing is started until "
+            f"{SPACE_BYTES // MIB} MiB are; delete something, and all goes on by itself"
+        )

@@ -1,0 +1,76 @@
+"""The last line of a log that says why its process ended."""
+
+import json
+import re
+from collections.abc import Iterable
+from typing import Final
+
+from service_kit.inert import visible
+
+LONGEST: Final = 240
+_RANKS: Final = {"critical": 3, "error": 3, "warning": 2, "info": 1, "debug": 0}
+_FRAME: Final = re.compile(r"\s|at [\w$.<>/]+\(|\.{3} \d+ more|\^+$|Traceback \(most recent call last\)|-{3,}")
+_LEVEL: Final = re.compile(r"\b(?:TRACE|DEBUG|INFO|WARN(?:ING)?|ERROR|FATAL|CRITICAL)\b")
+_PLAIN_RANKS: Final = {
+    "TRACE": 0,
+    "DEBUG": 0,
+    "INFO": 1,
+    "WARN": 2,
+    "WARNING": 2,
+    "ERROR": 3,
+    "FATAL": 3,
+    "CRITICAL": 3,
+}
+
+
+def last_words(text: str) -> str | None:
+    """The last error of a log; else the last warning; else its last line. None: it holds no words.
+
+    Reads JSON lines of ours, and plain ones: of a traceback the error, not the frames. Nothing in the result moves a
+    cursor, and it is no longer than ``LONGEST``.
+    """
+    best: tuple[int, str] | None = None
+    for line in text.splitlines():
+        found = _ranked(line)
+        if found is not None and (best is None or found[0] >= best[0]):
+            best = found
+    return None if best is None else shown(best[1])
+
+
+def shown(text: str) -> str:
+    """One line that is safe to print."""
+    words = visible(" ".join(text.split()))
+    return words if len(words) <= LONGEST else f"{words[: LONGEST - 1]}…"
+
+
+def _ranked(line: str) -> tuple[int, str] | None:
+    if line.startswith("{"):
+        try:
+            document = json.loads(line)
+        except ValueError:
+            return None  # cut off in the middle
+        if isinstance(document, dict) and "event" in document:
+            return _of_ours(document)
+    if not line.strip() or _FRAME.match(line):
+        return None
+    level = _LEVEL.search(line[:80])
+    rank = 3 if level is None else _PLAIN_RANKS[level[0]]
+    return rank if line[0] != "{" else 1, line
+
+
+def _of_ours(document: dict[str, object]) -> tuple[int, str]:
+    said = [str(document["event"])]
+    for name in ("error", "problem", "reason", "detail"):
+        value = document.get(name)
+        if isinstance(value, str) and value.strip():
+            said.append(_error_of(value.splitlines()))
+            break
+    return _RANKS.get(str(document.get("level")), 1), ": ".join(said)
+
+
+def _error_of(lines: Iterable[str]) -> str:
+    """Of a traceback its last error; else the first line."""
+    words = [line for line in lines if line.strip() and not _FRAME.match(line)]
+    if not words:
+        return ""
+    return words[-1]
