@@ -46,7 +46,7 @@ def print_status(console: InertConsole, installation: Installation) -> None:
     if status is None or not installation.runs:
         console.print(installation.why_not_running, soft_wrap=True)
         return
-    table = Table("service", "state", "process", "port", "restarts", "ready after", "memory")
+    table = Table("service", "state", "process", "port", "restarts", "ready in", "memory")
     table.columns[0].min_width = max(map(len, status.services), default=0)
     for name, service in status.services.items():
         colour = _COLOURS.get(service.state, "white")
