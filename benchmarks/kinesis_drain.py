@@ -48,13 +48,14 @@ from pipeline_local.layout import Layout
 from prometheus_client import CollectorRegistry
 from pyspark.sql import SparkSession
 from service_kit.clock import SystemClock
+from service_kit.retries import RetryPolicy
 from spark_kit.jvm import JvmConfig
 from spark_kit.session import SessionConfig, build_session, stop_session
 from stream_reader.arrivals import Arrivals
 from stream_reader.batch import BatchWriter, Sink, Source
+from stream_reader.beginning import begin
 from stream_reader.decode import read_rows
 from stream_reader.delta import DeltaTables
-from stream_reader.known import Known
 from stream_reader.latency import Latencies
 from stream_reader.metrics import Metrics
 from stream_reader.rejects import RejectLimit
@@ -307,12 +308,14 @@ def reader(spark: SparkSession, endpoint: str, stream: str, records: int) -> dic
         tables, metrics = DeltaTables(uri), Metrics(CollectorRegistry())
         create_all(tables, NAMES)
         sink = Sink(tables, NAMES, Arrivals(1), metrics, Latencies(metrics.table_latency), SystemClock())
-        known = Known.of(tables, NAMES, "pin", LOG_ID)
-        writer = BatchWriter(Source("pin", stream, LOG_ID), sink, OneStream(), known, RejectLimit(1_000, 0.5))
+        checkpoint = Path(folder) / "checkpoint"
+        begun = begin(tables, NAMES, "pin", LOG_ID, checkpoint)
+        source, rejects, retries = Source("pin", stream, LOG_ID), RejectLimit(1_000, 0.5), RetryPolicy(15)
+        writer = BatchWriter(source, sink, OneStream(), begun, rejects, retries)
         query = (
             read_rows(rows, "pin", LOG_ID)
             .writeStream.foreachBatch(writer)
-            .option("checkpointLocation", f"{folder}/checkpoint")
+            .option("checkpointLocation", str(checkpoint))
             .start()
         )
         writer.query_id.set_result(query.id)

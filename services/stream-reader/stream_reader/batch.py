@@ -18,16 +18,18 @@ from pipeline_contracts.lake import STREAM_QUARANTINE, stream_table
 from pipeline_contracts.names import Kind, Names
 from pyspark.sql import DataFrame
 from service_kit.clock import Clock
+from service_kit.retries import RetryPolicy
 from spark_kit.lake import Transaction
 
 from stream_reader.arrivals import Arrivals
+from stream_reader.beginning import Beginning
 from stream_reader.decode import collect, quarantine_rows, table_rows
-from stream_reader.known import Known
 from stream_reader.latency import Latencies
+from stream_reader.marks import application
 from stream_reader.metrics import Metrics
 from stream_reader.posts import FACTS
 from stream_reader.rejects import RejectLimit
-from stream_reader.streams import Streams
+from stream_reader.streams import StreamError, Streams
 from stream_reader.tables import STORED, Tables
 
 logger = logging.getLogger(__name__)
@@ -78,6 +80,8 @@ class Progress:
     lag_ms: float = 0.0
     in_batch: int = 0
     batch_s: float = 0.0
+    began_at: float | None = None
+    """By the monotonic clock, while a batch runs."""
     finished_at: float | None = None
     too_many_rejects: str | None = None
     replaced: bool = False
@@ -90,8 +94,9 @@ class BatchWriter:
     source: Source
     sink: Sink
     streams: Streams
-    known: Known
+    begun: Beginning
     rejects: RejectLimit
+    retries: RetryPolicy
     query_id: "Future[str]" = field(default_factory=Future)
     at: Callable[[str], None] = lambda _stage: None
     """Called between steps; a test crashes there."""
@@ -112,16 +117,24 @@ class BatchWriter:
             if self._closing or self.progress.too_many_rejects:
                 raise ClosingError("the query is about to be stopped")
             self._busy = True
-        started = self.sink.clock.monotonic()
+        started = self.progress.began_at = self.sink.clock.monotonic()
         try:
             self._write(frame, batch_id)
         finally:
+            self.progress.began_at = None
             self.progress.batch_s = self.sink.clock.monotonic() - started
             self.progress.in_batch = 0
             self.sink.metrics.batch_seconds.labels(self.source.kind).observe(self.progress.batch_s)
             with self._idle:
                 self._busy = False
                 self._idle.notify_all()
+
+    def lost(self) -> str | None:
+        """Which table is not the one that the batches went to any more; None: all are.
+
+        Raises what reading a table raises.
+        """
+        return self.begun.lost()
 
     def close(self, deadline_s: float) -> bool:
         """Begin no further batch; wait for the running one, and say whether it ended."""
@@ -140,17 +153,30 @@ class BatchWriter:
         self.progress.finished_at = self.sink.clock.monotonic()
 
     def _check_stream(self) -> None:
-        current = self.streams.describe(self.source.stream).log_id
+        current = self._log_id()
         if current != self.source.log_id:
             self.progress.replaced = True
             msg = f"stream {self.source.stream} is {current} now, and this query reads {self.source.log_id}"
             raise StreamReplacedError(msg)
 
+    def _log_id(self) -> str:
+        """Ask Kinesis, and for a while again: all who describe streams in an account share 20 calls a second."""
+        waits = self.retries.waits()
+        while True:
+            try:
+                return self.streams.describe(self.source.stream).log_id
+            except StreamError as error:
+                wait_s = next(waits, None)
+                if wait_s is None or self._closing:
+                    raise
+                logger.info("the stream is described again", extra={"kind": self.source.kind, "reason": str(error)})
+            self.sink.clock.sleep(wait_s)
+
     def _without_known(self, read: pa.Table) -> pa.Table:
         places = zip(read["partition"].to_pylist(), read["offset"].to_pylist(), strict=True)
-        if not self.known.overlaps(places):
+        if not self.begun.known.overlaps(places):
             return read
-        left = self.known.without(read)
+        left = self.begun.known.without(read)
         logger.info(
             "records that the tables hold already are left out",
             extra={"kind": self.source.kind, "left_out": read.num_rows - left.num_rows, "records": read.num_rows},
@@ -163,21 +189,24 @@ class BatchWriter:
         reasons = Counter(reason for reason in new["reason"].to_pylist() if reason is not None)
         query_id = self.query_id.result(_ID_DEADLINE_S)
         if reasons:
-            transaction = Transaction(f"{query_id}/{STREAM_QUARANTINE}", batch_id)
-            sink.tables.append(STREAM_QUARANTINE, quarantine_rows(new, sink.clock.now()), transaction)
-            self.at(STREAM_QUARANTINE)
+            self._append(STREAM_QUARANTINE, quarantine_rows(new, sink.clock.now()), query_id, batch_id)
         table, good, stored = stream_table(sink.names, kind), table_rows(read, kind), table_rows(new, kind)
         with sink.arrivals.committing(kind):
             if stored.num_rows:
-                sink.tables.append(table, stored, Transaction(f"{query_id}/{table}", batch_id))
-                self.at(table)
+                self._append(table, stored, query_id, batch_id)
             if good.num_rows:
                 facts = good.select(["ind", *STORED, *FACTS[kind]])
                 sink.arrivals.add(kind, facts, _arrived_ms(stored), sink.clock.monotonic())
+        self.begun.keep()
         now_ms = sink.clock.now().timestamp() * 1000
         waited_ms = [now_ms - arrived for arrived in _arrived_ms(new)]
         sink.latencies.add(waited_ms)
         self._count(new.num_rows, reasons, max(waited_ms, default=0.0))
+
+    def _append(self, table: str, rows: pa.Table, query_id: str, batch_id: int) -> None:
+        self.sink.tables.append(table, rows, Transaction(application(query_id, table), batch_id))
+        self.begun.appended(table, batch_id)
+        self.at(table)
 
     def _count(self, seen: int, reasons: Counter[str], lag_ms: float) -> None:
         kind, metrics, progress = self.source.kind, self.sink.metrics, self.progress

@@ -14,10 +14,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from deltalake import CommitProperties, DeltaTable, write_deltalake
 from deltalake import Transaction as AppTransaction
+from deltalake.exceptions import TableNotFoundError
 from pyarrow.dataset import Dataset
 from pyspark.sql.types import StructType
 from spark_kit.lake import Transaction
 from spark_kit.on_disk import READ_OPTIONS, create_table, dataset
+
+from stream_reader.tables import State
 
 _ROWS: Final = 65_536
 _KEY: Final = "old.{key} = new.{key}"
@@ -44,6 +47,24 @@ class DeltaTables:
         """The newest version's number."""
         with self.exclusive(table):
             return self._current(table).version()
+
+    def found(self, table: str) -> State | None:
+        """The table's id and newest version as they are in storage; None where there is no table (any more).
+
+        What is kept open does not notice that a table was lost, or that another took its place; this does.
+        """
+        with self.exclusive(table):
+            try:
+                opened = self._opened[table] = self._at(table, None)
+            except TableNotFoundError:
+                self._opened.pop(table, None)
+                return None
+            return str(opened.metadata().id), opened.version()
+
+    def transaction(self, table: str, application: str) -> int | None:
+        """The newest version of this application's transactions that the table has seen."""
+        with self.exclusive(table):
+            return self._current(table).transaction_version(application)
 
     def id(self, table: str) -> str:
         """What tells the table from one that is made in its place."""

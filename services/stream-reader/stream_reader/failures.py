@@ -6,7 +6,18 @@ from typing import Final
 import pyarrow as pa
 from deltalake.exceptions import DeltaError
 
-FAILURES: Final = (DeltaError, OSError, sqlite3.Error, pa.ArrowException)
+
+class TableError(Exception):
+    """A table cannot be used, and how a person goes on from there."""
+
+    def __init__(self, table: str, error: BaseException) -> None:
+        super().__init__(
+            f"the table {table} cannot be used: {brief(error)} (if it is damaged, put its folder back from a copy; or "
+            "move it away, and it is made anew from what the stream still holds)"
+        )
+
+
+FAILURES: Final = (TableError, DeltaError, OSError, sqlite3.Error, pa.ArrowException)
 _CHARACTERS: Final = 500
 
 

@@ -1,17 +1,22 @@
 """Small stand-ins with the real interfaces."""
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future
+from copy import deepcopy
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 from pipeline_contracts.kinesis import StreamSummary
 from pipeline_contracts.names import Kind
+from pyspark.sql.types import StructType
+from service_kit.clock import Clock
 from spark_kit.lake import Transaction
 
 from stream_reader.batch import Progress
 from stream_reader.streams import StreamError, StreamMissingError
+from stream_reader.tables import State
 
 ARN = "arn:aws:kinesis:us-east-1:000000000000:stream/"
 
@@ -27,10 +32,13 @@ class FakeStreams:
     def __init__(self, **created: float) -> None:
         self.created = {name.replace("_", "-"): value for name, value in created.items()}
         self.away = False
+        self.away_for = 0
+        """The next so many calls fail."""
 
     def describe(self, name: str) -> StreamSummary:
         """See ``Streams``."""
-        if self.away:
+        self.away_for -= 1
+        if self.away or self.away_for >= 0:
             raise StreamError("Kinesis is away")
         if name not in self.created:
             raise StreamMissingError(f"there is no stream {name}")
@@ -43,7 +51,15 @@ class FakeWriter:
     def __init__(self) -> None:
         self.progress = Progress()
         self.closed = False
+        self.lost_table: str | None = None
+        self.fails: Exception | None = None
         self.query_id: Future[str] = Future()
+
+    def lost(self) -> str | None:
+        """What ``lost_table`` says, or ``fails``."""
+        if self.fails is not None:
+            raise self.fails
+        return self.lost_table
 
     def close(self, deadline_s: float) -> bool:  # noqa: ARG002 (the interface)
         """Nothing runs."""
@@ -55,12 +71,24 @@ class FakeRunning:
     """A streaming query."""
 
     id = "q"
-    lastProgress: object | None = {}  # noqa: N815 (PySpark's name)
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self.looks = True
+        """Whether it comes round, again and again."""
+        self.behind_ms = 0
+        self._progress: Mapping[str, Any] | None = None
         self.isActive = True
         self.available = True
         self.error: Exception | None = None
+
+    @property
+    def lastProgress(self) -> Mapping[str, Any] | None:  # noqa: N802 (PySpark's name)
+        """The last look; there is one whenever it is asked for while it ``looks``."""
+        if self.looks:
+            report = json.dumps({"behind_ms": self.behind_ms, "shards": {}})
+            self._progress = {"timestamp": self._clock.monotonic(), "sources": [{"latestOffset": report}]}
+        return self._progress
 
     @property
     def status(self) -> dict[str, Any]:
@@ -83,7 +111,9 @@ class FakeRunning:
 class FakeLaunch:
     """Starts fake queries, and remembers them."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self.looks = True
         self.started: list[tuple[Kind, str]] = []
         self.fails: Exception | None = None
 
@@ -92,7 +122,8 @@ class FakeLaunch:
         if self.fails is not None:
             raise self.fails
         self.started.append((kind, log_id))
-        self.writer, self.query = FakeWriter(), FakeRunning()
+        self.writer, self.query = FakeWriter(), FakeRunning(self._clock)
+        self.query.looks = self.looks
         return self.writer, self.query
 
 
@@ -102,7 +133,26 @@ class MemoryTables:
     def __init__(self, schemas: Mapping[str, pa.Schema]) -> None:
         self._portions: dict[str, list[pa.Table]] = {table: [schema.empty_table()] for table, schema in schemas.items()}
         self._done: dict[tuple[str, str], int] = {}
+        self._made = 0
+        self._ids = {table: f"{table} 0" for table in schemas}
         self.appends: list[str] = []
+
+    def found(self, table: str) -> State | None:
+        """See ``DeltaTables``."""
+        return None if table not in self._portions else (self._ids[table], self.version(table))
+
+    def create(self, table: str, schema: StructType, properties: Mapping[str, str]) -> None:  # noqa: ARG002
+        """See ``DeltaTables``; it holds those tables only that it was made with."""
+        if table not in self._portions:
+            raise ValueError(table)
+
+    def version(self, table: str) -> int:
+        """See ``DeltaTables``."""
+        return len(self._portions[table]) - 1
+
+    def transaction(self, table: str, application: str) -> int | None:
+        """See ``DeltaTables``."""
+        return self._done.get((table, application))
 
     def append(self, table: str, rows: pa.Table, transaction: Transaction) -> None:
         """See ``DeltaTables``.
@@ -127,9 +177,16 @@ class MemoryTables:
             if found := (rows if where is None else rows.filter(where)).select(list(columns)):
                 yield found
 
-    def clear(self, table: str) -> None:
-        """Forget a table's rows."""
+    def make_anew(self, table: str) -> None:
+        """Another table takes the place of this one, without a row."""
         del self._portions[table][1:]
+        self._made += 1
+        self._ids[table] = f"{table} {self._made}"
+        self._done = {key: version for key, version in self._done.items() if key[0] != table}
+
+    def copied(self) -> "MemoryTables":
+        """The tables as they are now, to be put back later."""
+        return deepcopy(self)
 
     def rows(self, table: str) -> list[dict[str, Any]]:
         """All rows of a table."""

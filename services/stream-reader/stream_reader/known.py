@@ -4,14 +4,13 @@ A query begins at the oldest record of its stream when its checkpoint was delete
 its fate already, in the table or in quarantine, and is left out by its coordinate.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Final
 
 import pyarrow as pa
 import pyarrow.compute as pc
-from pipeline_contracts.lake import STREAM_QUARANTINE, stream_table
-from pipeline_contracts.names import Kind, Names
 
+from stream_reader.failures import FAILURES, TableError
 from stream_reader.tables import Tables
 
 Sequence = tuple[int, str]
@@ -26,23 +25,39 @@ def sequence(offset: str) -> Sequence:
 
 
 class Held:
-    """The coordinates of one log that the tables hold."""
+    """The coordinates of one log that tables hold."""
 
-    def __init__(self, tables: Tables, names: Names, kind: Kind, log_id: str) -> None:
+    def __init__(self, tables: Tables, of: Collection[str], log_id: str) -> None:
         self._tables = tables
-        self._of = (stream_table(names, kind), STREAM_QUARANTINE)
+        self._of = of
         self._log_id = log_id
 
-    def places(self, where: pc.Expression | None = None) -> Iterator[tuple[str, str]]:
+    def places(self, where: pc.Expression) -> Iterator[tuple[str, str]]:
         """Shard and sequence number of each record."""
+        for rows in self._rows(where, self._of):
+            yield from zip(*(rows[name].to_pylist() for name in _PLACE), strict=True)
+
+    def highest(self, of: Collection[str]) -> dict[str, Sequence]:
+        """The highest sequence number of each shard in these tables; found by Arrow, because the rows are many."""
+        highest: dict[str, Sequence] = {}
+        for rows in self._rows(None, of):
+            sized = rows.append_column("length", pc.binary_length(rows["offset"]))
+            found = sized.group_by(["partition", "length"]).aggregate([("offset", "max")])
+            for shard, offset in zip(found["partition"].to_pylist(), found["offset_max"].to_pylist(), strict=True):
+                highest[shard] = max(highest.get(shard, sequence("")), sequence(offset))
+        return highest
+
+    def _rows(self, where: pc.Expression | None, of: Collection[str]) -> Iterator[pa.Table]:
         ours = pc.field("log_id") == self._log_id
-        for table in self._of:
-            for rows in self._tables.read(table, _PLACE, ours if where is None else ours & where):
-                yield from zip(*(rows[name].to_pylist() for name in _PLACE), strict=True)
+        for table in of:
+            try:
+                yield from self._tables.read(table, _PLACE, ours if where is None else ours & where)
+            except FAILURES as error:
+                raise TableError(table, error) from error
 
 
 class Known:
-    """The highest sequence number of each shard that the tables hold, as of the query's start.
+    """The highest sequence number of each shard that the tables held when the query's checkpoint began.
 
     A shard is forgotten once a batch lies wholly above it, so that in the long run nothing is looked up.
     """
@@ -52,13 +67,17 @@ class Known:
         self._highest = dict(highest)
 
     @classmethod
-    def of(cls, tables: Tables, names: Names, kind: Kind, log_id: str) -> "Known":
-        """Ask the tables; reads two columns of all rows of this log."""
-        held = Held(tables, names, kind, log_id)
-        highest: dict[str, Sequence] = {}
-        for shard, offset in held.places():
-            highest[shard] = max(highest.get(shard, sequence("")), sequence(offset))
+    def of(cls, held: Held, changed: Collection[str], kept: Mapping[str, str]) -> "Known":
+        """What was kept, and what the tables hold that changed since; reads two columns of all their rows."""
+        highest = {shard: sequence(offset) for shard, offset in kept.items()}
+        for shard, newest in held.highest(changed).items():
+            highest[shard] = max(highest.get(shard, newest), newest)
         return cls(held, highest)
+
+    @property
+    def highest(self) -> dict[str, str]:
+        """The last record of each shard that may be met again."""
+        return {shard: offset for shard, (_, offset) in self._highest.items()}
 
     def overlaps(self, records: Iterable[tuple[str, str]]) -> bool:
         """Whether one of these (shard, sequence number) may be held already; forgets shards that are past it."""

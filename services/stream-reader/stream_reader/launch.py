@@ -6,15 +6,18 @@ from dataclasses import dataclass
 from kinesis_source import read_stream
 from pipeline_contracts.names import Kind
 from pyspark.sql import SparkSession
+from service_kit.retries import RetryPolicy
 
 from stream_reader.batch import BatchWriter, Sink, Source
+from stream_reader.beginning import begin
 from stream_reader.checkpoints import checkpoint_folder
 from stream_reader.decode import read_rows
-from stream_reader.known import Known
+from stream_reader.failures import FAILURES, TableError
 from stream_reader.query import Running
 from stream_reader.rejects import RejectLimit
 from stream_reader.settings import Settings
 from stream_reader.streams import Streams
+from stream_reader.tables import kind_tables
 
 
 @dataclass(frozen=True)
@@ -27,17 +30,22 @@ class Launcher:
     streams: Streams
 
     def __call__(self, kind: Kind, log_id: str) -> tuple[BatchWriter, Running]:
-        """Start the query of a kind; blocks for the time that it takes to look what the table holds of this log.
+        """Start the query of a kind; blocks for the time that ``begin`` takes.
 
         Raises:
             PySparkException: it could not be started.
+            TableError: a table of this kind cannot be used.
+            OSError: the checkpoint's folder cannot be used.
         """
         settings = self.settings
         stream = settings.names.stream(kind)
-        known = Known.of(self.sink.tables, settings.names, kind, log_id)
-        rejects = RejectLimit(settings.reject_minimum, settings.reject_ratio)
-        writer = BatchWriter(Source(kind, stream, log_id), self.sink, self.streams, known, rejects)
         folder = checkpoint_folder(settings.state_dir, kind, log_id)
+        self._make_tables(kind)
+        begun = begin(self.sink.tables, settings.names, kind, log_id, folder)
+        rejects = RejectLimit(settings.reject_minimum, settings.reject_ratio)
+        # A batch asks Kinesis again for as long as the source does.
+        retries = RetryPolicy(settings.source_retry_s, longest_wait_s=2.0, clock=self.sink.clock)
+        writer = BatchWriter(Source(kind, stream, log_id), self.sink, self.streams, begun, rejects, retries)
         # Jobs of different pools take turns; a query's thread keeps the pool of the one that starts it.
         self.spark.sparkContext.setLocalProperty("spark.scheduler.pool", kind)
         source = read_stream(self.spark, self.source_options(kind))
@@ -51,6 +59,16 @@ class Launcher:
         )
         writer.query_id.set_result(query.id)
         return writer, query
+
+    def _make_tables(self, kind: Kind) -> None:
+        """Those that this kind's batches go to, where they are not there (any more)."""
+        tables, names = self.sink.tables, self.settings.names
+        for table, (schema, properties) in kind_tables(names, kind).items():
+            try:
+                if tables.found(table) is None:
+                    tables.create(table, schema, properties)
+            except FAILURES as error:
+                raise TableError(table, error) from error
 
     def source_options(self, kind: Kind) -> Mapping[str, str]:
         """Those of Databricks' source; the last ones are our source's own."""

@@ -2,7 +2,7 @@
 
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal, Protocol, get_args
 
@@ -13,8 +13,9 @@ from service_kit.clock import Clock
 from service_kit.retries import RetryPolicy
 
 from stream_reader.batch import BatchWriter
-from stream_reader.lag import LagWatch
+from stream_reader.failures import FAILURES, brief
 from stream_reader.metrics import Metrics
+from stream_reader.pulse import Pulse
 from stream_reader.stopped import Stopped, StoppedQueries
 from stream_reader.streams import StreamError, Streams
 
@@ -22,7 +23,6 @@ logger = logging.getLogger(__name__)
 
 State = Literal["starting", "running", "failed", "stopped"]
 STATES: Final[tuple[State, ...]] = get_args(State)
-_HEALTHY_S = 60.0
 _AFTER_TROUBLE_S = 5.0
 _LINES, _CHARACTERS = 8, 2000
 
@@ -43,8 +43,8 @@ class Running(Protocol):
         """``isDataAvailable``: whether the last look at the source found something new."""
 
     @property
-    def lastProgress(self) -> object | None:  # noqa: N802 (PySpark's name)
-        """None until its first look at the source is over."""
+    def lastProgress(self) -> Mapping[str, Any] | None:  # noqa: N802 (PySpark's name)
+        """Its last look at the source; None until the first one is over."""
 
     def exception(self) -> Exception | None:
         """Why it ended; None where it was stopped."""
@@ -64,6 +64,8 @@ class Limits:
     describe_interval_s: float
     lag_limit_s: float
     close_s: float
+    settled_s: float = 60.0
+    """A query that ran for so long is well again, whatever was before."""
 
 
 class StreamQuery:
@@ -92,18 +94,15 @@ class StreamQuery:
         self._clock: Clock = retries.clock
         self._lock = threading.Lock()
         self._waits = retries.waits()
-        self._lag = LagWatch(limits.lag_limit_s, self._clock)
+        self._pulse = Pulse(limits.lag_limit_s, limits.settled_s, self._clock)
         self._writer: BatchWriter | None = None
         self._query: Running | None = None
         self._log_id: str | None = None
         self._stopped: Stopped | None = stopped.get(kind)
         self._error: str | None = None
         self._unreachable: str | None = None
-        self._looked = False
         self._restarts = 0
-        self._next_try = self._clock.monotonic()
-        self._started_at = self._next_try
-        self._next_describe = self._next_try
+        self._next_try = self._next_describe = self._clock.monotonic()
         self._seen_before = self._rejected_before = 0
         if self._stopped is not None:
             logger.error("query is stopped", extra={"kind": kind, "reason": self._stopped.reason})
@@ -113,7 +112,7 @@ class StreamQuery:
         """``starting`` until it has looked at its stream once, ``failed`` while it waits for the next start."""
         if self._stopped is not None:
             return "stopped"
-        if self._query is not None and self._looked:
+        if self._query is not None and self._pulse.looked:
             return "running"
         return "starting" if self._error is None else "failed"
 
@@ -163,13 +162,12 @@ class StreamQuery:
             if self._query is not None:
                 return "has not looked at its stream yet"
             return self._error or "not started yet"
-        return self._unreachable or self._lag.problem(self.lag_ms)
+        return self._unreachable or self._pulse.problem()
 
     @property
     def lag_ms(self) -> float:
-        """Age of the oldest record of the last batch when it was stored; 0 where nothing waits."""
-        writer = self._writer
-        return 0.0 if writer is None else writer.progress.lag_ms
+        """How late records are, of the last batch, the running one, or not fetched yet; 0 where none waits."""
+        return self._pulse.lag_ms
 
     def described(self) -> dict[str, Any]:
         """For people and programs."""
@@ -205,9 +203,12 @@ class StreamQuery:
         except (StreamError, PySparkException, Py4JError) as error:
             self._failed(str(error))
             return
+        except FAILURES as error:
+            self._failed(brief(error))
+            return
         self._error = self._unreachable = None
-        self._started_at = self._clock.monotonic()
-        self._next_describe = self._started_at + self._limits.describe_interval_s
+        self._pulse.began()
+        self._next_describe = self._clock.monotonic() + self._limits.describe_interval_s
         logger.info("query started", extra={"kind": self.kind, "log_id": log_id, "query_id": self._query.id})
 
     def _watch(self, query: Running) -> None:
@@ -220,19 +221,25 @@ class StreamQuery:
             self._ended(query, replaced=writer.progress.replaced)
         elif now >= self._next_describe:
             self._next_describe = now + self._limits.describe_interval_s
-            self._describe()
-        if now - self._started_at > _HEALTHY_S:
+            self._describe(writer)
+        if self._pulse.settled:
             self._waits = self._retries.waits()
 
-    def _describe(self) -> None:
-        """Notice a stream made anew though no batch comes."""
+    def _describe(self, writer: BatchWriter) -> None:
+        """Notice a stream made anew, and tables lost, though no batch comes."""
         try:
             current = self._streams.describe(self._stream).log_id
+            lost = writer.lost()
         except StreamError as error:
             self._unreachable = str(error)
             return
+        except FAILURES as error:
+            self._unreachable = brief(error)
+            return
         self._unreachable = None
-        if current != self._log_id:
+        if current != self._log_id or lost is not None:
+            if lost is not None:
+                logger.error("the query begins anew", extra={"kind": self.kind, "reason": lost})
             self._end(self._limits.close_s)
             self._next_try = self._clock.monotonic()
 
@@ -242,7 +249,9 @@ class StreamQuery:
         if replaced:
             self._next_try = self._clock.monotonic()
         else:
-            self._failed(_brief(error))
+            reason = _brief(error)
+            self._pulse.failed(reason)
+            self._failed(reason)
 
     def _failed(self, reason: str) -> None:
         wait_s = next(self._waits)
@@ -275,16 +284,17 @@ class StreamQuery:
             self._seen_before += self._writer.progress.seen
             self._rejected_before += self._writer.progress.rejected
         self._writer = self._query = None
-        self._looked = False
+        self._pulse.began()
 
     def _publish(self) -> None:
-        writer = self._writer
-        if self._query is not None and not self._looked:
-            self._looked = self._query.lastProgress is not None
-        idle = writer is not None and writer.progress.in_batch == 0
-        if writer is not None and idle and self._query is not None and not self._query.status["isDataAvailable"]:
-            writer.progress.lag_ms = 0.0
-        self._lag.observe(self.lag_ms)
+        writer, query = self._writer, self._query
+        if writer is not None and query is not None:
+            if self._pulse.look_due():
+                self._pulse.came_round(query.lastProgress)
+            running = writer.progress.began_at
+            batch_age_s = 0.0 if running is None else self._clock.monotonic() - running
+            waits = running is not None or query.status["isDataAvailable"]
+            self._pulse.observe(writer.progress.lag_ms if waits else 0.0, batch_age_s)
         self._metrics.lag_ms.labels(self.kind).set(self.lag_ms)
         self._metrics.lag_records.labels(self.kind).set(0 if writer is None else writer.progress.in_batch)
         for state in STATES:

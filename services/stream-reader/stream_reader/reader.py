@@ -96,7 +96,9 @@ def build_reader(
     sink = Sink(tables, names, arrivals, metrics, latencies["table"], clock)
     launcher = Launcher(spark, settings, sink, streams)
     stopped = StoppedQueries(settings.state_dir / "stopped")
-    limits = Limits(settings.describe_interval_s, settings.lag_limit_s, settings.stop_s / 2)
+    # A query that ends whenever its source gave up has not run well in between.
+    settled_s = max(60.0, 2 * settings.source_retry_s)
+    limits = Limits(settings.describe_interval_s, settings.lag_limit_s, settings.stop_s / 2, settled_s)
     queries = {
         kind: StreamQuery(
             kind,

@@ -20,12 +20,13 @@ from pipeline_contracts.names import KINDS, Kind, Names
 from prometheus_client import CollectorRegistry
 from pyspark.sql import DataFrame, SparkSession
 from service_kit.clock import SystemClock
+from service_kit.retries import RetryPolicy
 
 from stream_reader.arrivals import Arrivals
 from stream_reader.batch import BatchWriter, Sink, Source
+from stream_reader.beginning import begin
 from stream_reader.decode import read_rows
 from stream_reader.delta import DeltaTables
-from stream_reader.known import Known
 from stream_reader.latency import Latencies
 from stream_reader.metrics import Metrics
 from stream_reader.posts import Posts
@@ -65,8 +66,9 @@ def rehearse(spark: SparkSession, names: Names, folder: Path, go_on: Callable[[]
     sink = Sink(tables, names, arrivals, metrics, Latencies(metrics.table_latency), SystemClock())
     for kind in KINDS:
         if go_on():
-            known = Known.of(tables, names, kind, _STREAM.log_id)
-            writer = BatchWriter(Source(kind, kind, _STREAM.log_id), sink, _OneStream(), known, RejectLimit(10, 0.5))
+            source, rejects = Source(kind, kind, _STREAM.log_id), RejectLimit(10, 0.5)
+            begun = begin(tables, names, kind, _STREAM.log_id, folder / "checkpoints" / kind)
+            writer = BatchWriter(source, sink, _OneStream(), begun, rejects, RetryPolicy(0))
             writer.query_id.set_result(kind)
             writer(read_rows(_frame(spark, kind), kind, _STREAM.log_id), 0)
     if go_on():

@@ -74,8 +74,24 @@ _LOG: Final = {
 _SKIPPING: Final = {"delta.dataSkippingStatsColumns": "ind,recorded_at,partition"}
 
 
+State = tuple[str, int]
+"""A table's id, and a version of it."""
+
+
 class Tables(Protocol):
     """What batches do with the tables (``delta.DeltaTables``)."""
+
+    def create(self, table: str, schema: StructType, properties: Mapping[str, str]) -> None:
+        """Make the table unless it is there."""
+
+    def found(self, table: str) -> State | None:
+        """The table as it is in storage; None where there is none (any more)."""
+
+    def version(self, table: str) -> int:
+        """The newest version's number, of the table that was found last."""
+
+    def transaction(self, table: str, application: str) -> int | None:
+        """The newest version of this application's transactions that the table has seen."""
 
     def append(self, table: str, rows: pa.Table, transaction: Transaction) -> None:
         """One commit; none where the table has seen this transaction."""
@@ -94,7 +110,12 @@ def rows_schema(kind: Kind) -> StructType:
 
 def record_tables(names: Names) -> dict[str, tuple[StructType, Mapping[str, str]]]:
     """The tables that take the records of the streams: columns and Delta's properties of each."""
-    good = {stream_table(names, kind): (rows_schema(kind), _LOG | _SKIPPING) for kind in KINDS}
+    return {table: made for kind in KINDS for table, made in kind_tables(names, kind).items()}
+
+
+def kind_tables(names: Names, kind: Kind) -> dict[str, tuple[StructType, Mapping[str, str]]]:
+    """The two that take the records of one kind."""
+    good = {stream_table(names, kind): (rows_schema(kind), _LOG | _SKIPPING)}
     return {**good, STREAM_QUARANTINE: (QUARANTINE_SCHEMA, _LOG)}
 
 

@@ -48,7 +48,7 @@ class Service:
                 kind,
                 stream=Names().stream(kind),
                 streams=streams,
-                launch=FakeLaunch(),
+                launch=FakeLaunch(self.clock),
                 stopped=self.stopped,
                 retries=RetryPolicy(math.inf, clock=self.clock),
                 limits=Limits(5, 60, 1),

@@ -4,6 +4,7 @@ import base64
 import json
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -16,8 +17,10 @@ from prometheus_client import CollectorRegistry
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.types import StructType
 from service_kit.clock import ManualClock
+from service_kit.retries import RetryPolicy
 from stream_reader.arrivals import Arrivals
 from stream_reader.batch import BatchWriter, ClosingError, Sink, Source, StreamReplacedError
+from stream_reader.beginning import begin
 from stream_reader.decode import read_rows
 from stream_reader.fakes import FakeStreams, MemoryTables, log_id
 from stream_reader.known import Held, Known
@@ -60,8 +63,8 @@ def arrow_schema(spark: SparkSession, schema: StructType) -> pa.Schema:
 class Bench:
     """One stream's batches."""
 
-    def __init__(self, spark: SparkSession, kind: Kind = "pin") -> None:
-        self.spark, self.kind = spark, kind
+    def __init__(self, spark: SparkSession, folder: Path, kind: Kind = "pin") -> None:
+        self.spark, self.kind, self.folder = spark, kind, folder
         table = stream_table(NAMES, kind)
         schemas = {table: rows_schema(kind), STREAM_QUARANTINE: QUARANTINE_SCHEMA}
         self.tables = MemoryTables({name: arrow_schema(spark, schema) for name, schema in schemas.items()})
@@ -71,14 +74,16 @@ class Bench:
         self.metrics = Metrics(CollectorRegistry())
         self.latencies = Latencies(self.metrics.table_latency)
         self.number = 0
+        self.clock = ManualClock()
         self.writer = self.made()
 
     def made(self, query_id: str = "q", at: Callable[[str], None] = lambda _stage: None) -> BatchWriter:
         self.log_id = log_id(self.stream, self.streams.created[self.stream])
         source = Source(self.kind, self.stream, self.log_id)
-        sink = Sink(self.tables, NAMES, self.arrivals, self.metrics, self.latencies, ManualClock())
-        known = Known.of(self.tables, NAMES, self.kind, self.log_id)
-        writer = BatchWriter(source, sink, self.streams, known, RejectLimit(10, 0.5), at=at)
+        sink = Sink(self.tables, NAMES, self.arrivals, self.metrics, self.latencies, self.clock)
+        begun = begin(self.tables, NAMES, self.kind, self.log_id, self.folder / query_id)
+        retries = RetryPolicy(15, clock=self.clock)
+        writer = BatchWriter(source, sink, self.streams, begun, RejectLimit(10, 0.5), retries, at=at)
         writer.query_id.set_result(query_id)
         return writer
 
@@ -99,8 +104,8 @@ class Bench:
 
 
 @pytest.fixture
-def bench(spark: SparkSession) -> Bench:
-    return Bench(spark)
+def bench(spark: SparkSession, tmp_path: Path) -> Bench:
+    return Bench(spark, tmp_path)
 
 
 def places(rows: list[dict[str, Any]]) -> list[str]:
@@ -192,7 +197,7 @@ def test_cut_off_between_two_appends_and_repeated(bench: Bench, stage: str) -> N
     bench.arrivals.take()
     repeated = bench.made()
     # Nothing is left out by its coordinate here: that is for another query's records.
-    repeated.known = Known(Held(bench.tables, NAMES, "pin", bench.log_id), {})
+    repeated.begun.known = Known(Held(bench.tables, (), bench.log_id), {})
     repeated(frame, 3)
     assert places(bench.good()) == ["1"]
     assert places(bench.bad()) == ["2"]
@@ -216,7 +221,7 @@ def test_a_part_of_a_batch_that_was_stored_is_left_out_alone(bench: Bench) -> No
     """Killed after the good rows: the bad ones of the same batch have no fate yet."""
     frame = bench.frame(PIN, b"x", {**PIN, "index": 8})
     bench.writer(frame, 0)
-    bench.tables.clear(STREAM_QUARANTINE)
+    bench.tables.make_anew(STREAM_QUARANTINE)
     bench.made("another query")(frame, 0)
     assert places(bench.good()) == ["1", "3"]
     assert places(bench.bad()) == ["2"]
@@ -243,6 +248,18 @@ def test_nothing_is_written_while_nobody_knows_which_stream_it_is(bench: Bench) 
     assert bench.tables.appends == []
 
 
+def test_the_stream_is_described_again_before_the_batch_fails(bench: Bench) -> None:
+    """All who describe streams share 20 calls a second."""
+    bench.streams.away_for = 3
+    bench.writer(bench.frame(PIN), 0)
+    assert places(bench.good()) == ["1"]
+    bench.streams.away_for = 1_000
+    began = bench.clock.monotonic()
+    with pytest.raises(StreamError):
+        bench.writer(bench.frame(PIN), 1)
+    assert 14 <= bench.clock.monotonic() - began <= 16
+
+
 def test_after_too_many_rejects_no_batch_is_begun(bench: Bench) -> None:
     bench.writer(bench.frame(*[b"x"] * 10), 0)
     assert bench.writer.progress.too_many_rejects is not None
@@ -266,8 +283,8 @@ def test_the_tables_rows_give_current_rows(bench: Bench) -> None:
 
 
 @pytest.mark.parametrize("kind", ["geo", "user"])
-def test_the_other_kinds(spark: SparkSession, kind: Kind) -> None:
-    bench = Bench(spark, kind)
+def test_the_other_kinds(spark: SparkSession, tmp_path: Path, kind: Kind) -> None:
+    bench = Bench(spark, tmp_path, kind)
     user = {"ind": 7, "first_name": "A", "last_name": "B", "age": 30, "date_joined": "2020-01-02 03:04:05"}
     bench.writer(bench.frame(GEO, user), 0)
     assert [row["ind"] for row in bench.good()] == [7]

@@ -9,7 +9,8 @@ from prometheus_client import CollectorRegistry
 from pyspark.errors import PySparkException
 from service_kit.clock import ManualClock
 from service_kit.retries import RetryPolicy
-from stream_reader.fakes import FakeLaunch, FakeRunning, FakeStreams, log_id
+from stream_reader.failures import TableError
+from stream_reader.fakes import FakeLaunch, FakeStreams, log_id
 from stream_reader.metrics import Metrics
 from stream_reader.query import Limits, StreamQuery
 from stream_reader.stopped import StoppedQueries
@@ -25,7 +26,7 @@ class Bench:
         self.folder = folder
         self.clock = ManualClock()
         self.streams = FakeStreams(**{STREAM: 1.0})
-        self.launch = FakeLaunch()
+        self.launch = FakeLaunch(self.clock)
         self.registry = CollectorRegistry()
         self.query = self.made(self.registry)
 
@@ -63,11 +64,11 @@ def test_it_starts_and_is_fine(bench: Bench) -> None:
     assert bench.registry.get_sample_value("stream_reader_query_state", {"kind": "pin", "state": "running"}) == 1
 
 
-def test_it_is_not_running_before_it_has_looked_at_its_stream(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(FakeRunning, "lastProgress", None)
+def test_it_is_not_running_before_it_has_looked_at_its_stream(bench: Bench) -> None:
+    bench.launch.looks = False
     bench.steps(5)
     assert (bench.query.state, bench.query.problem()) == ("starting", "has not looked at its stream yet")
-    monkeypatch.setattr(FakeRunning, "lastProgress", {})
+    bench.launch.query.looks = True
     bench.steps()
     assert (bench.query.state, bench.query.problem()) == ("running", None)
 
@@ -186,6 +187,102 @@ def test_lag_is_the_last_batchs_until_nothing_waits(bench: Bench) -> None:
     bench.launch.query.available = False
     bench.steps()
     assert (bench.query.lag_ms, bench.query.problem()) == (0, None)
+
+
+def test_a_batch_that_hangs_is_a_problem(bench: Bench) -> None:
+    bench.steps(5)
+    bench.launch.query.looks = False
+    bench.launch.writer.progress.began_at = bench.clock.monotonic()
+    bench.steps(30)
+    assert bench.query.lag_ms == 30_000
+    assert bench.query.problem() is None
+    bench.steps(40)
+    told = "hangs: nothing was read and stored for 70 s; if this stays, restart the stream reader"
+    assert (bench.query.lag_ms, bench.query.problem()) == (70_000, told)
+    bench.launch.writer.progress.began_at = None
+    bench.launch.query.looks, bench.launch.query.available = True, False
+    bench.steps(2)
+    assert (bench.query.lag_ms, bench.query.problem()) == (0, None)
+
+
+def test_a_source_that_hangs_is_a_problem(bench: Bench) -> None:
+    """Nothing comes to a batch, and Spark tells of no look at the source."""
+    bench.steps(5)
+    bench.launch.query.looks = bench.launch.query.available = False
+    bench.steps(14)
+    assert bench.query.lag_ms == 0
+    bench.steps(50)
+    assert (bench.query.problem() or "").startswith("hangs")
+
+
+def test_empty_answers_far_from_the_tip_are_lag(bench: Bench) -> None:
+    bench.steps(5)
+    bench.launch.query.available = False
+    bench.launch.query.behind_ms = 3_600_000
+    bench.steps(62)
+    assert bench.query.lag_ms == 3_600_000
+    assert bench.query.problem() == "3600 s behind, and not catching up (limit 60 s)"
+    bench.launch.query.behind_ms = 0
+    bench.steps(2)
+    assert (bench.query.lag_ms, bench.query.problem()) == (0, None)
+
+
+def test_a_query_that_ends_again_and_again_is_never_well_in_between(bench: Bench) -> None:
+    """Each time it looks at its stream, reads the other shards, and ends 16 s later."""
+    for number in range(10):
+        bench.steps(1)
+        while bench.query.state != "running":
+            bench.steps(1)
+        for _ in range(16):
+            bench.steps(1)
+            told = bench.query.problem()
+            assert told == (None if number < 2 else f"runs again after {number} failures, the last one: not decoded")
+        bench.launch.query.fail(PySparkException("not decoded"))
+        bench.steps()
+        assert bench.query.problem() == "not decoded"
+    bench.steps(32)
+    assert bench.query.problem() is not None
+    bench.steps(62)
+    assert bench.query.problem() is None
+
+
+def test_kinesis_that_comes_back_makes_it_well_at_once(bench: Bench) -> None:
+    bench.steps(5)
+    bench.launch.query.fail(PySparkException("no answer"))
+    bench.streams.away = True
+    bench.steps(90)
+    assert bench.query.problem() == "Kinesis is away"
+    bench.streams.away = False
+    bench.steps(31)
+    assert bench.query.problem() is None
+
+
+def test_tables_that_are_lost_make_it_begin_anew(bench: Bench) -> None:
+    bench.steps(5)
+    first = bench.launch.writer
+    first.lost_table = "the table t was lost or made anew"
+    bench.steps(6)
+    assert first.closed
+    assert bench.launch.started == [("pin", OLD)] * 2
+    assert (bench.query.described()["restarts"], bench.query.problem()) == (0, None)
+
+
+def test_a_table_that_cannot_be_used_is_named_with_the_remedy(bench: Bench) -> None:
+    bench.steps(5)
+    bench.launch.writer.fails = TableError("stream/x", OSError("cut"))
+    bench.steps(6)
+    told = bench.query.problem() or ""
+    assert told.startswith(
+        "the table stream/x cannot be used: cut (if it is damaged, put its folder back from a copy; or"
+    )
+    assert "\n" not in told
+    bench.launch.fails = bench.launch.writer.fails
+    bench.launch.query.fail(PySparkException("x"))
+    bench.steps(120)
+    assert bench.query.problem() == told
+    bench.launch.fails = None
+    bench.steps(31)
+    assert bench.query.problem() is None
 
 
 def test_counts_go_on_over_restarts(bench: Bench) -> None:

@@ -1,0 +1,94 @@
+"""Whether a query gets on: how far it is behind, when it last came round, and whether it ends again and again."""
+
+import json
+from collections.abc import Mapping
+from typing import Any, Final
+
+from service_kit.clock import Clock
+
+from stream_reader.lag import LagWatch
+
+_QUIET_S: Final = 15.0
+"""Where nothing comes, Spark tells of a look at the source every ten seconds."""
+_LOOK_EVERY_S: Final = 1.0
+
+
+class Pulse:
+    """What a query's owner observes of it. One thread calls the methods that change it."""
+
+    def __init__(self, limit_s: float, settled_s: float, clock: Clock) -> None:
+        """``limit_s``: how late it may be. ``settled_s``: a query that ran so long without a failure is well again."""
+        self._limit_s = limit_s
+        self._settled_s = settled_s
+        self._clock = clock
+        self._watch = LagWatch(limit_s, clock)
+        self._failures = 0
+        self._reason = ""
+        self.began()
+
+    def began(self) -> None:
+        """The query was started."""
+        self._began_s = self._came_round_s = self._clock.monotonic()
+        self._next_look_s = self._began_s
+        self._stamp: object = None
+        self._behind_ms = 0.0
+        self.looked = False
+        self.lag_ms = 0.0
+
+    def failed(self, reason: str) -> None:
+        """The query ended by itself after it had run."""
+        self._failures += 1
+        self._reason = reason
+
+    @property
+    def settled(self) -> bool:
+        """Whether it has run long enough since it was started."""
+        return self._clock.monotonic() - self._began_s > self._settled_s
+
+    def look_due(self) -> bool:
+        """Whether ``came_round`` wants to know more: asking costs a call to the JVM."""
+        return self._clock.monotonic() >= self._next_look_s
+
+    def came_round(self, progress: Mapping[str, Any] | None) -> None:
+        """Take in ``lastProgress``: when the query last finished a look at its source, and how far that was behind."""
+        now = self._clock.monotonic()
+        self._next_look_s = now + (_LOOK_EVERY_S if self.looked else 0.0)
+        if progress is None:
+            return
+        self.looked = True
+        stamp = progress.get("timestamp"), progress.get("batchId")
+        if stamp != self._stamp:
+            self._stamp, self._came_round_s = stamp, now
+            self._behind_ms = _behind_ms(progress)
+
+    def observe(self, batch_lag_ms: float, batch_age_s: float) -> None:
+        """Take in the age of the last batch's oldest record where more waits, and for how long a batch is running."""
+        silent_s = self._clock.monotonic() - self._came_round_s
+        stalled_s = silent_s if silent_s > _QUIET_S else 0.0
+        self.lag_ms = max(batch_lag_ms, self._behind_ms, 1000 * batch_age_s, 1000 * stalled_s)
+        self._watch.observe(self.lag_ms)
+        if self.settled:
+            self._failures = 0
+
+    def problem(self) -> str | None:
+        """Why a query that runs does not get on; None: it does."""
+        silent_s = self._clock.monotonic() - self._came_round_s
+        if silent_s > max(self._limit_s, _QUIET_S):
+            return f"hangs: nothing was read and stored for {silent_s:.0f} s; if this stays, restart the stream reader"
+        if self._failures > 1:
+            return f"runs again after {self._failures} failures, the last one: {self._reason}"
+        return self._watch.problem(self.lag_ms)
+
+
+def _behind_ms(progress: Mapping[str, Any]) -> float:
+    """What our source reports with its latest offset; 0 where it does not know yet."""
+    found = 0.0
+    for source in progress.get("sources") or ():
+        latest = source.get("latestOffset")
+        try:
+            report = json.loads(latest) if isinstance(latest, str) else latest
+        except ValueError:  # Spark writes "None" where there is no report
+            continue
+        if isinstance(report, Mapping):
+            found = max(found, float(report.get("behind_ms") or 0))
+    return found

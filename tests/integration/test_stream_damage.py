@@ -1,0 +1,178 @@
+"""The stream reader over damaged and lost state: each record is in the tables once, and nothing else stops."""
+
+import json
+import shutil
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pipeline_contracts.lake import stream_table
+from pipeline_contracts.names import Names
+from pipeline_local.lake import Lake
+from prometheus_client import CollectorRegistry
+from pyspark.sql import SparkSession
+from raw_objects import post
+from servers import LocalStack
+from service_kit.clock import SystemClock
+from spark_session import spark_session
+from stream_process import Streams
+from stream_reader.arrivals import Arrivals
+from stream_reader.batch import Sink
+from stream_reader.checkpoints import checkpoint_folder
+from stream_reader.delta import DeltaTables
+from stream_reader.failures import TableError
+from stream_reader.latency import Latencies
+from stream_reader.launch import Launcher
+from stream_reader.metrics import Metrics
+from stream_reader.settings import SMALL_BATCHES, Settings
+from stream_reader.streams import KinesisStreams
+from stream_reader.tables import create_all
+from waiting import wait_until
+
+pytestmark = [pytest.mark.spark, pytest.mark.timeout(900)]
+
+
+@pytest.fixture(scope="module")
+def spark() -> Iterator[SparkSession]:
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):  # the source's processes are the JVM's children
+            patch.setenv(name, "test")
+        with spark_session(cores=2, conf=SMALL_BATCHES) as session:
+            yield session
+
+
+class Bench:
+    """The query of the pins alone, in this process, on real Kinesis and real Delta."""
+
+    def __init__(self, spark: SparkSession, localstack: LocalStack, names: Names, folder: Path) -> None:
+        self.names, self.lake = names, folder / "lake"
+        settings = Settings(
+            PIPELINE_ID=names.pipeline_id,
+            LAKE_URI=self.lake.as_uri(),
+            AWS_ENDPOINT_URL=localstack.endpoint_url,
+            state_dir=folder / "state",
+            trigger_interval_ms=50,
+            poll_interval_ms=50,
+        )  # type: ignore[call-arg]
+        self.tables = DeltaTables(settings.lake_uri)
+        create_all(self.tables, names)
+        metrics = Metrics(CollectorRegistry())
+        arrivals, latencies = Arrivals(1_000_000), Latencies(metrics.table_latency)
+        sink = Sink(self.tables, names, arrivals, metrics, latencies, SystemClock())
+        self.kinesis = KinesisStreams(localstack.endpoint_url, "us-east-1")
+        self.launch = Launcher(spark, settings, sink, self.kinesis)
+        self.streams = Streams(localstack.endpoint_url, names)
+        self.streams.create("pin")
+        self.log_id = self.kinesis.describe(names.stream("pin")).log_id
+        self.checkpoint = checkpoint_folder(settings.state_dir, "pin", self.log_id)
+        self.sent: list[tuple[str, str]] = []
+
+    def send(self, count: int) -> None:
+        first = len(self.sent)
+        rows = [(str(ind), json.dumps(post(ind)["pin"]).encode()) for ind in range(first, first + count)]
+        self.sent += self.streams.put("pin", rows)
+
+    def stored(self) -> list[tuple[str, str]]:
+        rows = Lake(self.lake).rows(stream_table(self.names, "pin"))
+        return [(row["partition"], row["offset"]) for row in rows]
+
+    def run(self, until: Callable[[], bool]) -> None:
+        """Start the query, and stop it in order once this holds."""
+        writer, query = self.launch("pin", self.log_id)
+        try:
+            wait_until("the query", lambda: self._holds(query, until), 60)
+        finally:
+            writer.close(10)
+            query.stop()
+
+    def all_stored(self) -> bool:
+        return set(self.sent) <= set(self.stored())
+
+    @staticmethod
+    def _holds(query: Any, until: Callable[[], bool]) -> bool:
+        assert query.isActive, query.exception()
+        return until()
+
+
+@pytest.fixture
+def bench(spark: SparkSession, localstack: LocalStack, tmp_path: Path) -> Bench:
+    return Bench(spark, localstack, Names(f"damage-{uuid.uuid4().hex[:6]}"), tmp_path)
+
+
+def newest(log: Path) -> Path:
+    """The file of the last batch."""
+    return max((file for file in log.iterdir() if file.name.isdigit()), key=lambda file: int(file.name))
+
+
+DAMAGE: dict[str, Callable[[Path], object]] = {
+    "the newest offsets are empty": lambda folder: newest(folder / "offsets").write_bytes(b""),
+    "the newest commit is halved": lambda folder: newest(folder / "commits").write_text('v1\n{"nextBatc'),
+    "the query's id is missing": lambda folder: (folder / "metadata").unlink(),
+    "the offsets are missing": lambda folder: shutil.rmtree(folder / "offsets"),
+    "the newest commit is missing": lambda folder: newest(folder / "commits").unlink(),
+}
+HARMLESS = {"the newest commit is missing"}
+
+
+def test_a_damaged_checkpoint_is_set_aside_and_each_record_is_stored_once(bench: Bench) -> None:
+    """Spark's own files, as a power cut or a person leaves them."""
+    aside = bench.checkpoint.with_name(f"{bench.checkpoint.name}.damaged")
+    bench.send(3)
+    bench.run(bench.all_stored)
+    for what, damage in DAMAGE.items():
+        shutil.rmtree(aside, ignore_errors=True)
+        damage(bench.checkpoint)
+        bench.send(2)
+        bench.run(bench.all_stored)
+        assert aside.exists() == (what not in HARMLESS), what
+        assert sorted(bench.stored()) == sorted(bench.sent), what
+
+
+def test_tables_lost_or_put_back_under_a_kept_checkpoint_are_filled_again(bench: Bench) -> None:
+    table = bench.lake / stream_table(bench.names, "pin")
+    copy = bench.lake.with_name("copy")
+    bench.send(3)
+    bench.run(bench.all_stored)
+    shutil.copytree(table, copy)
+    bench.send(3)
+    bench.run(bench.all_stored)
+
+    shutil.rmtree(table)
+    shutil.copytree(copy, table)
+    bench.run(bench.all_stored)
+    assert sorted(bench.stored()) == sorted(bench.sent)
+
+    shutil.rmtree(bench.lake)
+    bench.run(bench.all_stored)
+    assert sorted(bench.stored()) == sorted(bench.sent)
+
+    # A commit that a power cut emptied: Delta takes it for one of nothing, and the rows are gone.
+    newest_commit = max((table / "_delta_log").glob("*.json"))
+    newest_commit.write_bytes(b"")
+    assert not bench.all_stored()
+    bench.run(bench.all_stored)
+    assert sorted(bench.stored()) == sorted(bench.sent)
+
+
+def test_a_table_that_is_lost_while_the_query_runs_is_noticed(bench: Bench) -> None:
+    bench.send(3)
+    writer, query = bench.launch("pin", bench.log_id)
+    try:
+        wait_until("the rows", bench.all_stored, 60)
+        assert writer.lost() is None
+        shutil.rmtree(bench.lake / stream_table(bench.names, "pin"))
+        assert "was lost or made anew" in (writer.lost() or "")
+    finally:
+        writer.close(10)
+        query.stop()
+
+
+@pytest.mark.parametrize("content", [b"", b'{"add":', b"\0" * 300])
+def test_a_damaged_log_of_delta_is_named_with_the_remedy(bench: Bench, content: bytes) -> None:
+    bench.send(1)
+    bench.run(bench.all_stored)
+    (bench.lake / stream_table(bench.names, "pin") / "_delta_log" / f"{0:020}.json").write_bytes(content)
+    with pytest.raises(TableError, match=r"^the table stream/.*_pin_table cannot be used: .*move it away"):
+        bench.launch("pin", bench.log_id)
