@@ -8,6 +8,7 @@ import sys
 import time
 import uuid
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -74,6 +75,10 @@ class Mirror:
 
         return retry(attempt, RetryPolicy(deadline_s=90, longest_wait_s=0.3), AssertionError)
 
+    def seen_after(self, moment: float) -> bool:
+        sides = ("localstack", "kafka")
+        return all(self.metric(f'mirror_last_seen_timestamp_seconds{{side="{side}"}}') > moment for side in sides)
+
     def terminate(self) -> int:
         self.child.send_signal(signal.SIGTERM)
         return self.child.wait(EXIT_DEADLINE_S)
@@ -93,6 +98,15 @@ def topics_of(kafka: Kafka, names: Names) -> set[str]:
 def streams_status(endpoint_url: str, mirror: Mirror, key: str) -> int:
     url = f"{endpoint_url}/_aws/execute-api/{mirror.names.api_id}/dev/streams"
     return HTTP.request("GET", url, headers={"x-api-key": key}).status
+
+
+def not_there(clients: Clients, stream: str) -> bool:
+    """Whether it is gone, or made anew already: not the one that is being deleted."""
+    try:
+        summary = clients.kinesis.describe_stream_summary(StreamName=stream)["StreamDescriptionSummary"]
+    except clients.kinesis.exceptions.ResourceNotFoundException:
+        return True
+    return summary["StreamStatus"] != "DELETING"
 
 
 def records(clients: Clients, stream: str) -> list[bytes]:
@@ -147,6 +161,33 @@ def test_what_is_lost_comes_back(own_localstack: LocalStack, kafka: Kafka, tmp_p
         assert records(clients, stream) == [record["Data"] for record in batch]
         assert mirror.terminate() == 0
     assert mirror.key not in mirror.log.read_text()
+
+
+def test_streams_that_somebody_made_with_other_shards_are_kept(
+    localstack: LocalStack, kafka: Kafka, tmp_path: Path
+) -> None:
+    """No stack can be made over them: the mirror would stay unready until LocalStack is restarted."""
+    clients = Clients.on_localstack(localstack.endpoint_url, "us-east-1")
+    mirror = Mirror(tmp_path, localstack.endpoint_url, kafka.bootstrap_servers)
+    made = {mirror.names.stream("pin"): 1, mirror.names.stream("user"): 3}
+    for stream, shards in made.items():
+        clients.kinesis.create_stream(StreamName=stream, ShardCount=shards)
+        clients.kinesis.get_waiter("stream_exists").wait(StreamName=stream, WaiterConfig={"Delay": 1})
+        clients.kinesis.put_record(StreamName=stream, Data=b"kept", PartitionKey="1")
+    with mirror:
+        mirror.wait_ready()
+        assert streams_status(localstack.endpoint_url, mirror, mirror.key) == 200
+        assert [records(clients, stream) for stream in made] == [[b"kept"], [b"kept"]]
+        assert records(clients, mirror.names.stream("geo")) == []
+        # Deleted and made anew before the mirror looks, or after: it comes to rest either way.
+        clients.kinesis.delete_stream(StreamName=mirror.names.stream("pin"))
+        wait_until("it was deleted", lambda: not_there(clients, mirror.names.stream("pin")))
+        with suppress(clients.kinesis.exceptions.ResourceInUseException):
+            clients.kinesis.create_stream(StreamName=mirror.names.stream("pin"), ShardCount=1)
+        now = time.time()
+        wait_until("both sides were seen since", lambda: mirror.seen_after(now), 90)
+        mirror.wait_ready()
+    assert "streams are kept as they are" in mirror.log.read_text()
 
 
 def test_it_waits_for_servers_that_are_not_there_yet(tmp_path: Path) -> None:
