@@ -14,7 +14,7 @@ from airflow.providers.databricks.hooks.databricks import DatabricksHook, RunLif
 from airflow.providers.databricks.operators.databricks import DatabricksRunNowOperator, DatabricksSubmitRunOperator
 from databricks.sdk import WorkspaceClient
 from databricks.sdk.core import Config
-from databricks.sdk.errors import ResourceDoesNotExist, TooManyRequests, Unauthenticated
+from databricks.sdk.errors import BadRequest, ResourceDoesNotExist, TooManyRequests, Unauthenticated
 from databricks.sdk.service.jobs import (
     PythonWheelTask,
     RunResultState,
@@ -125,6 +125,84 @@ def test_run_now_operator_fails_with_the_tasks_error(connection: None, jobs_api:
         task.execute({"ti": TaskInstance()})  # type: ignore[typeddict-item]
 
 
+def test_run_now_operator_repairs_a_run(connection: None, jobs_api: Any) -> None:
+    """The provider runs what failed once more, and then raises with the first error, whatever came of it."""
+    jobs_api.steer(clean="fail")
+    instance = TaskInstance()
+    task = DatabricksRunNowOperator(
+        task_id="x",
+        job_name="pinterest-batch",
+        polling_period_seconds=1,
+        repair_run=True,
+        job_parameters={"ties": "all"},
+    )
+    with pytest.raises(AirflowException, match="ValueError: no such luck"):
+        task.execute({"ti": instance})  # type: ignore[typeddict-item]
+    history = DatabricksHook()._do_api_call(
+        ("GET", "2.2/jobs/runs/get"), {"run_id": instance.pushed["run_id"], "include_history": "true"}
+    )["repair_history"]
+    assert [(item["type"], item["state"]["result_state"]) for item in history] == [
+        ("ORIGINAL", "FAILED"),
+        ("REPAIR", "FAILED"),
+    ]
+    assert DatabricksHook().get_latest_repair_id(instance.pushed["run_id"]) == history[-1]["id"]
+
+
+def test_run_now_operator_cancels_previous_runs(connection: None, jobs_api: Any, hook: DatabricksHook) -> None:
+    jobs_api.steer(ingest="hang")
+    before = hook.run_now({"job_id": 1})
+    while not jobs_api.done:
+        asyncio.run(asyncio.sleep(0.05))
+    jobs_api.steer()
+    task = DatabricksRunNowOperator(task_id="x", job_id=1, polling_period_seconds=1, cancel_previous_runs=True)
+    task.execute({"ti": TaskInstance()})  # type: ignore[typeddict-item]
+    assert awaited(hook, before)["state"]["result_state"] == "CANCELED"
+    assert [line["task"] for line in jobs_api.done] == ["ingest", "clean", "answers", "audit"]
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"notebook_params": {"a": "b"}}, {"python_params": ["a"]}, {"python_named_params": {"ties": "first"}},
+        {"jar_params": ["a"]}, {"spark_submit_params": ["a"]}, {"dbt_commands": ["a"]},
+    ],
+)  # fmt: skip
+def test_run_now_operator_with_parameters_of_other_tasks_is_told_which(
+    connection: None, jobs_api: Any, more: dict[str, Any]
+) -> None:
+    task = DatabricksRunNowOperator(task_id="x", job_name="pinterest-batch", polling_period_seconds=1, **more)
+    with pytest.raises(AirflowException, match=f"'{next(iter(more))}' is not supported"):
+        task.execute({"ti": TaskInstance()})  # type: ignore[typeddict-item]
+    assert jobs_api.done == []
+
+
+def test_submit_operator_of_one_task_is_told_the_form(connection: None, jobs_api: Any) -> None:
+    """As the course's DAG, and most others of it, send it."""
+    task = DatabricksSubmitRunOperator(
+        task_id="x", existing_cluster_id="1108-162752-8okw8dgg", notebook_task={"notebook_path": "/Users/x"}
+    )
+    with pytest.raises(AirflowException, match=r"own wheel alone: give 'tasks'"):
+        task.execute({"ti": TaskInstance()})  # type: ignore[typeddict-item]
+
+
+def test_submit_operator_times_out(connection: None, jobs_api: Any) -> None:
+    jobs_api.steer(clean="hang")
+    tasks = [{"task_key": "clean", "python_wheel_task": WHEEL}]
+    task = DatabricksSubmitRunOperator(task_id="x", tasks=tasks, timeout_seconds=1, polling_period_seconds=1)
+    with pytest.raises(AirflowException, match="TIMEDOUT"):
+        task.execute({"ti": TaskInstance()})  # type: ignore[typeddict-item]
+
+
+def test_submit_operator_orders_tasks_by_their_dependencies(connection: None, jobs_api: Any) -> None:
+    tasks = [
+        {"task_key": "clean", "python_wheel_task": WHEEL, "depends_on": [{"task_key": "ingest"}]},
+        {"task_key": "ingest", "python_wheel_task": WHEEL},
+    ]
+    task = DatabricksSubmitRunOperator(task_id="x", tasks=tasks, polling_period_seconds=1)
+    task.execute({"ti": TaskInstance()})  # type: ignore[typeddict-item]
+    assert [line["task"] for line in jobs_api.done] == ["ingest", "clean"]
+
+
 def test_submit_operator_sends_numbers_as_texts(connection: None, jobs_api: Any) -> None:
     tasks = [{"task_key": "clean", "python_wheel_task": {**WHEEL, "named_parameters": {"replay": True}}}]
     task = DatabricksSubmitRunOperator(
@@ -158,6 +236,46 @@ def test_sdk_lists_all_pages(sdk: WorkspaceClient) -> None:
     listed = [run.run_id for run in sdk.jobs.list_runs(job_id=2, limit=2, completed_only=True)]
     assert listed[:4] == started[::-1]
     assert list(sdk.jobs.list_runs(active_only=True)) == []
+
+
+def test_sdk_filters_runs(sdk: WorkspaceClient) -> None:
+    of_job = sdk.jobs.run_now(2).result(SOON)
+    wheel = PythonWheelTask(**WHEEL)
+    submitted = sdk.jobs.submit(tasks=[SubmitTask(task_key="ingest", python_wheel_task=wheel)]).result(SOON)
+    since = of_job.start_time or 0
+    found = {kind: [run.run_id for run in sdk.jobs.list_runs(run_type=kind, start_time_from=since)] for kind in RunType}
+    assert of_job.run_id in found[RunType.JOB_RUN]
+    assert submitted.run_id in found[RunType.SUBMIT_RUN]
+    assert found[RunType.WORKFLOW_RUN] == []
+    assert list(sdk.jobs.list_runs(start_time_to=1)) == []
+
+
+def test_sdk_repairs(sdk: WorkspaceClient, jobs_api: Any) -> None:
+    jobs_api.steer(clean="fail")
+    run_id = sdk.jobs.run_now(1, only=["ingest", "clean", "audit"]).run_id
+    sdk.jobs.wait_get_run_job_terminated_or_skipped(run_id, SOON)
+    jobs_api.steer()
+    run = sdk.jobs.repair_run(run_id, rerun_all_failed_tasks=True).result(SOON)
+    assert run.state is not None
+    assert run.state.result_state == RunResultState.SUCCESS
+    assert [line["task"] for line in jobs_api.done] == ["clean", "audit"]
+    history = sdk.jobs.get_run(run_id, include_history=True).repair_history
+    assert history is not None
+    assert [item.type.value for item in history if item.type] == ["ORIGINAL", "REPAIR"]
+    with pytest.raises(BadRequest, match="latest_repair_id"):
+        sdk.jobs.repair_run(run_id, rerun_tasks=["ingest"])
+
+
+def test_sdk_is_told_what_is_not_done(sdk: WorkspaceClient, jobs_api: Any) -> None:
+    with pytest.raises(BadRequest, match="'notebook_params' is not supported"):
+        sdk.jobs.run_now(1, notebook_params={"a": "b"})
+    with pytest.raises(BadRequest, match="'only' names no task"):
+        sdk.jobs.run_now(1, only=[])
+    wheel = PythonWheelTask(**WHEEL)
+    twice = [SubmitTask(task_key="clean", python_wheel_task=wheel)] * 2
+    with pytest.raises(BadRequest, match="'clean' is there twice"):
+        sdk.jobs.submit(tasks=twice)
+    assert jobs_api.done == []
 
 
 def test_sdk_cancels_and_waits(sdk: WorkspaceClient, jobs_api: Any) -> None:

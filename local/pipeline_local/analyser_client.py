@@ -58,7 +58,7 @@ class AnalyserClient:
         body = {
             "job_id": ids[0],
             "job_parameters": dict(parameters),
-            "only": list(only),
+            **({"only": list(only)} if only else {}),
             "idempotency_token": uuid.uuid4().hex,
         }
         started = self._call("POST", "/api/2.2/jobs/run-now", body)

@@ -4,6 +4,7 @@ Exit codes: 0 stopped in order; 1 the JVM is gone or did not start; 2 bad settin
 """
 
 import logging
+import sqlite3
 import sys
 import threading
 from collections.abc import Callable, Mapping
@@ -62,15 +63,20 @@ def main() -> int:
 
 def serve(settings: ServerSettings, spark: SparkSession, shutdown: Shutdown) -> int:
     """Answer and work until asked to stop, or until the JVM is gone; returns the exit code."""
-    store = RunStore(settings.state_dir / "runs.sqlite", SystemClock())
+    try:
+        store = RunStore(settings.state_dir / "runs.sqlite", SystemClock())
+    except (sqlite3.Error, OSError) as error:
+        sys.stderr.write(f"ANALYSER_STATE_DIR: {settings.state_dir}/runs.sqlite cannot be opened: {error}\n")
+        return EXIT_BAD_INPUT
     if cut_off := store.end_unfinished(CRASHED):
         logger.warning("runs had been cut off", extra={"runs": cut_off})
-    worker = Worker(store, _tasks(spark, settings), settings.queue_limit, _cancel_all(spark))
+    worker = Worker(store, _tasks(spark, settings), settings.queue_limit, _cancel_all(spark), session_alive)
     session = SessionCheck(lambda: spark.range(1).collect(), lambda: worker.active is not None)
     checks: dict[str, Check] = {
         "spark": session,
         "bucket": bucket_check(_bucket(settings)),
         "lake": lake_check(settings.lake_uri),
+        "runs": worker.check,
     }
     # Granian serves WSGI from worker processes only, and the one session lives here; the few clients are on loopback
     # or behind a token, so Werkzeug's threaded server does.

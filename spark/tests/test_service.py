@@ -1,107 +1,24 @@
 import json
 import socket
 import threading
-from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import pytest
 from batch_analyser.__main__ import serve
-from batch_analyser.jobs.catalogue import ALL_TASKS, TASKS
+from batch_analyser.jobs.catalogue import TASKS
 from batch_analyser.service import readiness
-from batch_analyser.service.api import create_app
+from batch_analyser.service.runs import QueueFullError
 from batch_analyser.service.store import RunStore
-from batch_analyser.service.worker import CRASHED, STOPPED, QueueFullError, Worker
+from batch_analyser.service.worker import CRASHED, STOPPED, Worker
 from batch_analyser.settings import ServerSettings
+from fake_tasks import DEADLINE_S, FakeTasks, awaited, call, run_now
 from flask.testing import FlaskClient
-from pipeline_contracts.names import Names
 from py4j.protocol import Py4JError
-from pydantic import SecretStr
 from pyspark.errors import PySparkException
 from pyspark.sql import SparkSession
 from service_kit.clock import ManualClock
 from service_kit.shutdown import Shutdown
-
-DEADLINE_S = 5.0
-
-
-class FakeTasks:
-    """Tasks that end when the test lets them."""
-
-    def __init__(self) -> None:
-        self.done: list[tuple[str, Mapping[str, str]]] = []
-        self.go = threading.Event()
-        self.go.set()
-        self.begun = threading.Event()
-        self.fail: str | None = None
-        self.cancelled = threading.Event()
-
-    def cancel(self) -> None:
-        """As Spark: what goes on ends with an error; what begins later does not."""
-        self.cancelled.set()
-
-    def all(self) -> Mapping[str, Any]:
-        def task(name: str) -> Any:
-            def run(parameters: Mapping[str, str]) -> str:
-                self.begun.set()
-                while not self.go.wait(0.01):
-                    if self.cancelled.is_set():
-                        self.cancelled.clear()
-                        raise InterruptedError("job cancelled")
-                if name == self.fail:
-                    raise ValueError("no such luck")
-                self.done.append((name, parameters))
-                return json.dumps({"task": name})
-
-            return run
-
-        return {name: task(name) for name in ALL_TASKS}
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[RunStore]:
-    opened = RunStore(tmp_path / "state" / "runs.sqlite", ManualClock())
-    yield opened
-    opened.close()
-
-
-@pytest.fixture
-def tasks() -> FakeTasks:
-    return FakeTasks()
-
-
-@pytest.fixture
-def worker(store: RunStore, tasks: FakeTasks) -> Iterator[Worker]:
-    started = Worker(store, tasks.all(), 2, tasks.cancel)
-    started.start(first=lambda: None)
-    yield started
-    tasks.go.set()
-    started.stop(DEADLINE_S)
-
-
-@pytest.fixture
-def client(store: RunStore, worker: Worker) -> FlaskClient:
-    return create_app(store, worker, Names("x"), SecretStr("secret"), "http://here").test_client()
-
-
-def call(client: FlaskClient, method: str, path: str, body: object = None, token: str = "secret") -> Any:
-    answer = client.open(f"/api{path}", method=method, json=body, headers={"Authorization": f"Bearer {token}"})
-    return answer.get_json() | ({} if answer.status_code == 200 else {"status": answer.status_code})
-
-
-def run_now(client: FlaskClient, **more: object) -> int:
-    answer = call(client, "POST", "/2.2/jobs/run-now", {"job_id": "1", **more})
-    return int(answer["run_id"])
-
-
-def awaited(store: RunStore, run_id: int) -> None:
-    waiting = threading.Event()
-    for _ in range(int(DEADLINE_S / 0.01)):
-        run = store.get(run_id)
-        if run is not None and run.over:
-            return
-        waiting.wait(0.01)
-    raise AssertionError("the run did not end in time")
 
 
 def test_a_run_from_start_to_end(client: FlaskClient, store: RunStore, tasks: FakeTasks) -> None:

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from batch_analyser.service.store import Run, RunStore
+from batch_analyser.service.runs import Run
+from batch_analyser.service.store import RunStore
 from batch_analyser.service.worker import CRASHED, STOPPED
 from pipeline_local.layout import Layout
 from raw_objects import RawObjects
@@ -66,6 +67,7 @@ class Service:
     def call(self, path: str, body: object = None) -> dict[str, Any]:
         data = None if body is None else json.dumps(body).encode()
         request = urllib.request.Request(f"http://127.0.0.1:{self._port}{path}", data)
+        request.add_header("Content-Type", "application/json")
         request.add_header("Authorization", "Bearer for-this-test-only-1")
         with urllib.request.urlopen(request, timeout=10) as answer:
             document: dict[str, Any] = json.load(answer)

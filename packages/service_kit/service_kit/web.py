@@ -46,6 +46,16 @@ def answer_errors(app: Flask, answer: Callable[[HTTPException], Response]) -> No
 
 
 def bears(token: SecretStr) -> bool:
-    """Whether the request has this bearer token; how long it takes tells nothing of it."""
-    given = request.headers.get("Authorization", "").removeprefix("Bearer ")
+    """Whether the request has this bearer token; how long it takes tells nothing of it. The scheme's case is free."""
+    scheme, _, given = request.headers.get("Authorization", "").partition(" ")
+    return scheme.lower() == "bearer" and _same(given.strip(), token)
+
+
+def knows(token: SecretStr) -> bool:
+    """Whether the request has this token as the password of Basic authentication, by which a browser asks a person."""
+    given = request.authorization
+    return given is not None and given.type == "basic" and _same(given.password or "", token)
+
+
+def _same(given: str, token: SecretStr) -> bool:
     return hmac.compare_digest(given.encode(), token.get_secret_value().encode())

@@ -52,7 +52,17 @@ def test_a_defect_is_logged_once_with_its_trace(app: Flask, caplog: pytest.LogCa
 
 
 @pytest.mark.parametrize(
-    ("header", "said"), [("Bearer sécret", "yes"), ("Bearer secret", "no"), ("Bearer ", "no"), (None, "no")]
+    ("header", "said"),
+    [
+        ("Bearer sécret", "yes"),
+        ("bearer sécret", "yes"),
+        ("BEARER  sécret", "yes"),
+        ("sécret", "no"),
+        ("Basic sécret", "no"),
+        ("Bearer secret", "no"),
+        ("Bearer ", "no"),
+        (None, "no"),
+    ],
 )
 def test_the_bearer(app: Flask, header: str | None, said: str) -> None:
     headers = {} if header is None else {"Authorization": header}

@@ -1,12 +1,12 @@
 """What each request of the Jobs API does. https://docs.databricks.com/api/workspace/jobs"""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from typing import Any, Final
 
 from pipeline_contracts.names import Names
 
-from batch_analyser.jobs.catalogue import ALL_TASKS, JOBS, ParameterError, check_parameters
+from batch_analyser.jobs.catalogue import JOBS
 from batch_analyser.service import views
 from batch_analyser.service.arguments import (
     ApiError,
@@ -14,16 +14,18 @@ from batch_analyser.service.arguments import (
     integer,
     invalid,
     items,
+    shown,
     switch,
+    text,
     texts,
     within,
 )
-from batch_analyser.service.store import Run, RunStore, RunType
-from batch_analyser.service.worker import QueueFullError, Worker
+from batch_analyser.service.plan import chain, checked, submitted
+from batch_analyser.service.runs import QueueFullError, Run
+from batch_analyser.service.store import RunStore
+from batch_analyser.service.worker import Worker
 
-PACKAGE: Final = "pinterest-data-pipeline"
-ENTRY_POINT: Final = "batch_analyser_task"
-"""The wheel's entry point, as ``spark/databricks.yml`` and submitted runs name it."""
+_LONGEST_TIMEOUT_S: Final = 30 * 24 * 3600
 
 Document = dict[str, Any]
 Given = Mapping[str, Any]
@@ -41,15 +43,18 @@ class Requests:
 
     def list_jobs(self, given: Given) -> Document:
         """All jobs, or those of one name; case does not matter, as in the reference."""
-        within(given, "limit", 20, 100)
-        name = given.get("name")
-        with_tasks = switch(given, "expand_tasks")
+        limit = within(given, "limit", 20, 100)
+        name = text(given, "name")
+        after = integer(given, "page_token") if given.get("page_token") else 0
+        with_tasks, with_user = switch(given, "expand_tasks"), switch(given, "include_user_names")
         found = [
-            views.job(number, job, tasks, with_tasks=with_tasks)
+            views.job(number, job, tasks, with_tasks=with_tasks, with_user=with_user)
             for number, (job, tasks) in self._jobs.items()
-            if name is None or name.lower() == job.lower()
+            if number > after and (name is None or name.lower() == job.lower())
         ]
-        return {"jobs": found, "has_more": False}
+        more = len(found) > limit
+        jobs = found[:limit]
+        return {"jobs": jobs, "has_more": more, **({"next_page_token": str(jobs[-1]["job_id"])} if more else {})}
 
     def get_job(self, given: Given) -> Document:
         """One job."""
@@ -60,23 +65,73 @@ class Requests:
         """Queue a run of a job, or of some of its tasks (``only``)."""
         name, tasks = self._job(integer(given, "job_id"))
         only = items(given, "only")
+        if "only" in given and not only:
+            raise invalid(f"'only' names no task; leave it out to run all of {', '.join(tasks)}.")
         if unknown := [task for task in only if task not in tasks]:
-            raise invalid(f"There is no task {unknown[0]!r}; there are {', '.join(tasks)}.")
-        chosen = {task: dict[str, str]() for task in tasks if not only or task in only}
-        return self._queue(name, chosen, _checked(texts(given, "job_parameters")), given, "JOB_RUN")
+            raise invalid(f"There is no task {shown(unknown[0])}; there are {', '.join(tasks)}.")
+        chosen = [task for task in tasks if not only or task in only]
+        parameters, needs = checked(texts(given, "job_parameters")), chain(chosen)
+        no_own: dict[str, dict[str, str]] = {task: {} for task in chosen}
+        return self._queue(
+            lambda token: self._worker.submit(name, no_own, parameters, token, "JOB_RUN", depends_on=needs), given
+        )
 
     def submit(self, given: Given) -> Document:
         """Queue a run of no job: tasks of our own wheel, as a job of ``databricks.yml`` has them."""
-        tasks = dict(_submitted(task) for task in items(given, "tasks"))
-        if not tasks:
-            raise invalid("Missing required field: tasks")
-        return self._queue(str(given.get("run_name") or "Untitled"), tasks, {}, given, "SUBMIT_RUN")
+        plan = submitted(items(given, "tasks"))
+        timeout_s = integer(given, "timeout_seconds", 0)
+        if not 0 <= timeout_s <= _LONGEST_TIMEOUT_S:
+            raise invalid(f"'timeout_seconds' must be between 0 (none) and {_LONGEST_TIMEOUT_S}, not {timeout_s}.")
+        name = text(given, "run_name") or "Untitled"
+        return self._queue(
+            lambda token: self._worker.submit(
+                name, plan.parameters, {}, token, "SUBMIT_RUN", depends_on=plan.depends_on, timeout_s=timeout_s
+            ),
+            given,
+        )
+
+    def repair(self, given: Given) -> Document:
+        """Queue a run that is over again, for tasks that failed or are named, and what depends on them."""
+        run = self._run(given)
+        if run.parent_id is not None:
+            raise invalid(f"Run {run.run_id} is one of a task; repair run {run.parent_id}.")
+        if not run.over:
+            raise invalid(f"Run {run.run_id} is still going on; only a run that is over can be repaired.")
+        last = max((repair.repair_id for repair in self._store.repairs(run.run_id)), default=None)
+        told = integer(given, "latest_repair_id") if "latest_repair_id" in given else None
+        if told != last:
+            said = "left out: there is no repair yet" if last is None else str(last)
+            raise invalid(f"'latest_repair_id' must be {said}.")
+        tasks = self._store.tasks(run.run_id)
+        keys = [task.name for task in tasks]
+        named = items(given, "rerun_tasks")
+        if unknown := [key for key in named if key not in keys]:
+            raise invalid(f"'rerun_tasks': there is no task {shown(unknown[0])}; there are {', '.join(keys)}.")
+        again = set(named)
+        for task in tasks:
+            failed = switch(given, "rerun_all_failed_tasks") and task.result != "SUCCESS"
+            follows = switch(given, "rerun_dependent_tasks") and again & set(task.depends_on)
+            again |= {task.name} if failed or follows else set()
+        if not again:
+            raise invalid(
+                "There is nothing to repair: give 'rerun_tasks', or 'rerun_all_failed_tasks' where some failed."
+            )
+        parameters = checked(texts(given, "job_parameters"))
+        try:
+            return {"repair_id": self._worker.repair(run.run_id, again, parameters)}
+        except QueueFullError as error:
+            raise _full(error) from error
 
     def get_run(self, given: Given) -> Document:
         """A run with its tasks; a task's run by its own id."""
         run = self._run(given)
-        tasks = self._store.tasks(run.run_id if run.parent_id is None else run.parent_id)
-        return views.run(run, self._job_id(run), tasks, self._base_url)
+        top = run.run_id if run.parent_id is None else run.parent_id
+        view = views.run(run, self._job_id(run), self._store.tasks(top), self._base_url)
+        if switch(given, "include_history"):
+            repairs = self._store.repairs(top)
+            began = [self._store.tasks(top, attempt) for attempt in range(len(repairs) + 1)]
+            view["repair_history"] = views.repair_history(self._store.get(top) or run, repairs, began)
+        return view
 
     def list_runs(self, given: Given) -> Document:
         """Runs, newest first; ``page_token`` is the id that the next page stays below."""
@@ -84,22 +139,27 @@ class Requests:
         active, completed = switch(given, "active_only"), switch(given, "completed_only")
         if active and completed:
             raise invalid("'active_only' and 'completed_only' exclude each other.")
-        names = [self._job(integer(given, "job_id"))[0]] if given.get("job_id") else []
-        below = integer(given, "page_token") if given.get("page_token") else None
+        run_type = text(given, "run_type")
+        if run_type not in (None, "JOB_RUN", "SUBMIT_RUN", "WORKFLOW_RUN"):
+            raise invalid(f"'run_type' must be JOB_RUN, SUBMIT_RUN or WORKFLOW_RUN, not {shown(run_type)}.")
         found = self._store.newest(
-            names, active=True if active else False if completed else None, below=below, limit=limit + 1
+            [self._job(integer(given, "job_id"))[0]] if "job_id" in given else [],
+            active=True if active else False if completed else None,
+            below=integer(given, "page_token") if given.get("page_token") else None,
+            run_type=run_type,
+            started=(
+                integer(given, "start_time_from") if "start_time_from" in given else None,
+                integer(given, "start_time_to") if "start_time_to" in given else None,
+            ),
+            limit=limit + 1,
         )
-        shown = [
-            views.run(
-                run,
-                self._job_id(run),
-                self._store.tasks(run.run_id) if switch(given, "expand_tasks") else (),
-                self._base_url,
-            )
+        with_tasks = switch(given, "expand_tasks")
+        runs = [
+            views.run(run, self._job_id(run), self._store.tasks(run.run_id) if with_tasks else (), self._base_url)
             for run in found[:limit]
         ]
         more = len(found) > limit
-        return {"runs": shown, "has_more": more, **({"next_page_token": str(found[limit - 1].run_id)} if more else {})}
+        return {"runs": runs, "has_more": more, **({"next_page_token": str(found[limit - 1].run_id)} if more else {})}
 
     def get_output(self, given: Given) -> Document:
         """What a task left."""
@@ -125,13 +185,11 @@ class Requests:
                 self._worker.cancel(run.run_id)
         return {}
 
-    def _queue(
-        self, name: str, tasks: dict[str, dict[str, str]], parameters: dict[str, str], given: Given, run_type: RunType
-    ) -> Document:
+    def _queue(self, start: Callable[[str | None], Run], given: Given) -> Document:
         try:
-            run = self._worker.submit(name, tasks, parameters, idempotency_token(given), run_type)
+            run = start(idempotency_token(given))
         except QueueFullError as error:
-            raise ApiError(HTTPStatus.TOO_MANY_REQUESTS, "REQUEST_LIMIT_EXCEEDED", str(error)) from error
+            raise _full(error) from error
         return {"run_id": run.run_id, "number_in_job": run.run_id}
 
     def _job(self, number: int) -> tuple[str, tuple[str, ...]]:
@@ -154,26 +212,5 @@ class Requests:
         return run
 
 
-def _checked(parameters: Mapping[str, str]) -> dict[str, str]:
-    try:
-        return check_parameters(parameters)
-    except ParameterError as error:
-        raise invalid(str(error)) from error
-
-
-def _submitted(task: Any) -> tuple[str, dict[str, str]]:
-    """The key and the parameters of one submitted task, ``task`` among them."""
-    if not isinstance(task, dict) or not isinstance(task.get("task_key"), str):
-        raise invalid("Each task needs a 'task_key'.")
-    key = task["task_key"]
-    wheel = task.get("python_wheel_task")
-    if not isinstance(wheel, dict) or (wheel.get("package_name"), wheel.get("entry_point")) != (PACKAGE, ENTRY_POINT):
-        raise invalid(
-            f"Task {key!r}: this analyser runs its own wheel alone: a 'python_wheel_task' with package_name "
-            f"{PACKAGE!r}, entry_point {ENTRY_POINT!r} and named_parameters."
-        )
-    parameters = texts(wheel, "named_parameters")
-    what = parameters.pop("task", key)
-    if what not in ALL_TASKS:
-        raise invalid(f"Task {key!r}: there is no task {what!r}; there are {', '.join(ALL_TASKS)}.")
-    return key, {**_checked(parameters), "task": what}
+def _full(error: QueueFullError) -> ApiError:
+    return ApiError(HTTPStatus.TOO_MANY_REQUESTS, "REQUEST_LIMIT_EXCEEDED", str(error))

@@ -1,85 +1,33 @@
 """Runs and their tasks in one SQLite file, so that they outlive the service."""
 
 import json
-import sqlite3
 import threading
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final, Literal
 
 from service_kit.clock import Clock
 
-LifeCycle = Literal["QUEUED", "RUNNING", "TERMINATING", "TERMINATED", "INTERNAL_ERROR"]
-Result = Literal["SUCCESS", "FAILED", "UPSTREAM_FAILED", "CANCELED"]
-RunType = Literal["JOB_RUN", "SUBMIT_RUN"]
-TERMINAL: Final = frozenset({"TERMINATED", "INTERNAL_ERROR"})
-CANCELLED: Final = "Run cancelled."
+from batch_analyser.service.database import opened
+from batch_analyser.service.runs import MESSAGES, Ended, QueueFullError, Repair, Result, Run, RunType, run_of
+
+KEPT: Final = timedelta(days=60)
+"""How long a run is listed, as in the reference."""
+_QUEUED: Final = "SELECT count(*) FROM run WHERE parent_id IS NULL AND life_cycle = 'QUEUED'"
 _GOING = "life_cycle NOT IN ('TERMINATED', 'INTERNAL_ERROR')"
-
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS run (
-  run_id INTEGER PRIMARY KEY AUTOINCREMENT,
-  parent_id INTEGER REFERENCES run (run_id),
-  name TEXT NOT NULL,
-  parameters TEXT NOT NULL DEFAULT '{}',
-  idempotency_token TEXT UNIQUE,
-  life_cycle TEXT NOT NULL DEFAULT 'QUEUED',
-  result TEXT,
-  message TEXT NOT NULL DEFAULT '',
-  created_ms INTEGER NOT NULL,
-  started_ms INTEGER,
-  ended_ms INTEGER,
-  output TEXT,
-  error TEXT,
-  run_type TEXT NOT NULL DEFAULT 'JOB_RUN'
-);
-CREATE INDEX IF NOT EXISTS run_parent ON run (parent_id);
-"""
-
-
-@dataclass(frozen=True)
-class Run:
-    """A run (``parent_id`` None, ``name`` the job's or the one given) or of one of its tasks.
-
-    Times are Unix milliseconds. A task's parameters are its own only; ``task`` among them says what it does, where
-    its key does not.
-    """
-
-    run_id: int
-    parent_id: int | None
-    name: str
-    parameters: Mapping[str, str]
-    life_cycle: LifeCycle
-    result: Result | None
-    message: str
-    created_ms: int
-    started_ms: int | None
-    ended_ms: int | None
-    output: str | None
-    error: str | None
-    run_type: RunType
-
-    @property
-    def over(self) -> bool:
-        """Whether it will not change again."""
-        return self.life_cycle in TERMINAL
 
 
 class RunStore:
-    """All runs. Safe to use from any thread; every method commits before it returns."""
+    """All runs of the last 60 days. Safe to use from any thread; every method commits before it returns."""
 
     def __init__(self, path: Path, clock: Clock) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
         self._clock = clock
         self._lock = threading.RLock()
-        self._db = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
-        self._db.row_factory = sqlite3.Row
-        self._db.execute("PRAGMA journal_mode = WAL")
-        self._db.execute("PRAGMA synchronous = FULL")
-        self._db.executescript(_SCHEMA)
-        if "run_type" not in {row["name"] for row in self._db.execute("PRAGMA table_info(run)")}:
-            self._db.execute("ALTER TABLE run ADD COLUMN run_type TEXT NOT NULL DEFAULT 'JOB_RUN'")
+        self._db = opened(path, clock.now())
 
     def close(self) -> None:
         """Close the file."""
@@ -93,45 +41,120 @@ class RunStore:
         parameters: Mapping[str, str],
         idempotency_token: str | None = None,
         run_type: RunType = "JOB_RUN",
+        *,
+        depends_on: Mapping[str, Sequence[str]] = MappingProxyType({}),
+        timeout_s: int = 0,
+        most_queued: int | None = None,
     ) -> tuple[Run, bool]:
-        """A queued run with its tasks and their own parameters. With a token that is known: that run, and False."""
-        with self._lock:
-            self._db.execute("BEGIN IMMEDIATE")
-            try:
-                known = self._by_token(idempotency_token)
-                if known is None:
-                    run_id = self._insert(None, name, parameters, idempotency_token, run_type)
-                    for task, own in tasks.items():
-                        self._insert(run_id, task, own, None, run_type)
-                else:
-                    run_id = known
-            except BaseException:
-                self._db.execute("ROLLBACK")
-                raise
-            self._db.execute("COMMIT")
-            return self._one(run_id), known is None
+        """A queued run with its tasks and their own parameters. With a token that is known: that run, and False.
 
-    def forget(self, run_id: int) -> None:
-        """Take back a run that could not be queued."""
+        Raises:
+            QueueFullError: ``most_queued`` runs wait already; nothing was added.
+        """
+        with self._transaction():
+            self._forget_old()
+            known = self._by_token(idempotency_token)
+            if known is not None:
+                return self._one(known), False
+            self._check_room(most_queued)
+            run_id = self._insert(None, name, parameters, run_type, token=idempotency_token, timeout_s=timeout_s)
+            for task, own in tasks.items():
+                self._insert(run_id, task, own, run_type, depends_on=depends_on.get(task, ()))
+            return self._one(run_id), True
+
+    def repair(
+        self, run_id: int, tasks: Iterable[str], parameters: Mapping[str, str], most_queued: int | None = None
+    ) -> int:
+        """Queue a run that is over once more, for the named tasks alone; returns the repair's number.
+
+        Raises:
+            QueueFullError: ``most_queued`` runs wait already; nothing was changed.
+        """
+        with self._transaction():
+            self._check_room(most_queued)
+            run, now = self._one(run_id), self._now()
+            attempt = run.attempt + 1
+            repair = self._db.execute(
+                "INSERT INTO repair (run_id, attempt, before_life_cycle, before_result, before_message,"
+                " before_started_ms, before_ended_ms, started_ms) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                (run_id, attempt, run.life_cycle, run.result, run.message, run.started_ms, run.ended_ms, now),
+            )
+            for task in [task for task in self.tasks(run_id) if task.name in set(tasks)]:
+                self._insert(
+                    run_id, task.name, task.parameters, run.run_type, depends_on=task.depends_on, attempt=attempt
+                )
+            self._db.execute(
+                "UPDATE run SET life_cycle = 'QUEUED', result = NULL, message = '', error = NULL, started_ms = NULL,"
+                " ended_ms = NULL, attempt = ?, parameters = ? WHERE run_id = ?",
+                (attempt, json.dumps({**run.parameters, **parameters}), run_id),
+            )
+            return int(repair.lastrowid or 0)
+
+    def repairs(self, run_id: int) -> list[Repair]:
+        """The repairs of a run, oldest first."""
         with self._lock:
-            self._db.execute("DELETE FROM run WHERE parent_id = ? OR run_id = ?", (run_id, run_id))
+            run = self._one(run_id)
+            rows = self._db.execute("SELECT * FROM repair WHERE run_id = ? ORDER BY repair_id", (run_id,)).fetchall()
+        return [
+            Repair(
+                row["repair_id"],
+                row["attempt"],
+                replace(
+                    run,
+                    life_cycle=row["before_life_cycle"],
+                    result=row["before_result"],
+                    message=row["before_message"],
+                    started_ms=row["before_started_ms"],
+                    ended_ms=row["before_ended_ms"],
+                ),
+                row["started_ms"],
+            )
+            for row in rows
+        ]
+
+    def next_queued(self) -> int | None:
+        """The run that has waited longest."""
+        with self._lock:
+            row = self._db.execute(
+                "SELECT run_id FROM run WHERE parent_id IS NULL AND life_cycle = 'QUEUED' ORDER BY run_id LIMIT 1"
+            ).fetchone()
+        return None if row is None else int(row["run_id"])
+
+    def queued(self) -> int:
+        """How many runs wait."""
+        with self._lock:
+            return int(self._db.execute(_QUEUED).fetchone()[0])
 
     def get(self, run_id: int) -> Run | None:
         """One run, of a job or a task."""
         with self._lock:
             row = self._db.execute("SELECT * FROM run WHERE run_id = ?", (run_id,)).fetchone()
-        return None if row is None else _run(row)
+        return None if row is None else run_of(row)
 
-    def tasks(self, run_id: int) -> list[Run]:
-        """The tasks of a job's run, in their order."""
+    def tasks(self, run_id: int, attempt: int | None = None) -> list[Run]:
+        """The tasks of a job's run in their order, each as it was tried last; or those that one attempt began."""
+        query = (
+            "SELECT *, min(run_id) OVER (PARTITION BY name) AS place, max(run_id) OVER (PARTITION BY name) AS newest"
+            " FROM run WHERE parent_id = ?"
+        )
+        which = "run_id = newest" if attempt is None else "attempt = ?"
+        values = (run_id,) if attempt is None else (run_id, attempt)
         with self._lock:
-            rows = self._db.execute("SELECT * FROM run WHERE parent_id = ? ORDER BY run_id", (run_id,)).fetchall()
-        return [_run(row) for row in rows]
+            rows = self._db.execute(f"SELECT * FROM ({query}) WHERE {which} ORDER BY place", values).fetchall()  # noqa: S608
+        return [run_of(row) for row in rows]
 
     def newest(
-        self, names: Sequence[str] = (), *, active: bool | None = None, below: int | None = None, limit: int = 20
+        self,
+        names: Sequence[str] = (),
+        *,
+        active: bool | None = None,
+        below: int | None = None,
+        run_type: str | None = None,
+        started: tuple[int | None, int | None] = (None, None),
+        limit: int = 20,
     ) -> list[Run]:
-        """Runs (not of tasks), newest first: of some jobs, going on or over, with ids below one."""
+        """Runs (not of tasks), newest first: of some jobs, going on or over, with ids below one, of one type, or that
+        started (waiting ones: came) between two moments in Unix milliseconds, both included."""
         where = ["parent_id IS NULL"]
         values: list[str | int] = []
         if names:
@@ -139,13 +162,20 @@ class RunStore:
             values += names
         if active is not None:
             where.append(_GOING if active else f"NOT ({_GOING})")
-        if below is not None:
-            where.append("run_id < ?")
-            values.append(below)
+        moment = "coalesce(started_ms, created_ms)"
+        for condition, value in (
+            ("run_id < ?", below),
+            ("run_type = ?", run_type),
+            (f"{moment} >= ?", started[0]),
+            (f"{moment} <= ?", started[1]),
+        ):
+            if value is not None:
+                where.append(condition)
+                values.append(value)
         query = f"SELECT * FROM run WHERE {' AND '.join(where)} ORDER BY run_id DESC LIMIT ?"  # noqa: S608 (own words)
         with self._lock:
             rows = self._db.execute(query, [*values, limit]).fetchall()
-        return [_run(row) for row in rows]
+        return [run_of(row) for row in rows]
 
     def start(self, run_id: int) -> None:
         """It runs now, unless it is to end already."""
@@ -164,14 +194,14 @@ class RunStore:
                 (run_id, run_id),
             )
 
-    def end_cancelled(self, run_id: int) -> None:
-        """End what is not over of a run and its tasks, as cancelled."""
+    def end_early(self, run_id: int, result: Ended) -> None:
+        """End what is not over of a run and its tasks, as cancelled or out of time."""
         with self._lock:
             now = self._now()
             self._db.execute(
-                "UPDATE run SET life_cycle = 'TERMINATED', result = 'CANCELED', message = ?, ended_ms = ?,"  # noqa: S608
+                "UPDATE run SET life_cycle = 'TERMINATED', result = ?, message = ?, ended_ms = ?,"  # noqa: S608
                 f" started_ms = coalesce(started_ms, ?) WHERE (run_id = ? OR parent_id = ?) AND {_GOING}",
-                (CANCELLED, now, now, run_id, run_id),
+                (result, MESSAGES[result], now, now, run_id, run_id),
             )
 
     def end(
@@ -192,26 +222,61 @@ class RunStore:
                 (life_cycle, result, message, output, error, self._now(), self._now(), run_id),
             )
 
-    def end_unfinished(self, reason: str) -> int:
-        """End every run and task that is not over as INTERNAL_ERROR; returns how many runs of jobs those were."""
+    def end_unfinished(self, reason: str, run_id: int | None = None) -> int:
+        """End what is not over (of one run, or all) as INTERNAL_ERROR; returns how many runs of jobs that were."""
+        only = "" if run_id is None else " AND ? IN (run_id, parent_id)"
+        values = () if run_id is None else (run_id,)
         with self._lock:
             now = self._now()
-            runs = self._db.execute(f"SELECT count(*) FROM run WHERE parent_id IS NULL AND {_GOING}").fetchone()[0]  # noqa: S608
+            count = f"SELECT count(*) FROM run WHERE parent_id IS NULL AND {_GOING}{only}"  # noqa: S608
+            runs = self._db.execute(count, values).fetchone()[0]
             self._db.execute(
                 "UPDATE run SET life_cycle = 'INTERNAL_ERROR', result = 'FAILED', message = ?, error = ?, ended_ms = ?,"  # noqa: S608
-                f" started_ms = coalesce(started_ms, ?) WHERE {_GOING}",
-                (reason, reason, now, now),
+                f" started_ms = coalesce(started_ms, ?) WHERE {_GOING}{only}",
+                (reason, reason, now, now, *values),
             )
         return int(runs)
 
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        with self._lock:
+            self._db.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+            except BaseException:
+                if self._db.in_transaction:  # a full disk ends it
+                    self._db.execute("ROLLBACK")
+                raise
+            self._db.execute("COMMIT")
+
+    def _check_room(self, most_queued: int | None) -> None:
+        if most_queued is not None and self.queued() >= most_queued:
+            raise QueueFullError("too many runs wait already; try again later")
+
+    def _forget_old(self) -> None:
+        oldest = self._now() - int(KEPT.total_seconds() * 1000)
+        old = f"SELECT run_id FROM run WHERE parent_id IS NULL AND NOT ({_GOING}) AND created_ms < ?"  # noqa: S608
+        for table, column in (("repair", "run_id"), ("run", "parent_id"), ("run", "run_id")):
+            self._db.execute(f"DELETE FROM {table} WHERE {column} IN ({old})", (oldest,))  # noqa: S608
+
     def _insert(
-        self, parent: int | None, name: str, parameters: Mapping[str, str], token: str | None, run_type: RunType
+        self,
+        parent: int | None,
+        name: str,
+        parameters: Mapping[str, str],
+        run_type: RunType,
+        *,
+        token: str | None = None,
+        depends_on: Sequence[str] = (),
+        timeout_s: int = 0,
+        attempt: int = 0,
     ) -> int:
         cursor = self._db.execute(
-            "INSERT INTO run (parent_id, name, parameters, idempotency_token, created_ms, run_type)"
-            " VALUES (?, ?, ?, ?, ?, ?)",
-            (parent, name, json.dumps(dict(parameters)), token, self._now(), run_type),
-        )
+            "INSERT INTO run (parent_id, name, parameters, idempotency_token, created_ms, run_type, depends_on,"
+            " timeout_s, attempt) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (parent, name, json.dumps(dict(parameters)), token, self._now(), run_type, json.dumps(list(depends_on)),
+             timeout_s, attempt),
+        )  # fmt: skip
         return int(cursor.lastrowid or 0)
 
     def _by_token(self, token: str | None) -> int | None:
@@ -221,12 +286,7 @@ class RunStore:
         return None if row is None else int(row["run_id"])
 
     def _one(self, run_id: int) -> Run:
-        return _run(self._db.execute("SELECT * FROM run WHERE run_id = ?", (run_id,)).fetchone())
+        return run_of(self._db.execute("SELECT * FROM run WHERE run_id = ?", (run_id,)).fetchone())
 
     def _now(self) -> int:
         return int(self._clock.now().timestamp() * 1000)
-
-
-def _run(row: sqlite3.Row) -> Run:
-    fields = {name: row[name] for name in Run.__dataclass_fields__ if name != "parameters"}
-    return Run(**fields, parameters=json.loads(row["parameters"]))

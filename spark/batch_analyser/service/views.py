@@ -5,19 +5,23 @@ from typing import Any, Final
 
 from batch_analyser.jobs.catalogue import CHOICES
 from batch_analyser.policies import OPTIONS
-from batch_analyser.service.store import Run
+from batch_analyser.service.plan import chain
+from batch_analyser.service.runs import Repair, Run
 
 _WHO: Final = "analyser"
 _ENDED: Final = {
     "SUCCESS": ("SUCCESS", "SUCCESS"),
     "FAILED": ("RUN_EXECUTION_ERROR", "CLIENT_ERROR"),
     "UPSTREAM_FAILED": ("RUN_EXECUTION_ERROR", "CLIENT_ERROR"),
-    "CANCELED": ("CANCELED", "CLIENT_ERROR"),
+    "CANCELED": ("USER_CANCELED", "CLIENT_ERROR"),
+    "TIMEDOUT": ("CANCELED", "CLIENT_ERROR"),
 }
 """``status.termination_details``: code and type, by result."""
 
 
-def job(job_id: int, name: str, tasks: Sequence[str], *, with_tasks: bool = True) -> dict[str, Any]:
+def job(
+    job_id: int, name: str, tasks: Sequence[str], *, with_tasks: bool = True, with_user: bool = True
+) -> dict[str, Any]:
     """A job and its settings."""
     settings: dict[str, Any] = {
         "name": name,
@@ -30,11 +34,9 @@ def job(job_id: int, name: str, tasks: Sequence[str], *, with_tasks: bool = True
         ],
     }
     if with_tasks:
-        settings["tasks"] = [
-            {"task_key": task, **({"depends_on": [{"task_key": before}]} if before else {})}
-            for before, task in zip((None, *tasks), tasks, strict=False)
-        ]
-    return {"job_id": job_id, "creator_user_name": _WHO, "settings": settings, "created_time": 0}
+        settings["tasks"] = [{"task_key": task, **_dependencies(before)} for task, before in chain(tasks).items()]
+    user = {"creator_user_name": _WHO} if with_user else {}
+    return {"job_id": job_id, **user, "settings": settings, "created_time": 0}
 
 
 def run(shown: Run, job_id: int, tasks: Sequence[Run], base_url: str) -> dict[str, Any]:
@@ -59,15 +61,32 @@ def run(shown: Run, job_id: int, tasks: Sequence[Run], base_url: str) -> dict[st
             {
                 "run_id": task.run_id,
                 "task_key": task.name,
-                **({"depends_on": [{"task_key": before.name}]} if before else {}),
-                "attempt_number": 0,
+                **_dependencies(task.depends_on),
+                "attempt_number": task.attempt,
                 "run_page_url": page(task, base_url),
                 **_times(task),
                 **_state(task),
             }
-            for before, task in zip((None, *tasks), tasks, strict=False)
+            for task in tasks
         ]
     return view
+
+
+def repair_history(shown: Run, repairs: Sequence[Repair], tasks: Sequence[Sequence[Run]]) -> list[dict[str, Any]]:
+    """The first attempt and each repair, oldest first; ``tasks`` are those that each of them began."""
+    ends = [*(repair.before for repair in repairs), shown]
+    began = [None, *repairs]
+    return [
+        {
+            "type": "ORIGINAL" if repair is None else "REPAIR",
+            "id": shown.run_id if repair is None else repair.repair_id,
+            "start_time": (end.started_ms or 0) if repair is None else repair.started_ms,
+            "end_time": end.ended_ms or 0,
+            **_state(end),
+            "task_run_ids": [task.run_id for task in own],
+        }
+        for repair, end, own in zip(began, ends, tasks, strict=True)
+    ]
 
 
 def output(task: Run, job_id: int, base_url: str) -> dict[str, Any]:
@@ -89,6 +108,10 @@ def output(task: Run, job_id: int, base_url: str) -> dict[str, Any]:
     return view
 
 
+def _dependencies(keys: Sequence[str]) -> dict[str, Any]:
+    return {"depends_on": [{"task_key": key} for key in keys]} if keys else {}
+
+
 def page(shown: Run, base_url: str) -> str:
     """Where a person looks at it."""
     return f"{base_url}/runs/{shown.run_id}"
@@ -99,7 +122,7 @@ def _state(shown: Run) -> dict[str, Any]:
     state: dict[str, Any] = {
         "life_cycle_state": shown.life_cycle,
         "state_message": shown.message,
-        "user_cancelled_or_timedout": shown.result == "CANCELED",
+        "user_cancelled_or_timedout": shown.result in {"CANCELED", "TIMEDOUT"},
     }
     status: dict[str, Any] = {"state": "TERMINATED" if shown.over else shown.life_cycle}
     if shown.result is not None:
