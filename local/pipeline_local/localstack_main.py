@@ -35,6 +35,11 @@ def main() -> None:
 def _put_door(door: Door) -> None:
     """Before LocalStack's chain, and once more before its AWS services: a path that no API serves goes on to them."""
     from localstack.aws import handlers  # noqa: PLC0415  # with the gateway: LocalStack's slowest import
+    from rolo.serving.twisted import WebsocketResourceDecorator  # noqa: PLC0415
+
+    # Nothing here speaks WebSocket: an Upgrade is not taken up, and the request served as it is. LocalStack would take
+    # it up before any handler sees the request, and answer 500 where the rest of the handshake is wrong.
+    WebsocketResourceDecorator.render = lambda resource, request: resource.original.render(request)
 
     chain = current.initialize_runtime().components.gateway.request_handlers
 
