@@ -118,7 +118,11 @@ def drain(bootstrap_servers: str, archive: Archive, records: int) -> None:
     metrics = Metrics(CollectorRegistry())
     log = KafkaLog(bootstrap_servers, "bench", 5)
     connector = Connector("bench", "json", (TOPIC,), "bench", "bench.dlq")
-    with ThreadPoolExecutor(settings.uploads) as stores, ThreadPoolExecutor(settings.uploads) as heads:
+    with (
+        ThreadPoolExecutor(settings.uploads) as stores,
+        ThreadPoolExecutor(settings.uploads) as heads,
+        ThreadPoolExecutor(1) as lister,
+    ):
         placement = Placement([connector], log, Chain(archive, heads, lambda: False), retries.clock, metrics)
         storer = Storer(
             archive=archive,
@@ -131,7 +135,8 @@ def drain(bootstrap_servers: str, archive: Archive, records: int) -> None:
         sink = Sink(
             placement=placement,
             log=log,
-            uploads=Uploads(storer, stores, metrics),
+            uploads=Uploads(storer, stores, stores, metrics),
+            lister=lister,
             limits=Limits(
                 flush_interval_s=settings.flush_interval_ms / 1_000,
                 window_bytes=settings.max_buffer_bytes,

@@ -118,6 +118,16 @@ class Deployment:
         except urllib.error.URLError:
             return False
 
+    def said(self, sink: subprocess.Popen[bytes]) -> str:
+        """What ``/readyz`` says."""
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self._ports[sink.pid]}/readyz", timeout=5) as answer:
+                return str(answer.read().decode())
+        except urllib.error.HTTPError as error:
+            return error.read().decode()
+        except urllib.error.URLError:
+            return ""
+
     def metric(self, sink: subprocess.Popen[bytes], name: str) -> float:
         with urllib.request.urlopen(f"http://127.0.0.1:{self._ports[sink.pid]}/metrics", timeout=5) as answer:
             text = answer.read().decode()
@@ -145,7 +155,8 @@ class Deployment:
         found: dict[int, list[dict[str, Any]]] = defaultdict(list)
         for key in self.object_keys():
             name = objects.parse_object_key(key)
-            assert name is not None, key
+            if name is None or name.key != key:
+                continue
             if name.topic == (topic or self.pin) and name.log_id == log_id:
                 found[name.partition] += self.object(key)[1]
         return found
@@ -269,29 +280,18 @@ def test_two_sinks_at_once_end_with_right_objects(deployment: Deployment) -> Non
     deployment.produce(500)
     fast = {"S3_SINK_FLUSH_INTERVAL_MS": "100", "S3_SINK_MAX_BUFFER_BYTES": "20000"}
     sinks = [deployment.start(**fast), deployment.start(**fast)]
-    codes: list[int] = []
+    for sink in sinks:
+        wait_until("it is ready", lambda: deployment.ready(sink))  # noqa: B023 (called at once)
 
-    def one_gave_way() -> bool:
+    def one_came_second() -> bool:
         deployment.produce(50)
-        for sink in [sink for sink in sinks if sink.poll() is not None]:
-            codes.append(sink.returncode)
-            sinks.remove(sink)
-            sinks.append(deployment.start(**fast))  # as the runner does
-        return bool(codes)
+        return any(deployment.metric(sink, "other_writers_total") for sink in sinks)
 
-    wait_until("one notices the other", one_gave_way, poll_s=0.2)
-    assert set(codes) == {3}
-    assert "Two sinks must not run on one bucket" in deployment.log()
-    sinks[-1].terminate()
-    sinks[-1].wait(20)
-
-    def the_other_archives() -> bool:
-        if sinks[0].poll() is not None:  # the first one to give way can have left objects that it minds
-            sinks[0] = deployment.start(**fast)
-        return deployment.archived()
-
-    wait_until("all is archived", the_other_archives)
+    wait_until("one meets the other", one_came_second, poll_s=0.2)
+    assert "Two sinks run on one bucket" in deployment.log()
+    wait_until("all is archived", deployment.archived)
     deployment.check_parity()
+    assert [sink.poll() for sink in sinks] == [None, None]
 
 
 def test_a_bucket_deleted_under_the_sink_is_filled_again(deployment: Deployment) -> None:
@@ -354,12 +354,46 @@ def test_a_topic_made_anew_begins_a_new_epoch(deployment: Deployment) -> None:
     assert sink.poll() is None
 
 
-def test_another_programs_object_under_the_prefix_is_named(deployment: Deployment) -> None:
-    key = objects.ObjectName(deployment.pin, 0, 0).key
-    deployment.s3.put_object(Bucket=deployment.bucket, Key=key, Body=b"{}")
+def test_what_others_put_into_the_bucket_stops_nothing_but_what_it_stands_in_the_way_of(deployment: Deployment) -> None:
+    """A folder's marker, a console's copy, a folder in a folder, another installation's name; then the next name."""
     sink = deployment.start()
-    assert sink.wait(60) == 3
-    assert f"{key} has no metadata of this sink" in deployment.log()
+    deployment.produce(90)
+    wait_until("all is archived", deployment.archived)
+    (first, *_) = deployment.object_keys()
+    folder, name = first.rsplit("/", 1)
+    for key in (f"{folder}/", f"{folder}/{name.replace('0' * 20, '0' * 9 + '7')}"):
+        deployment.s3.put_object(Bucket=deployment.bucket, Key=key, Body=b"")
+    for key in (f"{folder}/copy of {name}", f"{folder}/backup/{name}"):
+        deployment.s3.copy_object(Bucket=deployment.bucket, Key=key, CopySource=f"{deployment.bucket}/{first}")
+    wait_until("they are seen", lambda: deployment.metric(sink, "foreign_objects") == 3)
+    deployment.produce(90)
+    wait_until("what came later is archived", deployment.archived)
+    deployment.check_parity()
+    assert deployment.ready(sink)
+
+    ends = {number: len(lines) for number, lines in deployment.lines().items()}
+    taken = objects.ObjectName(deployment.pin, 0, ends[0]).key
+    deployment.s3.put_object(Bucket=deployment.bucket, Key=taken, Body=gzip.compress(b""))
+    for number in range(3):
+        deployment.produce_one(b"late", b"{}", partition=number)
+    deployment.flush()
+    wait_until("it is not ready", lambda: not deployment.ready(sink))
+    said = deployment.said(sink)
+    assert f"{deployment.pin}-0 waits: {taken} was not written by this sink" in said
+    assert "Move or delete that object" in said
+
+    def others_go_on() -> bool:
+        return all(len(deployment.lines()[number]) == ends[number] + 1 for number in (1, 2))
+
+    wait_until("the other partitions go on", others_go_on)
+    sink.terminate()
+    assert sink.wait(20) == 0
+    sink = deployment.start()
+    wait_until("it still waits", lambda: taken in deployment.said(sink))
+    deployment.s3.delete_object(Bucket=deployment.bucket, Key=taken)
+    wait_until("all is archived", deployment.archived)
+    deployment.check_parity()
+    wait_until("it is ready again", lambda: deployment.ready(sink))
 
 
 @pytest.mark.parametrize(

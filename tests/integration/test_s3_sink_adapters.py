@@ -1,13 +1,23 @@
 """One suite on the fakes and on the real adapters, so that what the unit tests assume is true."""
 
+import random
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 
 import pytest
 from confluent_kafka import Consumer, KafkaException, Producer
 from confluent_kafka import TopicPartition as KafkaPartition
-from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka.admin import (
+    AdminClient,
+    AlterConfigOpType,
+    ConfigEntry,
+    ConfigResource,
+    NewTopic,
+    ResourceType,
+)
+from raw_kafka import RawRecord, produce_raw
 from s3_sink.archive import S3Archive, s3_client
 from s3_sink.fakes import FakeArchive, FakeLog
 from s3_sink.log import KafkaLog
@@ -18,6 +28,8 @@ from s3_sink.ports import (
     BucketMissingError,
     DeadLetter,
     Header,
+    HeadersError,
+    LettersTooLargeError,
     Log,
     LogUnavailableError,
     ObjectExistsError,
@@ -91,6 +103,8 @@ def test_listing_is_sorted_and_by_prefix(archive: Archive) -> None:
     for key in ("b/2", "a/3", "b/10", "b+1"):
         archive.put(key, b"", {})
     assert [ref.key for ref in archive.list("b/")] == ["b/10", "b/2"]
+    assert [ref.key for ref in archive.list("b/", "b/1")] == ["b/10", "b/2"]
+    assert [ref.key for ref in archive.list("b/", "b/10")] == ["b/2"]
 
 
 def test_no_such_object(archive: Archive) -> None:
@@ -122,6 +136,7 @@ def test_more_than_one_page_is_listed(localstack: LocalStack) -> None:
     with ThreadPoolExecutor(16) as threads:
         list(threads.map(lambda number: archive.put(f"a/{number:04}", b"", {}), range(1_005)))
     assert len(list(archive.list("a/"))) == 1_005
+    assert len(list(archive.list("a/", "a/0002"))) == 1_002
 
 
 # --- log ---------------------------------------------------------------------------------------------------------
@@ -134,9 +149,34 @@ class FakeBroker:
         self.log: Log = FakeLog()
         self._fake = self.log
 
-    def create(self, topic: str, partitions: int = 1) -> None:
+    def create(self, topic: str, partitions: int = 1, *, sender_times: bool = False) -> None:
         assert isinstance(self._fake, FakeLog)
-        self._fake.create(topic, str(uuid.uuid4()), partitions)
+        self._fake.create(topic, str(uuid.uuid4()), partitions, sender_times=sender_times)
+
+    def limit(self, _topic: str, largest_bytes: int) -> None:
+        assert isinstance(self._fake, FakeLog)
+        self._fake.largest_letter = largest_bytes
+
+    def transact(self, place: TopicPartition, values: Sequence[bytes], *, commit: bool) -> None:
+        assert isinstance(self._fake, FakeLog)
+        self._fake.begin(place)
+        for value in values:
+            self._fake.produce(place, None, value)
+        self._fake.end(place, commit=commit)
+
+    @contextmanager
+    def transaction_open(self, place: TopicPartition) -> Iterator[None]:
+        assert isinstance(self._fake, FakeLog)
+        self._fake.begin(place)
+        self._fake.produce(place, None, b"open")
+        yield
+        self._fake.end(place, commit=True)
+
+    def produce_raw(
+        self, place: TopicPartition, value: bytes, headers: Sequence[tuple[bytes, bytes | None]], timestamp_ms: int
+    ) -> None:
+        assert isinstance(self._fake, FakeLog)
+        self._fake.produce(place, None, value, timestamp_ms, headers)
 
     def delete(self, topic: str) -> None:
         assert isinstance(self._fake, FakeLog)
@@ -162,14 +202,52 @@ class RealBroker:
         self._admin = AdminClient({"bootstrap.servers": bootstrap_servers})
         self._producer = Producer({"bootstrap.servers": bootstrap_servers})
 
-    def create(self, topic: str, partitions: int = 1) -> None:
-        config = {"message.timestamp.type": "LogAppendTime"}
+    def create(self, topic: str, partitions: int = 1, *, sender_times: bool = False) -> None:
+        config = {
+            "message.timestamp.type": "CreateTime" if sender_times else "LogAppendTime",
+            "message.timestamp.after.max.ms": str(2**63 - 1),
+        }
         # After a deletion the name is taken for a moment.
         retry(
             lambda: self._admin.create_topics([NewTopic(topic, partitions, config=config)])[topic].result(10),
             RetryPolicy(20),
             KafkaException,
         )
+
+    def limit(self, topic: str, largest_bytes: int) -> None:
+        entry = ConfigEntry("max.message.bytes", str(largest_bytes), incremental_operation=AlterConfigOpType.SET)
+        resource = ConfigResource(ResourceType.TOPIC, topic, incremental_configs=[entry])
+        self._admin.incremental_alter_configs([resource])[resource].result(10)
+
+    def transact(self, place: TopicPartition, values: Sequence[bytes], *, commit: bool) -> None:
+        producer = self._transactional()
+        for value in values:
+            producer.produce(place.topic, value, partition=place.partition)
+        assert producer.flush(10) == 0
+        if commit:
+            producer.commit_transaction(10)
+        else:
+            producer.abort_transaction(10)
+
+    @contextmanager
+    def transaction_open(self, place: TopicPartition) -> Iterator[None]:
+        producer = self._transactional()
+        producer.produce(place.topic, b"open", partition=place.partition)
+        assert producer.flush(10) == 0
+        yield
+        producer.commit_transaction(10)
+
+    def _transactional(self) -> Producer:
+        producer = Producer({"bootstrap.servers": self._bootstrap_servers, "transactional.id": str(uuid.uuid4())})
+        producer.init_transactions(30)
+        producer.begin_transaction()
+        return producer
+
+    def produce_raw(
+        self, place: TopicPartition, value: bytes, headers: Sequence[tuple[bytes, bytes | None]], timestamp_ms: int
+    ) -> None:
+        record = RawRecord(value, headers=headers, timestamp_ms=timestamp_ms)
+        produce_raw(self._bootstrap_servers, place.topic, place.partition, [record])
 
     def delete(self, topic: str) -> None:
         self._admin.delete_topics([topic])[topic].result(10)
@@ -229,13 +307,15 @@ def read(reader: Reader, enough: Callable[[Batch], bool]) -> Batch:
     """Read on until it is enough."""
     records: list[Record] = []
     failed: dict[TopicPartition, str] = {}
+    ends: dict[TopicPartition, int] = {}
     for _ in range(READS):
         batch = reader.read(0.1)
         records += batch.records
         failed |= batch.failed
-        if enough(Batch(records, failed)):
-            return Batch(records, failed)
-    pytest.fail(f"not enough: {len(records)} records, {failed}")
+        ends |= batch.ends
+        if enough(Batch(records, failed, ends)):
+            return Batch(records, failed, ends)
+    pytest.fail(f"not enough: {len(records)} records, {failed}, {ends}")
 
 
 def described(broker: Broker, topic: str) -> TopicState:
@@ -269,7 +349,7 @@ def test_records_are_read_from_an_offset_on(
     ]
     assert all(record.timestamp_ms is not None for record in batch.records)
     assert reader.end(place) == 3
-    assert broker.log.watermarks(place) == (0, 3)
+    assert broker.log.watermarks(place) == (0, 3, 3)
 
 
 def test_what_is_produced_later_arrives(
@@ -277,7 +357,7 @@ def test_what_is_produced_later_arrives(
 ) -> None:
     broker.create(place.topic)
     reader = reading(broker.log.open({place: 0}))
-    assert reader.read(0.2) == Batch([], {})
+    assert read(reader, lambda batch: bool(batch.ends)) == Batch([], {}, {place: 0})
     broker.produce(place, None, b"late")
     assert read(reader, lambda batch: bool(batch.records)).records[0].value == b"late"
 
@@ -307,7 +387,77 @@ def test_an_offset_outside_the_log_fails_by_name(
     reader = reading(broker.log.open({place: position}))
     batch = read(reader, lambda batch: bool(batch.failed))
     assert (batch.records, list(batch.failed)) == ([], [place])
-    assert broker.log.watermarks(place) == (2, 3)
+    assert broker.log.watermarks(place) == (2, 3, 3)
+
+
+def test_the_end_passes_markers_and_what_was_aborted(
+    broker: Broker, place: TopicPartition, reading: Callable[[Reader], Reader]
+) -> None:
+    broker.create(place.topic)
+    reader = reading(broker.log.open({place: 0}))
+    broker.transact(place, [b"0", b"1"], commit=True)
+    batch = read(reader, lambda batch: batch.ends.get(place) == 3)
+    assert [(one.offset, one.value) for one in batch.records] == [(0, b"0"), (1, b"1")]
+    broker.transact(place, [b"3", b"4"], commit=False)
+    assert read(reader, lambda batch: batch.ends.get(place) == 6).records == []
+    broker.produce(place, None, b"6")
+    batch = read(reader, lambda batch: batch.ends.get(place) == 7)
+    assert [(one.offset, one.value) for one in batch.records] == [(6, b"6")]
+    again = reading(broker.log.open({place: 2}))
+    assert [one.offset for one in read(again, lambda batch: batch.ends.get(place) == 7).records] == [6]
+    assert broker.log.watermarks(place) == (0, 7, 7)
+
+
+def test_nothing_is_read_behind_an_open_transaction(
+    broker: Broker, place: TopicPartition, reading: Callable[[Reader], Reader]
+) -> None:
+    broker.create(place.topic)
+    broker.produce(place, None, b"before")
+    reader = reading(broker.log.open({place: 0}))
+    with broker.transaction_open(place):
+        broker.produce(place, None, b"behind")
+        batch = read(reader, lambda batch: batch.ends.get(place) == 1)
+        assert [one.value for one in batch.records] == [b"before"]
+        assert broker.log.watermarks(place) == (0, 3, 1)
+        assert reader.end(place) in {1, 2, 3}
+    batch = read(reader, lambda batch: batch.ends.get(place) == 4)
+    assert [one.value for one in batch.records] == [b"open", b"behind"]
+    assert reader.end(place) == 4
+
+
+def test_headers_are_read_on_demand_and_may_be_unreadable(
+    broker: Broker, place: TopicPartition, reading: Callable[[Reader], Reader]
+) -> None:
+    broker.create(place.topic)
+    broker.produce_raw(place, b"0", [(b"k", b"\xff"), (b"none", None)], 0)
+    broker.produce_raw(place, b"1", [(b"\xff", b"v")], 0)
+    broker.produce_raw(place, b"2", [], 0)
+    reader = reading(broker.log.open({place: 0}))
+    good, bad, none = read(reader, lambda batch: len(batch.records) == 3).records
+    assert good.read_headers() == (Header("k", b"\xff"), Header("none", None))
+    assert (bad.value, none.read_headers()) == (b"1", ())
+    with pytest.raises(HeadersError):
+        bad.read_headers()
+
+
+@pytest.mark.parametrize("milliseconds", [0, -(2**63) + 5, 2**63 - 1])
+def test_any_senders_time_is_read_and_told_from_the_logs(
+    broker: Broker, place: TopicPartition, milliseconds: int, reading: Callable[[Reader], Reader]
+) -> None:
+    broker.create(place.topic, sender_times=True)
+    broker.produce_raw(place, b"0", [], milliseconds)
+    reader = reading(broker.log.open({place: 0}))
+    (record,) = read(reader, lambda batch: bool(batch.records)).records
+    assert (record.timestamp_ms, record.sender_time) == (milliseconds, True)
+
+
+def test_the_logs_own_times_are_no_senders(
+    broker: Broker, place: TopicPartition, reading: Callable[[Reader], Reader]
+) -> None:
+    broker.create(place.topic)
+    broker.produce(place, None, b"0")
+    reader = reading(broker.log.open({place: 0}))
+    assert not read(reader, lambda batch: bool(batch.records)).records[0].sender_time
 
 
 def test_dead_letters_keep_bytes_and_headers(broker: Broker, place: TopicPartition) -> None:
@@ -320,9 +470,22 @@ def test_dead_letters_keep_bytes_and_headers(broker: Broker, place: TopicPartiti
     assert broker.dead_letters(place.topic) == letters
 
 
-def test_dead_letters_without_a_topic_fail(kafka: Kafka) -> None:
+def test_letters_that_are_too_large_are_named_and_the_others_are_stored(broker: Broker, place: TopicPartition) -> None:
+    broker.create(place.topic)
+    broker.limit(place.topic, 30_000)
+    # Bytes that no compression makes smaller; the small ones together are over the limit, too.
+    small = [DeadLetter(b"%d" % number, random.Random(number).randbytes(5_000), ()) for number in range(10)]
+    large = [DeadLetter(b"large", random.Random(number).randbytes(50_000), ()) for number in range(2)]
+    with pytest.raises(LettersTooLargeError) as caught:
+        broker.log.dead_letter(place.topic, [large[0], *small, large[1]])
+    assert caught.value.numbers == {0, 11}
+    stored = {letter.key: letter for letter in broker.dead_letters(place.topic)}
+    assert sorted(stored.values(), key=lambda one: one.key or b"") == small
+
+
+def test_dead_letters_without_a_topic_fail(broker: Broker) -> None:
     with pytest.raises(LogUnavailableError):
-        KafkaLog(kafka.bootstrap_servers, "test", 2).dead_letter(f"none-{uuid.uuid4()}", [DeadLetter(None, b"", ())])
+        broker.log.dead_letter(f"none-{uuid.uuid4()}", [DeadLetter(None, b"", ())])
 
 
 @pytest.mark.parametrize("kind", ["fake", "kafka"])
@@ -341,5 +504,5 @@ def test_the_broker_is_away(kind: str) -> None:
     with pytest.raises(LogUnavailableError):
         log.dead_letter("a", [DeadLetter(None, b"", ())])
     reader = log.open({place: 0})
-    assert reader.read(0.2) == Batch([], {})
+    assert reader.read(0.2) == Batch([], {}, {})
     reader.close()

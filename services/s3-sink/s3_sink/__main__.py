@@ -1,6 +1,6 @@
 """Composition root: settings and connector files, clients, the sink, run.
 
-Exit codes: 0 stopped in order; 1 a bug; 2 bad settings or connector files; 3 another writer's objects in the archive.
+Exit codes: 0 stopped in order; 1 a bug; 2 bad settings or connector files.
 """
 
 import contextlib
@@ -10,6 +10,7 @@ import sys
 import uuid
 from concurrent.futures import Executor, ThreadPoolExecutor
 from threading import Event
+from typing import NamedTuple
 
 from prometheus_client import REGISTRY
 from service_kit.clock import SystemClock
@@ -25,7 +26,6 @@ from s3_sink.health import Health
 from s3_sink.log import KafkaLog
 from s3_sink.metrics import Metrics
 from s3_sink.placement import Placement
-from s3_sink.ports import OtherWriterError
 from s3_sink.properties import PropertiesError
 from s3_sink.settings import Settings
 from s3_sink.sink import Limits, Sink
@@ -36,7 +36,7 @@ logger = logging.getLogger("s3_sink")
 
 SERVICE = "s3-sink"
 CONNECTOR_FILES = ("s3-sink.properties", "dead-letters.properties")
-EXIT_OK, EXIT_BAD_INPUT, EXIT_OTHER_WRITER = 0, 2, 3
+EXIT_OK, EXIT_BAD_INPUT = 0, 2
 _ROUND_LIMIT_S = 60.0
 
 
@@ -91,35 +91,37 @@ def run(settings: Settings, connectors: list[Connector], limits: Limits, shutdow
         sys.stderr.write(f"S3_SINK_PORT: {settings.host}:{settings.port} cannot be used: {error.strerror}\n")
         return EXIT_BAD_INPUT
     give_up = Event()
-    try:
-        # HEADs have threads of their own: stores that wait for S3 to come back must not keep them waiting.
-        with (
-            server,
-            ThreadPoolExecutor(settings.uploads, thread_name_prefix="store") as stores,
-            ThreadPoolExecutor(settings.uploads, thread_name_prefix="head") as heads,
-        ):
-            try:
-                sink = build_sink(
-                    settings,
-                    connectors,
-                    limits,
-                    health=health,
-                    shutdown=shutdown,
-                    give_up=give_up,
-                    stores=stores,
-                    heads=heads,
-                )
-                with contextlib.suppress(StoppedError):
-                    while not shutdown.requested:
-                        sink.step()
-                sink.drain(settings.stop_deadline_ms / 1_000)
-            finally:
-                give_up.set()
-    except OtherWriterError as error:
-        logger.critical("another writer's objects: stopping", extra={"reason": str(error)})
-        return EXIT_OTHER_WRITER
+    # Whoever may have to wait has threads of its own: stores for S3, those with dead letters for their topic, and HEADs
+    # and listings, which go on while stores wait.
+    with (
+        server,
+        ThreadPoolExecutor(settings.uploads, thread_name_prefix="store") as stores,
+        ThreadPoolExecutor(settings.uploads, thread_name_prefix="letters") as with_letters,
+        ThreadPoolExecutor(settings.uploads, thread_name_prefix="head") as heads,
+        ThreadPoolExecutor(1, thread_name_prefix="list") as lister,
+    ):
+        threads = Threads(stores, with_letters, heads, lister)
+        try:
+            sink = build_sink(
+                settings, connectors, limits, health=health, shutdown=shutdown, give_up=give_up, threads=threads
+            )
+            with contextlib.suppress(StoppedError):
+                while not shutdown.requested:
+                    sink.step()
+            sink.drain(settings.stop_deadline_ms / 1_000)
+        finally:
+            give_up.set()
     logger.info("stopped")
     return EXIT_OK
+
+
+class Threads(NamedTuple):
+    """Which work goes where; see ``run``."""
+
+    stores: Executor
+    with_letters: Executor
+    heads: Executor
+    lister: Executor
 
 
 def build_sink(
@@ -130,17 +132,16 @@ def build_sink(
     health: Health,
     shutdown: Shutdown,
     give_up: Event,
-    stores: Executor,
-    heads: Executor,
+    threads: Threads,
 ) -> Sink:
     """The sink over real clients. ``shutdown`` ends its waits; ``give_up`` ends stores that are tried again."""
     retries = RetryPolicy(deadline_s=math.inf)  # ended by the stop of the service, shown by /readyz
     timeout_s = settings.request_timeout_ms / 1_000
-    client = s3_client(settings.aws_endpoint_url, settings.aws_region, timeout_s, 2 * settings.uploads)
+    client = s3_client(settings.aws_endpoint_url, settings.aws_region, timeout_s, 3 * settings.uploads + 2)
     archive = S3Archive(client, connectors[0].bucket)
     log = KafkaLog(settings.kafka_bootstrap_servers, f"connect-{connectors[0].name}", timeout_s)
     metrics = Metrics(REGISTRY)
-    chain = Chain(archive, heads, lambda: shutdown.requested)
+    chain = Chain(archive, threads.heads, lambda: shutdown.requested)
     storer = Storer(
         archive=archive,
         log=log,
@@ -152,7 +153,8 @@ def build_sink(
     return Sink(
         placement=Placement(connectors, log, chain, retries.clock, metrics),
         log=log,
-        uploads=Uploads(storer, stores, metrics),
+        uploads=Uploads(storer, threads.stores, threads.with_letters, metrics),
+        lister=threads.lister,
         limits=limits,
         retries=retries,
         metrics=metrics,

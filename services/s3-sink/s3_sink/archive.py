@@ -7,7 +7,7 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-from s3_sink.ports import ArchiveUnavailableError, BucketMissingError, ObjectExistsError, ObjectRef
+from s3_sink.ports import PAGE, ArchiveUnavailableError, BucketMissingError, ObjectExistsError, ObjectRef
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -39,13 +39,15 @@ class S3Archive:
         self._client = client
         self._bucket = bucket
 
-    def list(self, prefix: str) -> Iterator[ObjectRef]:
+    def list(self, prefix: str, start_after: str | None = None) -> Iterator[ObjectRef]:
         """See ``ports.Archive``."""
         token: str | None = None
         while True:
             try:
                 if token is None:
-                    page = self._client.list_objects_v2(Bucket=self._bucket, Prefix=prefix)
+                    page = self._client.list_objects_v2(
+                        Bucket=self._bucket, Prefix=prefix, MaxKeys=PAGE, StartAfter=start_after or ""
+                    )
                 else:
                     page = self._client.list_objects_v2(Bucket=self._bucket, Prefix=prefix, ContinuationToken=token)
             except (ClientError, BotoCoreError) as error:

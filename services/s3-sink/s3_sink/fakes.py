@@ -9,10 +9,14 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from threading import Lock
 
 from s3_sink.ports import (
+    PAGE,
     ArchiveUnavailableError,
     Batch,
     BucketMissingError,
     DeadLetter,
+    Header,
+    HeadersError,
+    LettersTooLargeError,
     LogUnavailableError,
     ObjectExistsError,
     ObjectRef,
@@ -32,14 +36,21 @@ class FakeArchive:
         self.loses_answers = 0
         self.objects: dict[str, tuple[bytes, dict[str, str]]] = {}
         self.heads = 0
+        self.pages = 0
         self._lock = Lock()
 
-    def list(self, prefix: str) -> Iterator[ObjectRef]:
+    def list(self, prefix: str, start_after: str | None = None) -> Iterator[ObjectRef]:
         """See ``ports.Archive``."""
-        self._check()
-        for key in sorted(self.objects):
-            if key.startswith(prefix):
+        behind = start_after or ""
+        while True:
+            self._check()
+            self.pages += 1
+            page = [key for key in sorted(self.objects) if key.startswith(prefix) and key > behind][: PAGE + 1]
+            for key in page[:PAGE]:
                 yield ObjectRef(key, self._etag(key))
+            if len(page) <= PAGE:
+                return
+            behind = page[PAGE - 1]
 
     def metadata(self, key: str) -> Mapping[str, str] | None:
         """See ``ports.Archive``. As on S3, a missing bucket has no objects either."""
@@ -77,37 +88,82 @@ class FakeArchive:
 
 
 class _Topic:
-    def __init__(self, log_id: str, partitions: int) -> None:
+    def __init__(self, log_id: str, partitions: int, *, sender_times: bool) -> None:
         self.state = TopicState(log_id, partitions)
+        self.sender_times = sender_times
         self.lows = [0] * partitions
         self.records: list[list[Record]] = [[] for _ in range(partitions)]
         self.highs = [0] * partitions
+        self.open_since: list[int | None] = [None] * partitions
+
+    def stable(self, partition: int) -> int:
+        """Where readers must stop."""
+        first = self.open_since[partition]
+        return self.highs[partition] if first is None else first
 
 
 class FakeLog:
-    """A broker. ``available`` is the switch for outages; ``batch_size`` bounds what one read gives."""
+    """A broker. ``available`` is the switch for outages; ``batch_size`` bounds what one read gives.
+
+    ``largest_letter`` is how many bytes a dead letter may have.
+    """
 
     def __init__(self, batch_size: int = 100) -> None:
         self.available = True
         self.batch_size = batch_size
+        self.largest_letter = 1_000_000
         self.dead_letters: dict[str, list[DeadLetter]] = defaultdict(list)
         self.topics: dict[str, _Topic] = {}
 
-    def create(self, topic: str, log_id: str, partitions: int = 1) -> None:
-        """Make a topic, or make it anew."""
-        self.topics[topic] = _Topic(log_id, partitions)
+    def create(self, topic: str, log_id: str, partitions: int = 1, *, sender_times: bool = False) -> None:
+        """Make a topic, or make it anew. ``sender_times``: its timestamps are its senders' (CreateTime)."""
+        self.topics[topic] = _Topic(log_id, partitions, sender_times=sender_times)
 
-    def produce(self, place: TopicPartition, key: bytes | None, value: bytes | None, timestamp_ms: int = 0) -> int:
+    def add_partition(self, topic: str) -> TopicPartition:
+        """One more partition, empty."""
+        found = self.topics[topic]
+        added = TopicPartition(topic, found.state.partitions)
+        found.state = TopicState(found.state.log_id, found.state.partitions + 1)
+        found.lows.append(0)
+        found.highs.append(0)
+        found.records.append([])
+        found.open_since.append(None)
+        return added
+
+    def produce(
+        self,
+        place: TopicPartition,
+        key: bytes | None,
+        value: bytes | None,
+        timestamp_ms: int = 0,
+        headers: Sequence[tuple[bytes, bytes | None]] = (),
+    ) -> int:
         """Append a record; returns its offset."""
         found = self.topics[place.topic]
         offset = found.highs[place.partition]
-        found.records[place.partition].append(Record(place, offset, key, value, timestamp_ms))
+        record = Record(place, offset, key, value, timestamp_ms, lambda: _headers(headers), found.sender_times)
+        found.records[place.partition].append(record)
         found.highs[place.partition] += 1
         return offset
 
     def skip(self, place: TopicPartition, offsets: int) -> None:
-        """Let the log go on without records, as transaction markers do."""
+        """Let the log go on without records, as transaction markers and aborted records do."""
         self.topics[place.topic].highs[place.partition] += offsets
+
+    def begin(self, place: TopicPartition) -> None:
+        """Begin a transaction: nothing from here on can be read until it ends."""
+        found = self.topics[place.topic]
+        found.open_since[place.partition] = found.highs[place.partition]
+
+    def end(self, place: TopicPartition, *, commit: bool) -> None:
+        """End the transaction; the marker takes an offset. What is aborted was no record."""
+        found = self.topics[place.topic]
+        first = found.open_since[place.partition]
+        found.open_since[place.partition] = None
+        if not commit:
+            records = found.records[place.partition]
+            found.records[place.partition] = [one for one in records if first is None or one.offset < first]
+        self.skip(place, 1)
 
     def expire(self, place: TopicPartition, low: int) -> None:
         """Forget what lies below an offset."""
@@ -125,7 +181,8 @@ class FakeLog:
         if found is None:
             msg = f"no such topic: {place.topic}"
             raise LogUnavailableError(msg)
-        return Watermarks(found.lows[place.partition], found.highs[place.partition])
+        number = place.partition
+        return Watermarks(found.lows[number], found.highs[number], found.stable(number))
 
     def open(self, positions: Mapping[TopicPartition, int]) -> "FakeReader":
         """See ``ports.Log``."""
@@ -134,12 +191,33 @@ class FakeLog:
     def dead_letter(self, topic: str, letters: Sequence[DeadLetter]) -> None:
         """See ``ports.Log``."""
         self._check()
-        self.dead_letters[topic].extend(letters)
+        if topic not in self.topics:
+            msg = f"no such topic: {topic}"
+            raise LogUnavailableError(msg)
+        large = frozenset(number for number, one in enumerate(letters) if _size(one) > self.largest_letter)
+        self.dead_letters[topic].extend(one for number, one in enumerate(letters) if number not in large)
+        if large:
+            msg = f"larger than {topic} takes"
+            raise LettersTooLargeError(msg, large)
 
     def _check(self) -> None:
         if not self.available:
             msg = "no broker answers"
             raise LogUnavailableError(msg)
+
+
+def _headers(headers: Sequence[tuple[bytes, bytes | None]]) -> tuple[Header, ...]:
+    try:
+        return tuple(Header(key.decode(), value) for key, value in headers)
+    except UnicodeDecodeError as error:
+        raise HeadersError(str(error)) from error
+
+
+def _size(letter: DeadLetter) -> int:
+    headers = (*letter.headers, *letter.origin)
+    return (
+        len(letter.key or b"") + len(letter.value or b"") + sum(len(one.key) + len(one.value or b"") for one in headers)
+    )
 
 
 class FakeReader:
@@ -149,13 +227,15 @@ class FakeReader:
         self._log = log
         self._positions = positions
         self._paused: set[TopicPartition] = set()
+        self._ends: dict[TopicPartition, int] = {}
 
     def read(self, timeout_s: float) -> Batch:  # noqa: ARG002 (nothing to wait for)
         """See ``ports.Reader``."""
         records: list[Record] = []
         failed: dict[TopicPartition, str] = {}
         if not self._log.available:
-            return Batch(records, failed)
+            return Batch(records, failed, {})
+        ends: dict[TopicPartition, int] = {}
         for place, position in list(self._positions.items()):
             found = self._log.topics.get(place.topic)
             if place in self._paused or found is None:
@@ -165,11 +245,15 @@ class FakeReader:
                 failed[place] = "offset out of range"
                 del self._positions[place]
                 continue
-            ahead = [record for record in found.records[place.partition] if record.offset >= position]
-            records.extend(ahead[: self._log.batch_size])
-            if ahead:
-                self._positions[place] = ahead[: self._log.batch_size][-1].offset + 1
-        return Batch(records, failed)
+            stable = found.stable(place.partition)
+            ahead = [one for one in found.records[place.partition] if position <= one.offset < stable]
+            given = ahead[: self._log.batch_size]
+            records.extend(given)
+            if given:
+                self._positions[place] = given[-1].offset + 1
+            if len(given) == len(ahead) and position <= stable != self._ends.get(place):
+                self._positions[place] = self._ends[place] = ends[place] = stable
+        return Batch(records, failed, ends)
 
     def pause(self, places: Sequence[TopicPartition]) -> None:
         """See ``ports.Reader``."""

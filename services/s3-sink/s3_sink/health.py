@@ -16,6 +16,8 @@ class Health(msgspec.Struct):
     log: str | None = "not asked yet"
     archive: str | None = "not asked yet"
     stuck: str | None = None
+    sender_times: frozenset[str] = frozenset()
+    """Topics whose timestamps are their senders' own."""
     partitions: int = 0
     last_round: float = float("-inf")
 
@@ -40,4 +42,8 @@ class Health(msgspec.Struct):
             raise NotReadyError(msg)
         if self.stuck is not None:
             raise NotReadyError(self.stuck)
-        return f"{self.partitions} partitions"
+        said = f"{self.partitions} partitions"
+        if self.sender_times:
+            topics = ", ".join(sorted(self.sender_times))
+            said += f"; timestamps of {topics} are the senders' own: set message.timestamp.type=LogAppendTime"
+        return said

@@ -3,11 +3,14 @@
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, cast
 
 from confluent_kafka import (
+    TIMESTAMP_CREATE_TIME,
     TIMESTAMP_NOT_AVAILABLE,
     Consumer,
+    IsolationLevel,
     KafkaError,
     KafkaException,
     Message,
@@ -23,6 +26,8 @@ from s3_sink.ports import (
     Batch,
     DeadLetter,
     Header,
+    HeadersError,
+    LettersTooLargeError,
     LogUnavailableError,
     Record,
     TopicPartition,
@@ -39,6 +44,7 @@ _READ_AT_ONCE = 2_000
 _PREFETCH_KIB = 16_384
 _LARGEST_MESSAGE = 100_000_000
 _POLL_S = 0.1
+_TOO_LARGE = {KafkaError.MSG_SIZE_TOO_LARGE, KafkaError.RECORD_LIST_TOO_LARGE, KafkaError.INVALID_MSG_SIZE}
 _UNKNOWN_TOPIC = {KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC}
 
 
@@ -57,6 +63,7 @@ class KafkaReader:
         """See ``ports.Reader``."""
         records: list[Record] = []
         failed: dict[TopicPartition, str] = {}
+        ends: dict[TopicPartition, int] = {}
         for message in self._consumer.consume(_READ_AT_ONCE, timeout_s):
             error = message.error()
             place = self._places.get((message.topic(), message.partition()))
@@ -64,9 +71,11 @@ class KafkaReader:
                 logger.warning("the Kafka client reports a problem", extra={"reason": error and error.str()})
             elif error is None:
                 records.append(_record(place, message))
+            elif error.code() == KafkaError._PARTITION_EOF:
+                ends[place] = cast("int", message.offset())
             else:
                 failed[place] = error.str()
-        return Batch(records, failed)
+        return Batch(records, failed, ends)
 
     def pause(self, places: Sequence[TopicPartition]) -> None:
         """See ``ports.Reader``."""
@@ -90,15 +99,24 @@ class KafkaReader:
 
 def _record(place: TopicPartition, message: Message) -> Record:
     kind, milliseconds = message.timestamp()
-    headers = message.headers()
     return Record(
         place,
         cast("int", message.offset()),
         message.key(),
         message.value(),
         None if kind == TIMESTAMP_NOT_AVAILABLE else milliseconds,
-        () if headers is None else tuple(Header(key, value) for key, value in cast("_Headers", headers)),
+        partial(_headers, message),
+        kind == TIMESTAMP_CREATE_TIME,
     )
+
+
+def _headers(message: Message) -> tuple[Header, ...]:
+    try:
+        headers = message.headers()
+        return () if headers is None else tuple(Header(key, value) for key, value in cast("_Headers", headers))
+    except UnicodeDecodeError as error:  # the client takes keys for text, and gives no header where one of them is not
+        msg = f"the key of a header is not UTF-8: {error.object!r:.100}, {error.reason} at byte {error.start}"
+        raise HeadersError(msg) from error
 
 
 class KafkaLog:
@@ -146,11 +164,18 @@ class KafkaLog:
 
     def watermarks(self, place: TopicPartition) -> Watermarks:
         """See ``ports.Log``."""
+        asked: list[tuple[OffsetSpec, IsolationLevel]] = [
+            (OffsetSpec.earliest(), IsolationLevel.READ_UNCOMMITTED),  # type: ignore[no-untyped-call]
+            (OffsetSpec.latest(), IsolationLevel.READ_UNCOMMITTED),  # type: ignore[no-untyped-call]
+            (OffsetSpec.latest(), IsolationLevel.READ_COMMITTED),  # type: ignore[no-untyped-call]
+        ]
         offsets: list[int] = []
         with _kafka_failures("the ends of a partition cannot be asked"):
-            for spec in (OffsetSpec.earliest(), OffsetSpec.latest()):  # type: ignore[no-untyped-call]
-                asked = self._admin.list_offsets({KafkaPartition(*place): spec}, request_timeout=self._timeout_s)
-                offsets.extend(answer.result(self._timeout_s + 1).offset for answer in asked.values())
+            for spec, isolation in asked:
+                answers = self._admin.list_offsets(
+                    {KafkaPartition(*place): spec}, isolation_level=isolation, request_timeout=self._timeout_s
+                )
+                offsets.extend(answer.result(self._timeout_s + 1).offset for answer in answers.values())
         return Watermarks(*offsets)
 
     def open(self, positions: Mapping[TopicPartition, int]) -> KafkaReader:
@@ -162,6 +187,9 @@ class KafkaLog:
                 "enable.auto.commit": False,
                 # An offset that the log does not hold is an error that is looked into, never a silent jump.
                 "auto.offset.reset": "error",
+                # What was aborted is no record; where one ends says how far markers and other holes reach.
+                "isolation.level": "read_committed",
+                "enable.partition.eof": True,
                 "queued.max.messages.kbytes": _PREFETCH_KIB,
                 # By default the client rests for a second once it holds that much, in the middle of a backlog.
                 "fetch.queue.backoff.ms": 20,
@@ -173,28 +201,48 @@ class KafkaLog:
 
     def dead_letter(self, topic: str, letters: Sequence[DeadLetter]) -> None:
         """See ``ports.Log``."""
-        outcomes: list[KafkaError | None] = []
-
-        def reported(error: KafkaError | None, _message: Message) -> None:
-            outcomes.append(error)
-
         with _kafka_failures(f"dead letters cannot be stored in {topic}"):
-            for letter in letters:
-                self._produce(topic, letter, reported)
-            while len(outcomes) < len(letters):  # ends: every letter is reported within delivery.timeout.ms
-                self._producer.poll(_POLL_S)
+            outcomes = self._send(topic, letters)
+            if len(letters) > 1:  # a batch is refused as a whole: each one alone shows which are too large
+                for number, error in enumerate(outcomes):
+                    if error is not None and error.code() in _TOO_LARGE:
+                        (outcomes[number],) = self._send(topic, [letters[number]])
         errors = [error for error in outcomes if error is not None]
+        too_large = [number for number, error in enumerate(outcomes) if error and error.code() in _TOO_LARGE]
+        if errors and len(errors) == len(too_large):
+            msg = f"{len(errors)} of {len(letters)} dead letters are larger than {topic} takes"
+            raise LettersTooLargeError(msg, frozenset(too_large))
         if errors:
             msg = f"{len(errors)} of {len(letters)} dead letters cannot be stored in {topic}: {errors[0].str()}"
             raise LogUnavailableError(msg)
 
-    def _produce(self, topic: str, letter: DeadLetter, reported: Callable[[KafkaError | None, Message], None]) -> None:
-        headers: list[tuple[str, str | bytes | None]] = [(header.key, header.value) for header in letter.headers]
+    def _send(self, topic: str, letters: Sequence[DeadLetter]) -> list[KafkaError | None]:
+        """The error of each letter, None where it is stored."""
+        outcomes: dict[int, KafkaError | None] = {}
+        for number, letter in enumerate(letters):
+            self._produce(topic, letter, partial(outcomes.__setitem__, number))
+        while len(outcomes) < len(letters):  # ends: every letter is reported within delivery.timeout.ms
+            self._producer.poll(_POLL_S)
+        return [outcomes[number] for number in range(len(letters))]
+
+    def _produce(self, topic: str, letter: DeadLetter, outcome: Callable[[KafkaError | None], None]) -> None:
+        headers: list[tuple[str, str | bytes | None]] = [
+            (header.key, header.value) for header in (*letter.headers, *letter.origin)
+        ]
+
+        def reported(error: KafkaError | None, _message: Message) -> None:
+            outcome(error)
+
         while True:
             try:
                 self._producer.produce(topic, letter.value, letter.key, headers=headers, on_delivery=reported)
             except BufferError:  # the client's queue is full; it empties within delivery.timeout.ms
                 self._producer.poll(_POLL_S)
+            except KafkaException as error:
+                if error.args[0].code() not in _TOO_LARGE:
+                    raise
+                outcome(error.args[0])
+                return
             else:
                 return
 

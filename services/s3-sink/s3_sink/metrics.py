@@ -17,5 +17,9 @@ class Metrics:
         self.expired = counter("expired_records", "Offsets that expired in the log before they were archived")
         self.epoch_changes = counter("epoch_changes", "Topics met under another log id")
         self.replaced = counter("replaced", "Partitions sent back to a hole, because objects had gone")
+        self.other_writers = counter("other_writers", "Windows that another sink had stored first")
+        self.foreign = Gauge(
+            "s3_sink_foreign_objects", "Objects that no sink has written", ["topic"], registry=registry
+        )
         self.lag = Gauge("s3_sink_lag_records", "Offsets not archived yet", ["topic", "partition"], registry=registry)
         self.buffered = Gauge("s3_sink_buffered_bytes", "Bytes read and not archived yet", registry=registry)

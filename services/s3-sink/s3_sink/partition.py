@@ -1,16 +1,24 @@
 """The state of one partition: what objects cover, what is being stored, what was read."""
 
+from collections.abc import Mapping
+
 from s3_sink.chain import Epoch
 from s3_sink.connector import Connector
 from s3_sink.coverage import Coverage, Hole, Range
 from s3_sink.ports import Record, TopicPartition
 from s3_sink.window import Cut, Window
 
+_UNREAD_S = 10.0
+"""How long records may be unread before the broker is asked for the reason."""
+
 
 class Partition:
     """Fills the holes of one partition, lowest first; at most one window is being stored at a time.
 
     The window always stands at the first hole of: objects, the window being stored, and offsets that have expired.
+    ``held`` says why nothing can be stored there: other bytes have the name of the object that comes next;
+    ``problem`` why its reader gives no more of it; ``waiting`` why nothing can be read yet. ``log_end`` is the high
+    watermark as far as it is known.
     """
 
     def __init__(self, connector: Connector, epoch: Epoch, place: TopicPartition, listed: Coverage) -> None:
@@ -19,18 +27,26 @@ class Partition:
         self.place = place
         self.in_flight: Cut | None = None
         self.problem: str | None = None
+        self.waiting: str | None = None
+        self.log_end: int | None = None
         self._since: dict[str, float] = {}
-        self._expired: list[Range] = []
-        self._coverage = listed
+        self._expired = Coverage()
+        self._objects = Coverage(listed)
+        self._stored_since = Coverage()
+        self._taken: dict[int, str] = {}
+        self._coverage = Coverage(listed)
         self.window = self._window_at(listed.first_hole())
 
     def take(self, record: Record, now: float) -> None:
         """Add the next record, read at ``now`` (monotonic seconds)."""
         self.window.take(record)
-        if self._since.keys() & {"problem", "unread"}:
-            self._since.pop("problem", None)
-            self._since.pop("unread", None)
-        self._since.setdefault("window", now)
+        self._moved(now)
+
+    def reach(self, offset: int, now: float) -> None:
+        """Below this offset nothing more is to be read (see ``ports.Batch``)."""
+        if offset > self.window.position:
+            self.window.reach(offset)
+            self._moved(now)
 
     def cut(self, now: float) -> tuple[Cut, bool]:
         """Close the window and begin the next; says too whether that one begins where reading does not stand."""
@@ -43,22 +59,44 @@ class Partition:
 
     def stored(self) -> None:
         """The window that was cut is an object now."""
-        self.in_flight = None
-        self._since.pop("in_flight", None)
+        if self.in_flight is not None:
+            self._is_object(self.in_flight.covered)
+        self._not_in_flight()
 
-    def verify(self, listed: Coverage) -> Hole | None:
-        """Compare with what the objects cover now; where the first hole is another one, begin there.
+    def was_stored_by_another(self, covered: Range) -> None:
+        """Another sink's object has the name of the window that was cut, and counts: go on behind it."""
+        self._is_object(covered)
+        self._not_in_flight()
+        self._place_anew()
+
+    def name_is_taken(self, reason: str) -> None:
+        """Other bytes have the name of the window that was cut: nothing of it is stored, and it is held."""
+        if self.in_flight is not None:
+            self._taken[self.in_flight.covered.first] = reason
+        self._not_in_flight()
+        self._place_anew()
+
+    @property
+    def held(self) -> str | None:
+        """Why the object that comes next cannot be written until somebody makes room for it; None: it can."""
+        return self._taken.get(self.window.hole.first)
+
+    def listing_begins(self) -> None:
+        """The objects are being listed: what is stored from now on need not be among those that are found."""
+        self._stored_since = Coverage()
+
+    def verify(self, listed: Coverage, taken: Mapping[int, str]) -> Hole | None:
+        """Compare with what the objects cover, as listed since ``listing_begins``; where the first hole is another
+        one, begin there. ``taken``: the offsets whose object's name other bytes have.
 
         What was read and not stored is forgotten then, and read again in its turn. Returns the hole that had been
         worked at, None where all is as it was.
         """
-        covered = Coverage(listed)
-        for one in self._expired:
-            covered.add(one)
-        if self.in_flight is not None:
-            covered.add(self.in_flight.covered)
-        self._coverage = covered
-        hole, before = covered.first_hole(), self.window.hole
+        self._objects = Coverage([*listed, *self._stored_since])
+        self._taken = dict(taken)
+        before = self.window.hole
+        self._coverage = self._covered()
+        hole = self._coverage.first_hole()
         if hole == before:
             return None
         self._begin(hole)
@@ -67,8 +105,8 @@ class Partition:
     def expire(self, low: int) -> list[Range]:
         """The log begins at ``low`` only: returns what is lost before it, and goes on behind that."""
         lost = [] if low <= self.window.position else self._coverage.missing_in(Range(self.window.position, low))
-        self._expired.extend(lost)
         for one in lost:
+            self._expired.add(one)
             self._coverage.add(one)
         if self.window.empty:
             self._begin(self._coverage.first_hole())
@@ -89,10 +127,16 @@ class Partition:
 
     def saw_end(self, end: int, now: float) -> None:
         """The log is known to reach up to ``end``: what lies before it should come in time."""
+        self.log_end = end
         if end > self.window.position and self.window.empty:
             self._since.setdefault("unread", now)
         else:
             self._since.pop("unread", None)
+
+    def needs_a_look(self, now: float) -> bool:
+        """Whether it does not come forward, for a reason that the broker may know."""
+        unread_s = now - self._since.get("unread", now)
+        return self.problem is not None or self.held is not None or unread_s > _UNREAD_S
 
     @property
     def archived(self) -> int:
@@ -111,6 +155,31 @@ class Partition:
     def stuck_for(self, now: float) -> float:
         """Seconds since which something waits to be stored or read."""
         return now - min(self._since.values(), default=now)
+
+    def _moved(self, now: float) -> None:
+        if self._since.keys() & {"problem", "unread"}:
+            self._since.pop("problem", None)
+            self._since.pop("unread", None)
+        self.waiting = None
+        self._since.setdefault("window", now)
+
+    def _is_object(self, covered: Range) -> None:
+        self._objects.add(covered)
+        self._stored_since.add(covered)
+
+    def _not_in_flight(self) -> None:
+        self.in_flight = None
+        self._since.pop("in_flight", None)
+
+    def _covered(self) -> Coverage:
+        covered = Coverage([*self._objects, *self._expired])
+        if self.in_flight is not None:
+            covered.add(self.in_flight.covered)
+        return covered
+
+    def _place_anew(self) -> None:
+        self._coverage = self._covered()
+        self._begin(self._coverage.first_hole())
 
     def _begin(self, hole: Hole) -> None:
         self._since.pop("window", None)

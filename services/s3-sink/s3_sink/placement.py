@@ -1,11 +1,11 @@
 """Which logs the topics are now, and where in each partition to go on. All of it found in Kafka and in the objects."""
 
 import logging
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 from service_kit.clock import Clock
 
-from s3_sink.chain import Chain, Epoch
+from s3_sink.chain import Chain, Epoch, Listing
 from s3_sink.connector import Connector
 from s3_sink.coverage import Coverage
 from s3_sink.metrics import Metrics
@@ -27,6 +27,8 @@ class Placement:
         self._states: dict[str, TopicState] = {}
         self._epochs: dict[str, Epoch] = {}
         self._partitions: dict[TopicPartition, Partition] = {}
+        self._listed: list[Partition] = []
+        self._foreign: dict[str, int] = {}
         self.absent: frozenset[str] = frozenset(self._connectors)
         self.moved = False
 
@@ -65,15 +67,16 @@ class Placement:
         self.absent = frozenset(self._connectors.keys() - found.keys())
         return frozenset(found)
 
-    def place_topics(self, busy: Collection[str]) -> None:
-        """Read the objects of every topic that is known and not placed, and place its partitions. Blocks on S3.
+    def place_topics(self, busy: Collection[str]) -> bool:
+        """Place the partitions of every topic that is known and not placed behind their last objects. Blocks on S3.
 
-        ``busy`` topics wait: an object of their former log is still being stored, and where the new log's objects go
-        depends on it.
+        Objects that are missing before those are found by the next listing. ``busy`` topics wait: an object of their
+        former log is still being stored, and where the new log's objects go depends on it. Says whether any was placed.
 
         Raises:
-            ArchiveUnavailableError, OtherWriterError, StoppedError: see ``Chain``.
+            ArchiveUnavailableError: see ``Chain``.
         """
+        placed = False
         for topic in self.to_be_placed:
             if topic in busy:
                 continue
@@ -81,29 +84,56 @@ class Placement:
             epoch = self._chain.epoch(topic, state.log_id)
             self._place(epoch, state)
             self._epochs[topic] = epoch
+            placed = True
+        return placed
 
-    def verify(self) -> None:
-        """Read the objects of every placed topic again and go back where some are missing. Blocks on S3.
+    def begin_listing(self) -> Callable[[], dict[Epoch, Listing]]:
+        """Have all objects listed, by what this returns: to be called on any one thread; it blocks on S3, for long.
 
-        Raises:
-            ArchiveUnavailableError, OtherWriterError, StoppedError: see ``Chain``.
+        Its result goes to ``verify``. It raises what ``Chain.listing`` does.
         """
-        for epoch in self._epochs.values():
-            listed = self._chain.coverage(epoch)
-            for partition in self._partitions.values():
-                if partition.epoch != epoch:
-                    continue
-                before = partition.verify(listed.get(partition.place.partition, Coverage()))
-                if before is not None:
-                    self._metrics.replaced.labels(epoch.topic).inc()
-                    logger.warning(
-                        "the objects of a partition have changed; going on from their first hole",
-                        extra={**_fields(partition), "worked_at": before.first},
-                    )
-                    self.moved = True
+        self._listed = list(self._partitions.values())
+        for partition in self._listed:
+            partition.listing_begins()
+        epochs = list(self._epochs.values())
+        return lambda: {epoch: self._chain.listing(epoch) for epoch in epochs}
+
+    def verify(self, found: Mapping[Epoch, Listing]) -> None:
+        """Go back where objects are missing, and hold what has no room for its next object."""
+        for epoch, listing in found.items():
+            self._report_foreign(epoch.topic, listing)
+        for partition in self._listed:
+            now_listed = found.get(partition.epoch)
+            if now_listed is None or self.get(partition.place) is not partition:
+                continue
+            number, held = partition.place.partition, partition.held
+            before = partition.verify(now_listed.covered.get(number, Coverage()), now_listed.taken.get(number, {}))
+            if before is not None:
+                self._metrics.replaced.labels(partition.place.topic).inc()
+                logger.warning(
+                    "the objects of a partition have changed; going on from their first hole",
+                    extra={**_fields(partition), "worked_at": before.first},
+                )
+            if partition.held != held:
+                logger.warning(
+                    "what a partition waits for has changed", extra={**_fields(partition), "reason": partition.held}
+                )
+            self.moved |= before is not None or partition.held != held
+
+    def _report_foreign(self, topic: str, listing: Listing) -> None:
+        taken = [reason for names in listing.taken.values() for reason in names.values()]
+        count = listing.foreign + len(taken)
+        self._metrics.foreign.labels(topic).set(count)
+        if count > self._foreign.get(topic, 0):
+            logger.warning(
+                "objects lie in the bucket that no sink has written; they cover nothing here, and readers take them as "
+                "another installation's",
+                extra={"topic": topic, "objects": count, "examples": [*taken[:5], *listing.examples]},
+            )
+        self._foreign[topic] = count
 
     def recover(self, partition: Partition) -> None:
-        """Find out why a partition gives no records (see ``Partition.problem``), and what can be done about it.
+        """Find out why a partition does not come forward, and do what can be done about it.
 
         Raises:
             LogUnavailableError: nothing is known.
@@ -111,7 +141,20 @@ class Placement:
         self.look_at_logs()
         if self.get(partition.place) is not partition:
             return  # a new log, or more partitions: it was placed anew
-        low, high = self._log.watermarks(partition.place)
+        low, high, stable = self._log.watermarks(partition.place)
+        now = self._clock.monotonic()
+        partition.log_end = high
+        position = partition.window.position
+        if partition.held is not None:
+            return  # until a listing finds room for its next object
+        if partition.problem is None:
+            partition.waiting = (
+                f"a transaction of another program, begun at offset {stable}, has not ended, and what lies behind it "
+                "cannot be read; it ends by itself after its own timeout, or by kafka-transactions.sh abort"
+                if stable <= position < high
+                else None
+            )
+            return
         for lost in partition.expire(low):
             self._metrics.expired.labels(partition.place.topic).inc(lost.end - lost.first)
             logger.error(
@@ -124,18 +167,17 @@ class Placement:
             problem = f"the log ends at {high}, before position {position}: it was cut short"
             if partition.problem != problem:
                 logger.error("a log ends before the position", extra={**_fields(partition), "high_watermark": high})
-            partition.reading_failed(problem, self._clock.monotonic())
+            partition.reading_failed(problem, now)
         else:
             partition.reading_resumes(nothing_left=position == high)
             self.moved = True
 
     def _place(self, epoch: Epoch, state: TopicState) -> None:
         connector = self._connectors[epoch.topic]
-        listed = self._chain.coverage(epoch)
         for number in range(state.partitions):
             place = TopicPartition(epoch.topic, number)
             if place not in self._partitions:
-                partition = Partition(connector, epoch, place, listed.get(number, Coverage()))
+                partition = Partition(connector, epoch, place, self._chain.tail(epoch, number))
                 self._partitions[place] = partition
                 logger.info("a partition is placed", extra=_fields(partition))
         self.moved = True

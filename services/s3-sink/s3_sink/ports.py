@@ -3,8 +3,8 @@
 ``log.py`` and ``archive.py`` implement them; ``fakes.py`` does in memory, and one suite of tests runs on all four.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import NamedTuple, Protocol
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Final, NamedTuple, Protocol
 
 import msgspec
 
@@ -25,12 +25,24 @@ class BucketMissingError(ArchiveUnavailableError):
     """The bucket does not exist (yet, or any more)."""
 
 
+class LettersTooLargeError(SinkError):
+    """The dead-letter topic takes some letters at no time as they are. ``numbers`` says which of those given."""
+
+    def __init__(self, message: str, numbers: frozenset[int]) -> None:
+        super().__init__(message)
+        self.numbers = numbers
+
+
+class HeadersError(SinkError):
+    """A record's headers cannot be read, by this client and for good; the message says why."""
+
+
 class ObjectExistsError(SinkError):
     """A conditional put found an object of that name."""
 
 
-class OtherWriterError(SinkError):
-    """An object stands where this sink was about to write, or one that is not a sink's: nothing may be written."""
+class ForeignObjectError(SinkError):
+    """An object is not one of this sink's; the message says why."""
 
 
 class TopicPartition(NamedTuple):
@@ -47,23 +59,34 @@ class Header(msgspec.Struct, frozen=True):
     value: bytes | None
 
 
+def no_headers() -> tuple[Header, ...]:
+    """What a record without headers has."""
+    return ()
+
+
 class Record(msgspec.Struct, frozen=True, gc=False):
-    """One stored record. ``timestamp_ms`` is milliseconds since 1970 in UTC, None where the log has none."""
+    """One stored record. ``timestamp_ms`` is milliseconds since 1970 in UTC, None where the log has none.
+
+    ``read_headers`` raises ``HeadersError`` where they cannot be read; most records are archived without them.
+    ``sender_time`` says that the timestamp is the sender's own (CreateTime), not that of the append.
+    """
 
     place: TopicPartition
     offset: int
     key: bytes | None
     value: bytes | None
     timestamp_ms: int | None
-    headers: tuple[Header, ...] = ()
+    read_headers: Callable[[], tuple[Header, ...]] = no_headers
+    sender_time: bool = False
 
 
 class DeadLetter(msgspec.Struct, frozen=True):
-    """A record for the dead-letter topic."""
+    """A record for the dead-letter topic: its own headers, and behind them ours, which say where it was and why."""
 
     key: bytes | None
     value: bytes | None
     headers: tuple[Header, ...]
+    origin: tuple[Header, ...] = ()
 
 
 class TopicState(msgspec.Struct, frozen=True):
@@ -74,21 +97,33 @@ class TopicState(msgspec.Struct, frozen=True):
 
 
 class Watermarks(NamedTuple):
-    """The lowest offset that a partition still holds, and the one its next record will get."""
+    """The lowest offset that a partition still holds, and the one its next record will get.
+
+    ``stable`` is where readers must stop: the first record of a transaction that has not ended; ``high`` without one.
+    """
 
     low: int
     high: int
+    stable: int
 
 
 class Batch(NamedTuple):
-    """What one read gave: records, rising within a partition, and partitions that give no more, with the reason."""
+    """What one read gave: records, rising within a partition, and partitions that give no more, with the reason.
+
+    ``ends`` are offsets below which everything there was to read of a partition has been given, in this batch or
+    before: what lies between the last record and there is no record (transaction markers, aborted or compacted ones).
+    """
 
     records: list[Record]
     failed: dict[TopicPartition, str]
+    ends: dict[TopicPartition, int]
 
 
 class Reader(Protocol):
-    """Reads some partitions from given offsets on, each record once. Every offset it is asked for is explicit."""
+    """Reads some partitions from given offsets on, each record once. Every offset it is asked for is explicit.
+
+    It gives what is committed alone: no aborted records, and nothing behind a transaction that has not ended.
+    """
 
     def read(self, timeout_s: float) -> Batch:
         """Records as they come; an empty batch when the time is over. Blocks for at most ``timeout_s``."""
@@ -100,7 +135,7 @@ class Reader(Protocol):
         """Give them again, from where they stopped."""
 
     def end(self, place: TopicPartition) -> int | None:
-        """The end of a partition's log as of the last answer of the broker; None before the first. Does not block."""
+        """A partition's high watermark as of the last answer of the broker; None before the first. Does not block."""
 
     def close(self) -> None:
         """Release it; does not raise."""
@@ -123,7 +158,15 @@ class Log(Protocol):
         """A reader of its own, which knows nothing of earlier ones. Does not wait for the broker."""
 
     def dead_letter(self, topic: str, letters: Sequence[DeadLetter]) -> None:
-        """Store these; returns when all replicas have all of them. After an error some may be stored. Thread-safe."""
+        """Store these; returns when all replicas have all of them. After an error some may be stored. Thread-safe.
+
+        Raises:
+            LettersTooLargeError: the topic's limit forbids some; trying the same again cannot help.
+        """
+
+
+PAGE: Final = 1_000
+"""How many objects one answer of S3 names at most."""
 
 
 class ObjectRef(msgspec.Struct, frozen=True):
@@ -141,8 +184,8 @@ class Archive(Protocol):
         ArchiveUnavailableError: no answer.
     """
 
-    def list(self, prefix: str) -> Iterable[ObjectRef]:
-        """Objects whose key begins so, in key order. Asks for pages while it is iterated."""
+    def list(self, prefix: str, start_after: str | None = None) -> Iterable[ObjectRef]:
+        """Objects whose key begins so, in key order, behind a key; asks for pages of ``PAGE`` while it is iterated."""
 
     def metadata(self, key: str) -> Mapping[str, str] | None:
         """An object's own metadata, names in lower case; None where there is no such object."""

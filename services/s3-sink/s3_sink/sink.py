@@ -5,10 +5,12 @@ One thread owns all state. Others compress and store windows that were cut, whic
 
 import logging
 from collections.abc import Callable
+from concurrent.futures import Executor, Future
 
 import msgspec
 from service_kit.retries import RetryPolicy
 
+from s3_sink.chain import Epoch, Listing
 from s3_sink.health import Health
 from s3_sink.metrics import Metrics
 from s3_sink.partition import Partition
@@ -37,7 +39,8 @@ class Limits(msgspec.Struct, frozen=True):
 class Sink:
     """Archives the placed partitions.
 
-    ``pause`` blocks for some seconds or until the service stops. Each partition has one upload at most.
+    ``pause`` blocks for some seconds or until the service stops; ``lister`` lists objects. Each partition has one
+    upload at most.
     """
 
     def __init__(
@@ -46,6 +49,7 @@ class Sink:
         placement: Placement,
         log: Log,
         uploads: Uploads,
+        lister: Executor,
         limits: Limits,
         retries: RetryPolicy,
         metrics: Metrics,
@@ -55,6 +59,8 @@ class Sink:
         self._placement = placement
         self._log = log
         self._uploads = uploads
+        self._lister = lister
+        self._listing: Future[dict[Epoch, Listing]] | None = None
         self._limits = limits
         self._clock = retries.clock
         self._metrics = metrics
@@ -70,7 +76,6 @@ class Sink:
         """One round. Blocks for 0.1 s when nothing comes, for some seconds when Kafka or S3 do not answer.
 
         Raises:
-            OtherWriterError: the archive belongs to another writer too; nothing more may be written.
             StoppedError: the service was asked to stop during a long listing.
         """
         self._collect()
@@ -86,9 +91,6 @@ class Sink:
         """Store what was read. Blocks for ``deadline_s`` at most, plus one request.
 
         What cannot be stored in time is read again after the next start.
-
-        Raises:
-            OtherWriterError: see ``step``.
         """
         end = self._clock.monotonic() + deadline_s
         self._close_reader()
@@ -127,16 +129,19 @@ class Sink:
         return present
 
     def _look_at_objects(self) -> None:
-        if self._placement.to_be_placed:
-            self._objects.hasten()
-        elif not self._placement.partitions:
-            return
-        if not self._objects.due:
-            return
-        self._objects.begin()
+        """Place what is not placed, here; list all objects on another thread: it takes long where there are many."""
         try:
-            self._placement.place_topics(self._uploads.topics)
-            self._placement.verify()
+            if self._placement.to_be_placed and not self._objects.failing:
+                if self._placement.place_topics(self._uploads.topics):
+                    self._objects.hasten()
+                self._health.archive = None
+            if self._listing is None and self._placement.partitions and self._objects.due:
+                self._objects.begin()
+                self._listing = self._lister.submit(self._placement.begin_listing())
+            if self._listing is None or not self._listing.done():
+                return
+            listing, self._listing = self._listing, None
+            self._placement.verify(listing.result())
         except ArchiveUnavailableError as error:
             self._objects.failed()
             self._health.archive = str(error)
@@ -146,12 +151,14 @@ class Sink:
             self._health.archive = None
 
     def _recover(self) -> None:
-        failed = [partition for partition in self._placement.partitions if partition.problem is not None]
-        if not failed or not self._recovery.due:
+        """Look into partitions that do not come forward: why, and what can be done about it."""
+        now = self._clock.monotonic()
+        waiting = [one for one in self._placement.partitions if one.needs_a_look(now)]
+        if not waiting or not self._recovery.due:
             return
         self._recovery.begin()
         try:
-            for partition in failed:
+            for partition in waiting:
                 self._placement.recover(partition)
         except LogUnavailableError as error:
             self._recovery.failed()
@@ -167,7 +174,7 @@ class Sink:
         positions = {
             partition.place: partition.window.position
             for partition in self._placement.partitions
-            if partition.problem is None and not partition.window.full
+            if partition.problem is None and partition.held is None and not partition.window.full
         }
         self._placement.moved = False
         if positions:
@@ -191,6 +198,12 @@ class Sink:
             partition = get(record.place)
             if partition is not None:
                 partition.take(record, now)
+                if record.sender_time:
+                    self._warn_of_sender_times(record.place.topic)
+        for place, end in batch.ends.items():
+            partition = get(place)
+            if partition is not None:
+                partition.reach(end, now)
         for place, reason in batch.failed.items():
             partition = get(place)
             if partition is not None:
@@ -199,6 +212,15 @@ class Sink:
                     extra={"topic": place.topic, "partition": place.partition, "reason": reason},
                 )
                 partition.reading_failed(reason, now)
+
+    def _warn_of_sender_times(self, topic: str) -> None:
+        if topic not in self._health.sender_times:
+            self._health.sender_times |= {topic}
+            logger.warning(
+                "a topic's timestamps are its senders' own: versions of a post are ordered by their clocks; "
+                "set message.timestamp.type=LogAppendTime",
+                extra={"topic": topic},
+            )
 
     def _pause(self, reader: Reader) -> None:
         """Bounded memory: a partition whose window is full waits for its store, and all wait at the total limit."""
@@ -224,7 +246,7 @@ class Sink:
     def _flush(self, due: Callable[[Partition], bool]) -> None:
         def ready() -> list[Partition]:
             waiting = [one for one in self._placement.partitions if one.in_flight is None and not one.window.empty]
-            return [one for one in waiting if due(one)]
+            return [one for one in waiting if one.held is None and due(one)]
 
         if not ready():
             return
@@ -236,8 +258,10 @@ class Sink:
                 self._uploads.start(partition, cut)
 
     def _collect(self) -> None:
-        if self._uploads.collect():
+        collected = self._uploads.collect()
+        if collected.had_been_away:
             self._objects.hasten()  # the bucket may be another one now
+        self._placement.moved |= collected.reading_moves
 
     def _buffered(self) -> int:
         return sum(one.window.size_bytes for one in self._placement.partitions) + self._uploads.size_bytes
@@ -245,21 +269,23 @@ class Sink:
     def _report(self) -> None:
         now = self._clock.monotonic()
         self._metrics.buffered.set(self._buffered())
-        stuck = None
+        stuck = held = None
         count = 0
         for partition in self._placement.partitions:
             count += 1
             end = self._reader.end(partition.place) if self._reader is not None else None
             if end is not None:
                 partition.saw_end(end, now)
-                lag = max(0, end - partition.archived)
+            if partition.log_end is not None:
+                lag = max(0, partition.log_end - partition.archived)
                 self._metrics.lag.labels(partition.place.topic, partition.place.partition).set(lag)
+            name = f"{partition.place.topic}-{partition.place.partition}"
             stuck_s = partition.stuck_for(now)
-            if stuck_s > self._limits.stuck_after_s:
-                reason = partition.problem or "records wait to be read or stored"
-                stuck = (
-                    f"{partition.place.topic}-{partition.place.partition} stands still for {stuck_s:.0f} s: {reason}"
-                )
-        self._health.stuck = stuck
+            if partition.held is not None:
+                held = f"{name} waits: {partition.held}"
+            elif stuck_s > self._limits.stuck_after_s:
+                reason = partition.problem or partition.waiting or self._uploads.trouble(partition.place)
+                stuck = f"{name} stands still for {stuck_s:.0f} s: {reason or 'records wait to be read or stored'}"
+        self._health.stuck = held or stuck
         self._health.partitions = count
         self._health.last_round = now

@@ -5,18 +5,21 @@ from collections.abc import Callable
 from itertools import count
 
 import msgspec
-from pipeline_contracts import objects
+from pipeline_contracts import dead_letters, objects
 from service_kit.retries import RetryPolicy
 
-from s3_sink.chain import Epoch, parse_metadata
-from s3_sink.encoding import compress
+from s3_sink.chain import Epoch, own_metadata
+from s3_sink.coverage import Range
+from s3_sink.encoding import compress, cut_letter
 from s3_sink.ports import (
     Archive,
     ArchiveUnavailableError,
+    DeadLetter,
+    ForeignObjectError,
+    LettersTooLargeError,
     Log,
     LogUnavailableError,
     ObjectExistsError,
-    OtherWriterError,
     SinkError,
     TopicPartition,
 )
@@ -27,6 +30,18 @@ logger = logging.getLogger(__name__)
 
 class GivenUpError(SinkError):
     """The service stops, and what was to be stored is not (or nobody knows). It is read again at the next start."""
+
+
+class NameTakenError(SinkError):
+    """Other bytes have the name that must be written; the message says which, and what to do."""
+
+
+class StoredByAnotherError(SinkError):
+    """Another sink has stored an object of the same log under this name. ``covered`` is what it holds."""
+
+    def __init__(self, message: str, covered: Range) -> None:
+        super().__init__(message)
+        self.covered = covered
 
 
 class Stored(msgspec.Struct, frozen=True):
@@ -60,14 +75,17 @@ class Storer:
         self._retries = retries
         self._wait = wait
         self._given_up = given_up
+        self.troubles: dict[TopicPartition, str] = {}
+        """Why the window of a partition cannot be stored now; whole values are replaced, so no lock is needed."""
 
     def store(self, epoch: Epoch, place: TopicPartition, cut: Cut, dead_letter_topic: str | None) -> Stored:
         """Store one window; tries as long as the service runs, because nothing may be left out.
 
         Raises:
-            OtherWriterError: another writer's object has this name.
+            NameTakenError, StoredByAnotherError: another object has this name; nothing was stored.
             GivenUpError: the service stops.
         """
+        self.troubles.pop(place, None)
         key = epoch.key(place.partition, cut.covered.first)
         body = compress(cut.lines)
         metadata = {
@@ -85,9 +103,9 @@ class Storer:
                 if not dead_lettered and dead_letter_topic is not None:
                     # Before the object, whose metadata says that these offsets are done with: after a crash in
                     # between they are dead-lettered again, and readers take each origin once.
-                    self._log.dead_letter(dead_letter_topic, cut.dead_letters)
+                    self._dead_letter(dead_letter_topic, cut.dead_letters)
                     dead_lettered = True
-                self._put(key, body, metadata)
+                self._put(epoch, cut.covered.first, key, body, metadata)
             except (ArchiveUnavailableError, LogUnavailableError) as error:
                 wait_s = next(waits, None)
                 if wait_s is None or self._given_up():
@@ -97,12 +115,34 @@ class Storer:
                     "an object cannot be stored now; trying again",
                     extra={"key": key, "reason": str(error), "tries": tries, "wait_s": round(wait_s, 3)},
                 )
+                self.troubles[place] = str(error)
                 self._wait(wait_s)
             else:
+                self.troubles.pop(place, None)
                 return Stored(key, len(body), tries)
         raise AssertionError
 
-    def _put(self, key: str, body: bytes, metadata: dict[str, str]) -> None:
+    def _dead_letter(self, topic: str, letters: list[DeadLetter]) -> None:
+        """Store them; of those that the topic does not take as they are, as much as it takes."""
+        for kept_bytes in dead_letters.KEPT_BYTES:
+            try:
+                self._log.dead_letter(topic, letters)
+            except LettersTooLargeError as error:
+                logger.warning(
+                    "dead letters are cut, since the topic does not take them whole",
+                    extra={"topic": topic, "letters": len(error.numbers), "kept_bytes": kept_bytes},
+                )
+                # Those that it took are not sent again.
+                letters = [cut_letter(letters[number], kept_bytes) for number in sorted(error.numbers)]
+            else:
+                return
+        try:
+            self._log.dead_letter(topic, letters)
+        except LettersTooLargeError as error:
+            msg = f"{error}, even without their bytes: its max.message.bytes is too small"
+            raise LogUnavailableError(msg) from error
+
+    def _put(self, epoch: Epoch, first: int, key: str, body: bytes, metadata: dict[str, str]) -> None:
         try:
             self._archive.put(key, body, metadata)
         except ObjectExistsError:
@@ -113,11 +153,14 @@ class Storer:
             if dict(found) == metadata:
                 logger.info("an earlier put whose answer was lost had stored the object", extra={"key": key})
                 return
-            there = parse_metadata(key, found)
+            try:
+                there = own_metadata(epoch, first, key, found)
+            except ForeignObjectError as error:
+                msg = f"{error}. Move or delete that object; until then this partition waits, and no other"
+                raise NameTakenError(msg) from None
             msg = (
-                f"{key} was written by {there.writer_id} (offsets {there.covered.first} up to {there.covered.end}, log "
-                f"{there.log_id}); this sink, {self._writer_id}, was about to write offsets up to "
-                f"{metadata[objects.NEXT_OFFSET]} of log {metadata[objects.LOG_ID]}. Two sinks must not run on one "
-                "bucket"
+                f"{key} was written by {there.writer_id} (offsets {there.covered.first} up to {there.covered.end}); "
+                f"this sink, {self._writer_id}, was about to write offsets up to {metadata[objects.NEXT_OFFSET]}. "
+                "Two sinks run on one bucket: nothing is lost by it, but stop one of them"
             )
-            raise OtherWriterError(msg) from None
+            raise StoredByAnotherError(msg, there.covered) from None

@@ -7,8 +7,11 @@ from s3_sink.coverage import Hole, Range
 from s3_sink.encoding import PoisonError, dead_letter, encode_line
 from s3_sink.ports import DeadLetter, Record
 
-# What a list entry and an object header cost beside the line's own bytes, so that small records count too.
+# What Python takes beside the bytes themselves, so that small records count too: of a line a list entry and an
+# object header; of a dead letter and of each of its headers the objects that hold them.
 _LINE_OVERHEAD_BYTES = 48
+_LETTER_OVERHEAD_BYTES = 320
+_HEADER_OVERHEAD_BYTES = 128
 
 
 class Cut(msgspec.Struct, frozen=True):
@@ -57,11 +60,16 @@ class Window:
         except PoisonError as problem:
             letter = dead_letter(record, problem, self._connector, self._log_id)
             self._dead_letters.append(letter)
-            self.size_bytes += len(letter.value or b"") + len(letter.key or b"") + _LINE_OVERHEAD_BYTES
+            self.size_bytes += _size(letter)
         else:
             self._lines.append(line)
             self.size_bytes += len(line) + _LINE_OVERHEAD_BYTES
         self.position = record.offset + 1
+
+    def reach(self, offset: int) -> None:
+        """All records below this offset were taken; what else lies there is no record."""
+        end = self.hole.end
+        self.position = max(self.position, offset if end is None else min(offset, end))
 
     def end_here(self) -> None:
         """Nothing more comes before whatever is behind the position: the window is full."""
@@ -84,3 +92,12 @@ class Window:
             ValueError: it is empty.
         """
         return Cut(Range(self.hole.first, self.position), self._lines, self._dead_letters, self.size_bytes)
+
+
+def _size(letter: DeadLetter) -> int:
+    """What a dead letter takes up in memory."""
+    headers = sum(len(one.key) + len(one.value or b"") for one in letter.headers)
+    ours = sum(len(one.value or b"") for one in letter.origin)
+    count = len(letter.headers) + len(letter.origin)
+    own = len(letter.value or b"") + len(letter.key or b"")
+    return own + headers + ours + _LETTER_OVERHEAD_BYTES + count * _HEADER_OVERHEAD_BYTES

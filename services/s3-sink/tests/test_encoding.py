@@ -1,4 +1,5 @@
 import gzip
+import hashlib
 import json
 from pathlib import Path
 
@@ -8,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pipeline_contracts import dead_letters
 from pipeline_contracts.objects import Line
-from s3_sink.encoding import PoisonError, compress, dead_letter, encode_line, timestamp
-from s3_sink.ports import Header, Record, TopicPartition
+from s3_sink.encoding import PoisonError, compress, cut_letter, dead_letter, encode_line, timestamp
+from s3_sink.ports import DeadLetter, Header, HeadersError, Record, TopicPartition
 
 PLACE = TopicPartition("pinterest.pin", 2)
 EXAMPLE = Path(__file__).resolve().parents[3] / "packages" / "contracts" / "examples" / "object-line.json"
@@ -24,7 +25,7 @@ json_values = st.recursive(
 def record(
     value: bytes | None, key: bytes | None = b"9455", milliseconds: int | None = 1_795_440_139_499, *headers: Header
 ) -> Record:
-    return Record(PLACE, 23, key, value, milliseconds, headers)
+    return Record(PLACE, 23, key, value, milliseconds, lambda: headers)
 
 
 def test_the_example_of_the_contracts() -> None:
@@ -90,6 +91,9 @@ def test_a_key_is_text(key: bytes | None, expected: str | None) -> None:
         (b'{"a":1', "not JSON"),
         (b'"a\nb"', "not JSON"),
         (b"[" * 1_000_000, "nested too deeply"),
+        (b"{},{}" + b" " * 4_096, "not JSON"),
+        (b"1],[2" + b" " * 4_096, "not JSON"),
+        (b" " * 5_000, "not JSON"),
     ],
 )
 def test_poison_values(value: bytes, reason: str) -> None:
@@ -154,13 +158,19 @@ def test_bytes_are_base64_and_headers_text() -> None:
         (1_700_000_000_007, "2023-11-14T22:13:20.007Z"),
         (0, "1970-01-01T00:00:00Z"),
         (-1, "1969-12-31T23:59:59.999Z"),
+        (-62_135_596_800_000, "0001-01-01T00:00:00Z"),
+        (-62_135_596_800_001, None),
+        (253_402_300_799_999, "9999-12-31T23:59:59.999Z"),
+        (253_402_300_800_000, None),
+        (2**63 - 1, None),
     ],
 )
-def test_timestamps_as_the_connector_writes_them(milliseconds: int, expected: str) -> None:
+def test_timestamps_as_the_connector_writes_them(milliseconds: int, expected: str | None) -> None:
     assert timestamp(milliseconds) == expected
 
 
-def test_a_record_without_a_timestamp() -> None:
+def test_a_record_without_a_timestamp_that_a_calendar_holds() -> None:
+    assert json.loads(encode_line(record(b"1", None, 2**63 - 1), "json"))["timestamp"] is None
     assert json.loads(encode_line(record(b"1", None, None), "json"))["timestamp"] is None
 
 
@@ -176,8 +186,8 @@ def test_a_dead_letter_names_its_origin() -> None:
     poison = record(b"\xff", b"k", 5, Header("own", b"x"))
     letter = dead_letter(poison, PoisonError("VALUE_CONVERTER", "é" * 5_000), "the-sink", "log-1")
     assert (letter.key, letter.value) == (b"k", b"\xff")
-    assert letter.headers[0] == Header("own", b"x")
-    headers = {header.key: header.value for header in letter.headers[1:]}
+    assert letter.headers == (Header("own", b"x"),)
+    headers = {header.key: header.value for header in letter.origin}
     assert headers == {
         dead_letters.TOPIC: b"pinterest.pin",
         dead_letters.PARTITION: b"2",
@@ -187,5 +197,30 @@ def test_a_dead_letter_names_its_origin() -> None:
         dead_letters.MESSAGE: ("é" * 1_000).encode(),
         dead_letters.LOG_ID: b"log-1",
     }
-    size = sum(len(header.key) + len(header.value or b"") + 20 for header in letter.headers[1:])
+    size = sum(len(header.key) + len(header.value or b"") + 20 for header in letter.origin)
     assert size < dead_letters.HEADER_ROOM_BYTES
+
+
+def test_what_is_too_large_of_a_letter_is_cut_and_named() -> None:
+    own = (Header("own", b"h" * 50),)
+    letter = DeadLetter(b"k" * 50, b"v" * 200, own, (Header("o", b"1"),))
+    assert cut_letter(letter, 200) == letter
+    cut = cut_letter(letter, 50)
+    digest = hashlib.blake2b(b"v" * 200, digest_size=16).hexdigest()
+    assert (cut.key, cut.value, cut.headers) == (b"k" * 50, b"v" * 50, ())
+    assert cut.origin[:2] == (Header("o", b"1"), Header("pipeline.cut-value", f"200 bytes, blake2b {digest}".encode()))
+    assert [one.key for one in cut.origin] == ["o", "pipeline.cut-value", "pipeline.cut-headers"]
+    assert cut_letter(DeadLetter(None, None, ()), 0) == DeadLetter(None, None, ())
+
+
+def test_headers_that_cannot_be_read_leave_a_word_in_their_place() -> None:
+    def unreadable() -> tuple[Header, ...]:
+        raise HeadersError("the key of a header is not UTF-8")
+
+    bad = Record(PLACE, 23, b"k", b"{}", 0, unreadable)
+    assert json.loads(encode_line(bad, "json"))["value"] == {}, "an object of events has no headers"
+    said = Header("pipeline.unreadable-headers", b"the key of a header is not UTF-8")
+    assert dead_letter(bad, PoisonError("VALUE_CONVERTER", "x"), "the-sink", "log-1").headers == (said,)
+    assert json.loads(encode_line(bad, "bytes"))["headers"] == [
+        {"key": said.key, "value": (said.value or b"").decode()}
+    ]

@@ -4,9 +4,13 @@ import gzip
 import json
 import logging
 import time
+import tracemalloc
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from contextlib import ExitStack
+from functools import partial
+from threading import Event
 from typing import Any
 
 import pytest
@@ -14,16 +18,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pipeline_contracts import dead_letters, objects
 from prometheus_client import CollectorRegistry
-from s3_sink.chain import Chain
+from s3_sink.chain import Chain, Epoch
 from s3_sink.connector import Connector
+from s3_sink.coverage import Coverage, Hole, Range
 from s3_sink.fakes import FakeArchive, FakeLog
 from s3_sink.health import Health
 from s3_sink.metrics import Metrics
 from s3_sink.placement import Placement
-from s3_sink.ports import OtherWriterError, TopicPartition
+from s3_sink.ports import Header, Record, TopicPartition
 from s3_sink.sink import Limits, Sink
 from s3_sink.store import Storer
 from s3_sink.uploads import Uploads
+from s3_sink.window import Window
 from service_kit.clock import ManualClock
 from service_kit.ops import NotReadyError
 from service_kit.retries import RetryPolicy
@@ -90,6 +96,12 @@ class World:
             self.log.create("a.pin", "log-1", 2)
             self.log.create("a.dlq", "dlq-1", 1)
         self.started = 0
+        self.lister: Executor = InlineExecutor()
+        self.start()
+
+    def start_with_lister(self, lister: Executor) -> None:
+        """A new process that lists objects by this."""
+        self.lister = lister
         self.start()
 
     def start(self) -> None:
@@ -98,7 +110,7 @@ class World:
         self.registry = CollectorRegistry()
         self.metrics = Metrics(self.registry)
         retries = RetryPolicy(float("inf"), clock=self.clock)
-        self.stores = LazyStores()
+        self.stores, self.letters = LazyStores(), LazyStores()
         self.health = Health(clock=self.clock, loop_limit_s=60)
         chain = Chain(self.archive, InlineExecutor(), lambda: False)
         self.placement = Placement(CONNECTORS, self.log, chain, self.clock, self.metrics)
@@ -113,7 +125,8 @@ class World:
         self.sink = Sink(
             placement=self.placement,
             log=self.log,
-            uploads=Uploads(self.storer, self.stores, self.metrics),
+            uploads=Uploads(self.storer, self.stores, self.letters, self.metrics),
+            lister=self.lister,
             limits=LIMITS,
             retries=retries,
             metrics=self.metrics,
@@ -141,7 +154,7 @@ class World:
         prefix = objects.partition_prefix(place.topic, place.partition, log_id)
         found = []
         for key in sorted(self.archive.objects):
-            if key.startswith(prefix):
+            if key.startswith(prefix) and self.archive.objects[key][1]:
                 found += [json.loads(line) for line in gzip.decompress(self.archive.objects[key][0]).splitlines()]
         return found
 
@@ -153,7 +166,7 @@ class World:
         return [
             (int(metadata[objects.FIRST_OFFSET]), int(metadata[objects.NEXT_OFFSET]))
             for key, (_, metadata) in sorted(self.archive.objects.items())
-            if key.startswith(prefix)
+            if key.startswith(prefix) and metadata
         ]
 
     def counted(self, name: str) -> float:
@@ -163,6 +176,13 @@ class World:
             for sample in metric.samples
             if sample.name == f"s3_sink_{name}"
         )
+
+    def said(self, name: str) -> str:
+        """What a check says, good or bad."""
+        try:
+            return self.health.checks()[name]()
+        except NotReadyError as error:
+            return str(error)
 
     def ready(self) -> dict[str, bool]:
         result = {}
@@ -360,7 +380,7 @@ def test_poison_goes_to_the_dead_letters_and_those_to_objects(world: World) -> N
     assert world.names() == [(0, 3)]
     assert world.offsets() == [0, 2]
     (letter,) = world.log.dead_letters["a.dlq"]
-    headers = {header.key: header.value for header in letter.headers}
+    headers = {header.key: header.value for header in letter.origin}
     assert (letter.key, letter.value) == (b"7", b"not json")
     assert headers[dead_letters.TOPIC] == b"a.pin"
     assert headers[dead_letters.OFFSET] == b"1"
@@ -434,12 +454,7 @@ def test_a_store_of_the_old_log_may_end_after_the_change(world: World) -> None:
 def test_new_partitions_are_archived(world: World) -> None:
     world.produce(2)
     world.run(1)
-    topic = world.log.topics["a.pin"]
-    topic.state = type(topic.state)("log-1", 3)
-    topic.lows.append(0)
-    topic.highs.append(0)
-    topic.records.append([])
-    added = TopicPartition("a.pin", 2)
+    added = world.log.add_partition("a.pin")
     world.produce(3, added)
     world.run(10)
     assert world.offsets(added) == [0, 1, 2]
@@ -488,18 +503,227 @@ def test_a_log_cut_short_is_waited_for_and_told(world: World) -> None:
     assert all(world.ready().values())
 
 
-def test_a_second_sink_is_noticed_by_one_of_the_two(world: World) -> None:
+def test_two_sinks_on_one_bucket_get_in_each_others_way_and_lose_nothing(world: World) -> None:
     other = World(world.archive, world.log)
-    world.produce(5)
+    for _ in range(40):
+        world.produce(3)
+        world.run(0.5)
+        other.run(0.5)
+    world.run(10)
+    assert world.offsets() == list(range(120))
+    assert world.counted("other_writers_total") + other.counted("other_writers_total") > 0
+    assert all(world.ready().values())
+    assert all(other.ready().values())
 
-    def both() -> None:
-        for _ in range(20):
-            world.run(0.5)
-            other.run(0.5)
 
-    with pytest.raises(OtherWriterError, match="Two sinks must not run on one bucket"):
-        both()
+def test_a_marker_at_the_end_is_covered_by_an_object(world: World) -> None:
+    world.log.begin(PIN)
+    world.produce(2)
+    world.run(90)
+    assert world.names() == []
+    assert "a transaction of another program, begun at offset 0, has not ended" in world.said("partitions")
+    world.log.end(PIN, commit=True)
+    world.run()
+    assert (world.names(), world.offsets()) == ([(0, 3)], [0, 1])
+    world.log.begin(PIN)
+    world.produce(4)
+    world.log.end(PIN, commit=False)
+    world.run(90)
+    assert (world.names(), world.offsets()) == ([(0, 3), (3, 8)], [0, 1])
+    assert world.counted("lag_records") == 0
+    assert all(world.ready().values())
+
+
+def test_a_hole_before_an_object_is_covered_though_no_record_lies_in_it(world: World) -> None:
+    world.produce(1)
+    world.run()
+    world.log.skip(PIN, 5)
+    world.run()
+    world.produce(1)
+    world.run()
+    del world.archive.objects[objects.ObjectName("a.pin", 0, 1).key]
+    world.run(20)
+    assert world.names() == [(0, 1), (1, 6), (6, 7)]
+
+
+def test_no_header_stops_a_record(world: World) -> None:
+    for value in (b"{}", b"poison"):
+        world.log.produce(PIN, None, value, headers=[(b"\xff", b"x")])
+        world.log.produce(PIN, None, value, headers=[(b"k", b"\xff")])
+    world.log.produce(DLQ, None, b"\xff", headers=[(b"\xff", b"x")])
+    world.run(15)
+    assert world.offsets() == [0, 1]
+    assert [letter.value for letter in world.log.dead_letters["a.dlq"]] == [b"poison"] * 2
+    keys = [[header.key for header in letter.headers] for letter in world.log.dead_letters["a.dlq"]]
+    assert keys == [[dead_letters.UNREADABLE_HEADERS], ["k"]]
+    assert world.lines(DLQ)[0]["headers"][0]["key"] == dead_letters.UNREADABLE_HEADERS
+
+
+def test_a_topic_with_its_senders_times_is_warned_of(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    world.log.create("a.pin", "log-1", 2, sender_times=True)
+    world.log.produce(PIN, None, b"1", 2**63 - 1)
+    world.log.produce(PIN, None, b"1", 5)
+    world.run()
+    assert [line["timestamp"] for line in world.lines()] == [None, "1970-01-01T00:00:00.005Z"]
+    assert caplog.text.count("timestamps are its senders' own") == 1
+    assert "a.pin" in world.said("partitions")
+    assert all(world.ready().values())
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "topics/a.pin/partition=0/",
+        "topics/a.pin/partition=0/copy of a.pin+0+00000000000000000000.jsonl.gz",
+        "topics/a.pin/partition=0/folder/a.pin+0+00000000000000000000.jsonl.gz",
+        "topics/a.pin/partition=0/a.pin+0+0000000722.jsonl.gz",
+        "topics/a.pin/partition=0/a.pin+0+00000000000000000722.jsonl.gz",
+        "topics/a.pin/log=other/partition=0/a.pin+0+00000000000000000000.jsonl.gz",
+    ],
+)
+def test_what_others_put_into_the_bucket_stops_nothing(world: World, key: str) -> None:
+    for moment in range(3):
+        if moment:
+            world.archive.put(f"{key}{moment}" if moment == 2 else key, b"x", {})
+        world.produce(2)
+        world.run(15)
+        world.start()
+    world.produce(2)
+    world.run(15)
+    assert world.offsets() == list(range(8))
+    assert all(world.ready().values())
+
+
+def test_other_bytes_under_the_next_name_hold_that_partition_alone(world: World) -> None:
+    world.produce(2)
+    world.run()
+    foreign = objects.ObjectName("a.pin", 0, 2).key
+    world.archive.put(foreign, b"x", {})
+    world.produce(3)
+    for _ in range(3):
+        world.produce(1, GEO)
+        world.run(15)
+        assert world.names() == [(0, 2)]
+        said = world.said("partitions")
+        assert f"a.pin-0 waits: {foreign} was not written by this sink" in said
+        assert not world.ready()["partitions"]
+        assert world.counted("lag_records") == 3
+        world.start()
+    assert world.offsets(GEO) == [0, 1, 2]
+    world.run(15)
+    del world.archive.objects[foreign]
+    world.run(25)
     assert world.offsets() == list(range(5))
+    assert all(world.ready().values())
+
+
+def test_a_dead_letter_topic_that_is_away_holds_only_what_must_wait(world: World) -> None:
+    """Windows with dead letters that cannot be stored occupy their own threads."""
+    given_up = Event()
+    with ThreadPoolExecutor(1) as threads, ThreadPoolExecutor(1) as with_letters, ExitStack() as at_the_end:
+        at_the_end.callback(given_up.set)
+        storer = Storer(
+            archive=world.archive,
+            log=world.log,
+            writer_id="w",
+            retries=RetryPolicy(float("inf"), first_wait_s=0.01),
+            wait=given_up.wait,
+            given_up=given_up.is_set,
+        )
+        world.sink._uploads = Uploads(storer, threads, with_letters, world.metrics)
+        gone = world.log.topics.pop("a.dlq")
+        world.produce(1, value=b"poison")
+
+        def runs_until(condition: Callable[[], bool]) -> None:
+            for _ in range(1_000):
+                world.run(0.5)
+                if condition():
+                    return
+                time.sleep(0.001)
+            pytest.fail("in vain")
+
+        runs_until(lambda: "no such topic: a.dlq" in world.said("partitions"))
+        world.produce(3, GEO)
+        runs_until(lambda: world.offsets(GEO) == [0, 1, 2])
+        assert not world.ready()["partitions"]
+        assert world.names() == []
+        world.log.topics["a.dlq"] = gone
+        runs_until(lambda: world.names() == [(0, 1)])
+        runs_until(lambda: all(world.ready().values()))
+
+
+class HeldExecutor(InlineExecutor):
+    """Calls when it is let go."""
+
+    def __init__(self) -> None:
+        self.waiting: list[tuple[Future[Any], Callable[[], Any]]] = []
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        future: Future[Any] = Future()
+        self.waiting.append((future, lambda: fn(*args, **kwargs)))
+        return future
+
+    def let_go(self) -> None:
+        for future, call in self.waiting:
+            future.set_result(call())
+        self.waiting.clear()
+
+
+def test_a_long_listing_holds_nothing_up(world: World) -> None:
+    """A start needs the last objects alone; what is missing before them is found by the listing, and filled."""
+    for _ in range(4):
+        world.produce(5)
+        world.run()
+    del world.archive.objects[objects.ObjectName("a.pin", 0, 5).key]
+    held = HeldExecutor()
+    world.start_with_lister(held)
+    heads = world.archive.heads
+    world.produce(5)
+    world.run(200)
+    assert world.names() == [(0, 5), (10, 15), (15, 20), (20, 25)]
+    assert all(world.ready().values())
+    assert world.archive.heads - heads < 5
+    held.let_go()
+    world.run(5)
+    held.let_go()
+    world.run(5)
+    assert world.offsets() == list(range(25))
+    assert world.counted("replaced_total") == 1
+
+
+def test_what_is_stored_while_the_objects_are_listed_is_no_hole(world: World) -> None:
+    held = HeldExecutor()
+    world.start_with_lister(held)
+    world.produce(5)
+    world.run()
+    ((future, listing),) = held.waiting
+    held.waiting.clear()
+    found = listing()
+    world.produce(5)
+    world.run()
+    future.set_result(found)
+    world.produce(5)
+    world.run()
+    assert world.names() == [(0, 5), (5, 10), (10, 15)]
+    assert world.counted("replaced_total") == 0
+
+
+@pytest.mark.parametrize(
+    ("value", "headers"), [(b"1", []), (b"x", []), (b"x", [(b"k", b"v")] * 50), (b"[" * 3_000, [])]
+)
+def test_memory_is_counted_with_what_python_adds(value: bytes, headers: list[tuple[bytes, bytes]]) -> None:
+    records = []
+    for offset in range(2_000):
+        made = [Header(key.decode() + str(offset % 7), bytes([*word, offset % 256])) for key, word in headers]
+        records.append(Record(PIN, offset, b"k", value, 0, partial(tuple, made)))
+    tracemalloc.start()
+    window = Window(Hole(0, None), "json", "the-sink", "log-1")
+    before, _ = tracemalloc.get_traced_memory()
+    for record in records:
+        window.take(record)
+    after, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert 0.9 * (after - before) <= window.size_bytes
 
 
 def test_stopping_stores_what_was_read(world: World) -> None:
@@ -527,6 +751,9 @@ actions = st.lists(
         st.tuples(st.just("produce"), st.integers(1, 15)),
         st.tuples(st.just("poison"), st.integers(1, 3)),
         st.tuples(st.just("skip"), st.integers(1, 3)),
+        st.tuples(st.just("begin"), st.just(0)),
+        st.tuples(st.just("end"), st.integers(0, 1)),
+        st.tuples(st.just("foreign"), st.integers(0, 40)),
         st.tuples(st.just("run"), st.integers(1, 8)),
         st.tuples(st.just("hold"), st.integers(0, 1)),
         st.tuples(st.just("kill"), st.just(0)),
@@ -550,10 +777,17 @@ def act(world: World, action: str, number: int, logs: list[str]) -> None:
             world.produce(number, value=b"poison")
         case "skip":
             world.log.skip(PIN, number)
+        case "begin" if world.log.topics["a.pin"].open_since[0] is None:
+            world.log.begin(PIN)
+        case "end" if world.log.topics["a.pin"].open_since[0] is not None:
+            world.log.end(PIN, commit=bool(number))
+        case "foreign" if world.archive.exists:
+            world.archive.objects.setdefault(objects.ObjectName("a.pin", 0, number).key, (b"", {}))
+            world.archive.objects["topics/a.pin/partition=0/copy"] = (b"", {})
         case "run":
             world.run(number)
         case "hold":
-            world.stores.held = bool(number)
+            world.stores.held = world.letters.held = bool(number)
         case "kill":
             world.start()
         case "delete":
@@ -577,20 +811,25 @@ def act(world: World, action: str, number: int, logs: list[str]) -> None:
             world.log.create("a.pin", logs[-1], 2)
 
 
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(actions)
 def test_whatever_happens_each_record_of_the_log_is_archived_once(todo: list[tuple[str, int]]) -> None:
     world = World()
     logs = ["log-1"]
     for action, number in todo:
         act(world, action, number, logs)
-    # All is well again, and there is a record behind every hole.
+    # All is well again, and somebody has taken away what is not ours.
     world.archive.available = world.archive.exists = world.log.available = True
-    world.stores.held = False
+    world.stores.held = world.letters.held = False
     world.archive.loses_answers = 0
-    world.produce(1)
+    act(world, "end", 1, logs)
+    world.archive.objects = {key: found for key, found in world.archive.objects.items() if found[1]}
     world.run(60)
     assert all(world.ready().values())
+    for number, high in enumerate(world.log.topics["a.pin"].highs):
+        prefix = None if world.placement._epochs["a.pin"].prefix_log_id is None else logs[-1]
+        listed = Chain(world.archive, InlineExecutor(), lambda: False).listing(Epoch("a.pin", logs[-1], prefix))
+        assert list(listed.covered.get(number, Coverage())) == ([Range(0, high)] if high else [])
 
     archived: Counter[int] = Counter()
     for body, metadata in world.archive.objects.values():
@@ -608,7 +847,7 @@ def test_whatever_happens_each_record_of_the_log_is_archived_once(todo: list[tup
     assert archived == Counter(record.offset for record in stored if record.value != b"poison")
     dead = set()
     for letter in world.log.dead_letters["a.dlq"]:
-        headers = {header.key: header.value or b"" for header in letter.headers}
+        headers = {header.key: header.value or b"" for header in letter.origin}
         if headers[dead_letters.LOG_ID] == logs[-1].encode():
             dead.add(int(headers[dead_letters.OFFSET]))
     assert dead >= {record.offset for record in stored if record.value == b"poison"}
@@ -617,7 +856,7 @@ def test_whatever_happens_each_record_of_the_log_is_archived_once(todo: list[tup
 def test_real_threads_store_the_same(world: World) -> None:
     """The loop's state is touched by one thread only: stores on others change nothing."""
     with ThreadPoolExecutor(4) as threads:
-        world.sink._uploads = Uploads(world.storer, threads, world.metrics)
+        world.sink._uploads = Uploads(world.storer, threads, threads, world.metrics)
         for _ in range(50):
             world.produce(20)
             world.produce(20, GEO)

@@ -3,8 +3,8 @@ from pipeline_contracts import objects
 from s3_sink.chain import Epoch
 from s3_sink.coverage import Range
 from s3_sink.fakes import FakeArchive, FakeLog
-from s3_sink.ports import DeadLetter, OtherWriterError, TopicPartition
-from s3_sink.store import GivenUpError, Stored, Storer
+from s3_sink.ports import DeadLetter, TopicPartition
+from s3_sink.store import GivenUpError, NameTakenError, Stored, StoredByAnotherError, Storer
 from s3_sink.window import Cut
 from service_kit.clock import ManualClock
 from service_kit.retries import RetryPolicy
@@ -18,6 +18,7 @@ class World:
     def __init__(self, writer_id: str = "one", archive: FakeArchive | None = None) -> None:
         self.archive = archive or FakeArchive()
         self.log = FakeLog()
+        self.log.create("a.dlq", "dlq-1")
         self.waits = 0
         self.heals_after = 3
         self.storer = Storer(
@@ -26,7 +27,7 @@ class World:
             writer_id=writer_id,
             retries=RetryPolicy(float("inf"), clock=ManualClock()),
             wait=self.wait,
-            given_up=lambda: self.waits > 100,
+            given_up=lambda: self.waits > 20,
         )
 
     def wait(self, seconds: float) -> None:
@@ -81,24 +82,50 @@ def test_a_put_whose_answer_was_lost_is_recognised() -> None:
     assert len(world.archive.objects) == 1
 
 
-def test_another_writers_object_is_left_alone_and_named() -> None:
+def test_another_sinks_object_is_left_alone_and_counts() -> None:
     first = World("one")
     first.store()
     before = dict(first.archive.objects)
-    with pytest.raises(OtherWriterError, match=r"written by one \(offsets 5 up to 9, log log-1\); this sink, two"):
+    with pytest.raises(StoredByAnotherError, match=r"written by one \(offsets 5 up to 9\); this sink, two") as caught:
         World("two", first.archive).store()
+    assert caught.value.covered == Range(5, 9)
     assert first.archive.objects == before
 
 
 def test_the_same_writer_with_another_range_is_no_repetition() -> None:
     world = World()
     world.store()
-    with pytest.raises(OtherWriterError):
+    with pytest.raises(StoredByAnotherError):
         world.store(Cut(Range(5, 8), [], [], 0))
 
 
-def test_an_object_without_metadata_is_named() -> None:
+@pytest.mark.parametrize(
+    "metadata", [{}, {"log-id": "log-2", "first-offset": "5", "next-offset": "9", "writer-id": "w"}]
+)
+def test_other_bytes_under_the_name_are_named(metadata: dict[str, str]) -> None:
     world = World()
-    world.archive.put(EPOCH.key(1, 5), b"", {})
-    with pytest.raises(OtherWriterError, match="no metadata of this sink"):
+    key = EPOCH.key(1, 5)
+    world.archive.put(key, b"", metadata)
+    with pytest.raises(NameTakenError, match=r"a\.pin\+1\+0+5\.jsonl\.gz .*Move or delete that object"):
         world.store()
+
+
+@pytest.mark.parametrize(("largest", "kept"), [(90_000, 65_536), (10_000, 4_096), (600, 0)])
+def test_a_letter_that_is_too_large_is_cut_to_what_the_topic_takes(largest: int, kept: int) -> None:
+    world = World()
+    world.log.largest_letter = largest
+    small, large = DeadLetter(b"k", b"small", ()), DeadLetter(b"k", b"v" * 100_000, ())
+    world.store(Cut(Range(5, 9), [], [small, large], 0))
+    assert world.log.dead_letters["a.dlq"][0] == small
+    assert world.log.dead_letters["a.dlq"][1].value == b"v" * kept
+    assert [one.key for one in world.log.dead_letters["a.dlq"][1].origin][:1] == ["pipeline.cut-value"]
+    assert len(world.log.dead_letters["a.dlq"]) == 2
+
+
+def test_a_topic_that_takes_no_letter_at_all_is_waited_for() -> None:
+    world = World()
+    world.log.largest_letter = 0
+    with pytest.raises(GivenUpError, match=r"max\.message\.bytes is too small"):
+        world.store()
+    assert "max.message.bytes" in world.storer.troubles[PLACE]
+    assert world.archive.objects == {}
