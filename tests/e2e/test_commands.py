@@ -19,6 +19,7 @@ from pathlib import Path
 import pytest
 from agreement import differences
 from matrix import MATRIX, appears
+from outside import held_by
 from pipeline_contracts.names import Kind
 from pipeline_local import descendants
 from pipeline_local.topology import read_variables
@@ -291,6 +292,11 @@ def test_nothing_listens_beyond_loopback(stack: Stack) -> None:
     ]
     assert len(listening) >= 6
     assert not [entry for entry in listening if entry[1] not in {"127.0.0.1", "::ffff:127.0.0.1", "::1"}]
+
+
+def test_nothing_is_outside_its_folders(stack: Stack) -> None:
+    """Native libraries, scratch, caches: of every service, after all that was done above."""
+    assert held_by(stack.home) == []
 
 
 def test_down_and_up_again_keeps_what_was_sent(stack: Stack) -> None:

@@ -36,6 +36,7 @@ MAY_READ_THE_ENVIRONMENT = {
     # What other programs take from the environment alone: Java, PySpark, npm, Docker, certificates.
     "packages/spark_kit/spark_kit/jvm.py",
     "packages/spark_kit/spark_kit/session.py",
+    "local/bootstrap.py",
     "local/pipeline_local/jars.py",
     "local/pipeline_local/toolchain.py",
     "deploy/aws/aws_deploy/checkout.py",

@@ -10,6 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from outside import held_by, left_in
 from pipeline_local import descendants
 from pipeline_local.topology import read_variables
 from servers import free_port
@@ -23,11 +24,15 @@ SHORT_LIVED = {"ANALYSER_SHORT_LIVED": "true", "STREAM_READER_SHORT_LIVED": "tru
 
 
 class Stack:
-    """The system as plain processes. A context manager: starts on entry, leaves no process on exit."""
+    """The system as plain processes. A context manager: starts on entry, leaves no process and nothing elsewhere."""
 
     def __init__(self, home: Path, *, without: str = "airflow") -> None:
         self.home = home
+        self._user = home.with_name(f"{home.name}-user"), home.with_name(f"{home.name}-temporary")
+        for folder in self._user:
+            folder.mkdir(parents=True, exist_ok=True)
         own = {"PIPELINE_HOME": str(home), "PIPELINE_WITHOUT": without}
+        own |= {"HOME": str(self._user[0]), "TMPDIR": str(self._user[1])}
         self.environment = {**os.environ, **SHORT_LIVED, **own, **free_ports()}
 
     def __enter__(self) -> Self:
@@ -40,8 +45,11 @@ class Stack:
         if error is not None:
             sys.stderr.write(self.pipeline("status", check=False).stdout)
             sys.stderr.write(self.pipeline("logs", check=False).stdout)
+        held = held_by(self.home)
         self.down()
         assert not descendants.of(f"{self.home}/")
+        if error is None:
+            assert [*held, *left_in(*self._user)] == [], "outside the installation's folders"
 
     def pipeline(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         """Run one command to its end; on an unwanted exit code, fail with all it said."""

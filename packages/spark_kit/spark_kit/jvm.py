@@ -127,12 +127,14 @@ def archive_path(archive_dir: Path, java: Path, jars: Sequence[Path]) -> Path:
 def start_jvm(
     config: JvmConfig,
     *,
+    scratch: Path | None = None,
     deadline_s: float = START_DEADLINE_S,
     inherit: Sequence[int] = (),
     record_archive: Path | None = None,
 ) -> Jvm:
     """Start the JVM and wait until its gateway listens on loopback.
 
+    ``scratch`` is an existing folder for its temporary files; without one they go to the system's.
     ``inherit`` are file descriptors that it keeps open: a lock held through one of them ends when this process
     *and* the JVM are gone. ``record_archive`` makes it write a class archive there when it ends in order.
 
@@ -140,10 +142,10 @@ def start_jvm(
         JvmError: no Java, no jars, the JVM ended, or the deadline is over.
     """
     java, jars = java_binary(), class_path(config.jars_dir)
-    with tempfile.TemporaryDirectory(prefix="spark-gateway-") as folder:
+    with tempfile.TemporaryDirectory(prefix="spark-gateway-", dir=scratch) as folder:
         info = Path(folder) / "connection"
         process = subprocess.Popen(
-            _command(config, java, jars, record_archive),
+            _command(config, java, jars, scratch, record_archive),
             stdin=subprocess.PIPE,  # its end is what tells the JVM that this process is gone
             stderr=subprocess.PIPE,
             env={**os.environ, **_environment(info)},
@@ -170,9 +172,14 @@ def start_jvm(
     return Jvm(process, port, secret)
 
 
-def _command(config: JvmConfig, java: Path, jars: Sequence[Path], record_archive: Path | None) -> list[str]:
+def _command(
+    config: JvmConfig, java: Path, jars: Sequence[Path], scratch: Path | None, record_archive: Path | None
+) -> list[str]:
     command = [str(java), f"-Xmx{config.heap}", "-XX:+UseSerialGC", "-XX:+ExitOnOutOfMemoryError"]
-    command.append("-Duser.timezone=UTC")
+    # Figures for `jps`, in a file that is in /tmp whatever one says.
+    command += ["-Duser.timezone=UTC", "-XX:-UsePerfData"]
+    if scratch is not None:
+        command.append(f"-Djava.io.tmpdir={scratch.resolve()}")
     if config.short_lived:
         # With the room that two compilers get; in that of one, full collections throw compiled code away again.
         command += ["-XX:TieredStopAtLevel=1", "-XX:ReservedCodeCacheSize=240m"]

@@ -49,7 +49,8 @@ _ASKED_FOR_OFTEN: Final[Mapping[str, Sequence[str]]] = {
 class SessionConfig:
     """What a session depends on; nothing else is read from the environment, except by Databricks.
 
-    ``scratch_dir`` takes shuffle files and uploads. It is this session's alone: emptied before, deleted after it
+    ``scratch_dir`` takes shuffle files, uploads and all that the JVM would put into the system's temporary folder,
+    native libraries among it. It is this session's alone: emptied before, deleted after it
     (default: a new folder of the system's temporary folder).
     ``s3_endpoint_url`` is set for an S3 that is not AWS; credentials are those of ``AWS_ACCESS_KEY_ID`` and
     ``AWS_SECRET_ACCESS_KEY``, or of the machine's role. ``cores`` is the number of tasks that run at once.
@@ -85,11 +86,12 @@ def build_session(
     # Spark Connect aside, PySpark reads the interpreter of its workers from the environment alone; the JVM, too, which
     # takes any `python3` for some.
     os.environ["PYSPARK_PYTHON"] = sys.executable
-    jvm = start_jvm(config.jvm, inherit=inherit, record_archive=record_archive)
-    _running[:] = [jvm]
+    scratch = _new_scratch(config)
     try:
+        jvm = start_jvm(config.jvm, scratch=scratch, inherit=inherit, record_archive=record_archive)
+        _running[:] = [jvm]
         _connect(jvm)
-        conf = SparkConf(loadDefaults=False).setAll(list(session_conf(config, _new_scratch(config)).items()))
+        conf = SparkConf(loadDefaults=False).setAll(list(session_conf(config, scratch).items()))
         spark = SparkSession.builder.config(conf=conf).getOrCreate()
         _quieten(spark)
         return spark
@@ -148,6 +150,8 @@ def session_conf(config: SessionConfig, scratch: Path) -> dict[str, str]:
         "spark.master": f"local[{config.cores}]",
         "spark.driver.host": "127.0.0.1",
         "spark.driver.bindAddress": "127.0.0.1",
+        # Another user of this machine could talk to the ports of RPC and blocks; Spark makes a secret at each start.
+        "spark.authenticate": "true",
         "spark.ui.enabled": "false",
         "spark.ui.showConsoleProgress": "false",
         "spark.local.dir": str(scratch),

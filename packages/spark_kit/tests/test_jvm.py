@@ -2,6 +2,8 @@
 
 import os
 import signal
+import socket
+import struct
 import subprocess
 import sys
 import tempfile
@@ -36,6 +38,14 @@ spark.range(10**13).selectExpr("sum(id * id % 7)").collect()
 """
 
 
+def answer(port: int) -> bytes:
+    """What is said to somebody who knows no secret and sends a message of Spark's form, such as one to execute."""
+    message = b"\x03" + struct.pack(">qi", 7, 12) + b"\x00\x0aabcdefghij"
+    with socket.create_connection(("127.0.0.1", port), 10) as connection:
+        connection.sendall(struct.pack(">q", len(message) + 8) + message)
+        return connection.recv(4096)
+
+
 def test_session_and_a_second_one_after_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     given = tmp_path / "state" / "scratch"
@@ -53,9 +63,14 @@ def test_session_and_a_second_one_after_it(tmp_path: Path, monkeypatch: pytest.M
         assert "PYSPARK_GATEWAY_SECRET" not in os.environ
         with pytest.raises(JvmError, match="already"):
             build_session(SessionConfig("second"))
-        listening = [c.laddr.ip for c in psutil.Process(pid).net_connections() if c.status == psutil.CONN_LISTEN]
+        listening = [c.laddr for c in psutil.Process(pid).net_connections() if c.status == psutil.CONN_LISTEN]
         assert listening
-        assert all(ip.removeprefix("::ffff:").startswith("127.") or ip == "::1" for ip in listening), listening
+        assert all(at.ip.removeprefix("::ffff:").startswith("127.") or at.ip == "::1" for at in listening), listening
+        answers = [answer(at.port) for at in listening]
+        assert all(b"SaslMessage" in one or b"Py4JException" in one for one in answers), answers
+        assert not list(Path("/tmp").glob(f"hsperfdata_*/{pid}"))
+        assert spark.range(9).repartition(2).count() == 9
+        assert list((scratch or tmp_path).rglob("liblz4-java*"))
         spark.conf.set("spark.sql.session.timeZone", "America/New_York")
         assert own_session(spark).conf.get("spark.sql.session.timeZone") == "America/New_York"
         stop_session(spark)
