@@ -1,12 +1,16 @@
 """`docker compose up` from outside: 10,000 events down both paths while every service is killed once."""
 
 import json
+import os
 import re
+import shutil
+import subprocess
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import engine
 import pytest
 from compose_stack import UP_DEADLINE_S, ComposeStack
 from matrix import MATRIX, appears
@@ -110,6 +114,27 @@ def test_a_database_is_named_by_the_environment(stack: ComposeStack, monkeypatch
     assert done.returncode == 2
     assert "127.0.0.1" in done.stderr
     assert "s3cret" not in done.stdout + done.stderr
+
+
+def test_the_readmes_line_for_a_folder_as_it_stands(stack: ComposeStack, posts: Path, tmp_path: Path) -> None:
+    """In the folder of the posts; the engine may be as old as 20.10, which mounts no folder by a relative name."""
+    (line,) = re.findall(r"`(docker compose run [^`]*--source /posts[^`]*)`", (engine.ROOT / "README.md").read_text())
+    shutil.copytree(posts, tmp_path / "posts")
+    tmp_path.chmod(0o755)
+    project = f"--project-directory '{engine.ROOT}' --file '{engine.ROOT}/compose.yaml'"
+    here = f'docker() {{ shift; command docker compose {project} "$@"; }}; {line}'
+    done = subprocess.run(
+        ["bash", "-c", here],
+        cwd=tmp_path,
+        env={**os.environ, **stack.environment},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+        stdin=subprocess.DEVNULL,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "acknowledged" in done.stdout
 
 
 def test_nobody_outside_this_machine_can_connect(stack: ComposeStack) -> None:

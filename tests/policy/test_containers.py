@@ -39,6 +39,8 @@ def test_compose_keeps_its_rules() -> None:
         ("  init: true\n", "", "kafka: needs init"),
         ("  restart: unless-stopped\n", "", "kafka: needs a restart policy"),
         ("  cap_drop: [ALL]\n", "", "kafka: needs cap_drop"),
+        ("  pids_limit: 1024\n", "", "kafka: needs pids_limit"),
+        ("  pids_limit: 1024\n", "  pids_limit: -1\n", "proxy: needs pids_limit"),
         ("    mem_limit: 256m\n", "    mem_limit: 256m\n    privileged: true\n", "mirror: needs no cap_add"),
         ("    mem_limit: 256m\n", "    mem_limit: 256m\n    user: root\n", "mirror: needs no cap_add"),
         ('  security_opt: ["no-new-privileges:true"]\n', "", "kafka: needs no-new-privileges"),
@@ -52,7 +54,7 @@ def test_compose_keeps_its_rules() -> None:
         ("    healthcheck: {", "    healthchecks: {", "kafka: needs a health check"),
         ("  read_only: true\n", "", "proxy: needs read_only"),
         (', "analyser:/var/lib/pipeline/analyser"', "", "analyser: needs its scratch on a volume"),
-        ("128m,exec", '128m", "/var/lib/pipeline/stream-reader', "stream-reader: needs its scratch on a volume"),
+        ("size=128m", 'size=128m", "/var/lib/pipeline/stream-reader', "stream-reader: needs its scratch on a volume"),
         ("pipeline/scratch", "pipeline/scratch:ro", "cli: needs its scratch on a volume"),
         (
             "    mem_limit: 768m\n    volumes",
@@ -141,6 +143,15 @@ def test_on_the_laptop_alone_services_answer_only_by_their_names() -> None:
 
 def test_images_have_the_projects_version() -> None:
     assert VARIABLES["PIPELINE_VERSION"] == tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+
+
+def test_folders_are_mounted_as_older_engines_take_them() -> None:
+    """Docker 20.10 takes `./posts` for the name of a volume, and refuses it."""
+    texts = [COMPOSE, *(file.read_text() for file in (ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))))]
+    texts += [file.read_text() for file in sorted(ROOT.glob("*/**/README.md")) if ".venv" not in file.parts[-3]]
+    mounted = [found for text in texts for found in re.findall(r"docker [^`\n]*? -v (\S+:\S+)", text)]
+    assert len(mounted) >= 2
+    assert not [one for one in mounted if not re.fullmatch(r'"\$PWD/[^:"]+:/[^:"]+(:ro)?"', one)]
 
 
 def test_nothing_enters_the_build_unnamed() -> None:

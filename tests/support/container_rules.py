@@ -57,6 +57,7 @@ def _offences_of_service(name: str, service: dict[str, Any], volumes: set[str], 
         "cap_drop: [ALL]": service.get("cap_drop") == ["ALL"],
         "no cap_add, privileged, host network or user": not {"cap_add", "privileged", "network_mode", "pid", "user"}
         & set(service),
+        "pids_limit": isinstance(service.get("pids_limit"), int) and 0 < service["pids_limit"] <= 4096,
         "no-new-privileges": "no-new-privileges:true" in service.get("security_opt", []),
         "a limit on its log": "max-size" in service.get("logging", {}).get("options", {}),
         "a time to stop": "stop_grace_period" in service,

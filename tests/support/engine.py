@@ -124,6 +124,7 @@ def as_options(service: dict[str, Any]) -> dict[str, Any]:
         "cap_drop": service["cap_drop"],
         "security_opt": service["security_opt"],
         "init": service["init"],
+        "pids_limit": service["pids_limit"],
         "mem_limit": int(service["mem_limit"][:-1]) * _GIB[service["mem_limit"][-1]],
         "read_only": service.get("read_only", False),
         "tmpfs": dict(entry.split(":", 1) for entry in service.get("tmpfs", [])),
