@@ -39,6 +39,10 @@ lint: ## style, types, import rules, templates
 unit: ## unit tests alone (about two minutes)
 	$(BIN)/python tests/tiers.py unit
 
+.PHONY: histories
+histories: ## random histories of a stream and its reader: COUNT=n SEED=first
+	PYTHONPATH=tests/support $(BIN)/python tests/support/kinesis_histories.py --count $(or $(COUNT),1000) --seed $(or $(SEED),0)
+
 .PHONY: format
 format: ## rewrite the code in the one format
 	$(BIN)/ruff format .

@@ -59,4 +59,4 @@ class DataLossError(KinesisSourceError):
 
 
 class SpoolError(KinesisSourceError):
-    """The spool cannot be written: the disk is full, or the folder is not ours."""
+    """The spool cannot be written. At the start of a query: the folder cannot be made, or is not ours."""

@@ -33,6 +33,7 @@ _CODES: dict[str, Failure] = {
     "ValidationException": "invalid",
     "ProvisionedThroughputExceededException": "transient",
     "LimitExceededException": "transient",
+    "ExpiredNextTokenException": "transient",  # a listing that took over 300 s; it is begun anew
     "ResourceInUseException": "transient",
     "KMSThrottlingException": "transient",
     "ThrottlingException": "transient",

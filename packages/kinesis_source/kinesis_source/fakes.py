@@ -1,6 +1,18 @@
 """Kinesis in memory, behind the part of boto3's client that this source and its tests use; with faults on demand.
 
-One suite runs on it and on a real server (``tests/integration/test_kinesis_source.py``).
+One suite runs on it and on a real server (``tests/integration/test_kinesis_source.py``). What no local server does is
+as AWS documents it:
+
+- Records are gone once they are older than retention, at once when it is lowered, and do not come back when it is
+  raised (``API_DecreaseStreamRetentionPeriod``, ``API_IncreaseStreamRetentionPeriod``). 24 to 8,760 hours.
+- An iterator before the oldest record is one at the oldest record (``API_GetShardIterator``, said of AT_TIMESTAMP; of a
+  sequence number that is gone nothing is said: it is refused, too, on request).
+- A closed shard is listed and read until retention is over since it was closed, and then expired
+  (``kinesis-using-sdk-java-after-resharding``, ``API_ListShards``).
+- An answer may be empty before the end of the shard, with ``MillisBehindLatest`` above 0 (``API_GetRecords``).
+- An iterator lives for 300 s (``API_GetShardIterator``), the token of a listing too (``API_ListShards``).
+
+All below https://docs.aws.amazon.com/kinesis/latest/APIReference and https://docs.aws.amazon.com/streams/latest/dev.
 """
 
 import hashlib
@@ -15,6 +27,8 @@ from service_kit.clock import Clock, SystemClock
 
 HASH_SPACE = 1 << 128
 ITERATOR_LIFE_S = 300
+TOKEN_LIFE_S = 300
+RETENTION_HOURS = (24, 8760)
 _FIRST_SEQUENCE_NUMBER = 49 * 10**54
 
 
@@ -34,6 +48,7 @@ class _Shard:
     starting: int
     parents: list[str] = field(default_factory=list)
     ending: int | None = None
+    closed_s: float = 0.0
     records: list[dict[str, Any]] = field(default_factory=list)
 
     def listed(self) -> dict[str, Any]:
@@ -64,10 +79,20 @@ class _Stream:
 
 
 class FakeKinesis:
-    """Streams of one account. Not thread-safe beyond what single list operations are."""
+    """Streams of one account. Not thread-safe beyond what single list operations are.
 
-    def __init__(self, clock: Clock | None = None, page_size: int = 10_000) -> None:
-        """``page_size``: an answer of GetRecords holds no more, as a real one is limited to 10 MB."""
+    ``empty_answers``: so many answers of GetRecords hold nothing although there is something.
+    """
+
+    def __init__(
+        self, clock: Clock | None = None, page_size: int = 10_000, *, refuse_trimmed: bool = False, lag_s: float = 0.0
+    ) -> None:
+        """``page_size``: an answer of GetRecords holds no more, as a real one is limited to 10 MB.
+
+        ``refuse_trimmed``: a position before the oldest record is an error. ``lag_s``: its clock is so far behind.
+        """
+        self.empty_answers = 0
+        self._refuse_trimmed, self._lag_s = refuse_trimmed, lag_s
         self.calls: dict[str, int] = defaultdict(int)
         self._clock = clock or SystemClock()
         self._streams: dict[str, _Stream] = {}
@@ -82,6 +107,15 @@ class FakeKinesis:
     def expire_records(self, stream: str, shard_id: str, count: int) -> None:
         """The oldest records of a shard are gone, as after the retention period."""
         del self._streams[stream].shards[shard_id].records[:count]
+
+    def records(self, stream: str) -> list[tuple[str, str, bytes]]:
+        """Shard, sequence number and data of what the stream holds."""
+        found = self._stream("ListShards", {"StreamName": stream})
+        return [
+            (shard.shard_id, record["SequenceNumber"], record["Data"])
+            for shard in found.shards.values()
+            for record in shard.records
+        ]
 
     def expire_shard(self, stream: str, shard_id: str) -> None:
         """A closed shard whose records have all expired is not listed any more."""
@@ -119,12 +153,14 @@ class FakeKinesis:
         """See boto3."""
         token = json.loads(request["NextToken"]) if "NextToken" in request else None
         stream = self._called("list_shards", "ListShards", {"StreamName": token[0]} if token else request)
+        if token and self._now_s() - token[2] > TOKEN_LIFE_S:
+            raise error("ListShards", "ExpiredNextTokenException", "The pagination token has expired.")
         after = token[1] if token else request.get("ExclusiveStartShardId", "")
         found = [shard.listed() for name, shard in sorted(stream.shards.items()) if name > after]
         most = request.get("MaxResults", 1000)
         answer: dict[str, Any] = {"Shards": found[:most]}
         if len(found) > most:
-            answer["NextToken"] = json.dumps([stream.name, found[most - 1]["ShardId"]])
+            answer["NextToken"] = json.dumps([stream.name, found[most - 1]["ShardId"], self._now_s()])
         return answer
 
     def put_record(self, **request: Any) -> Any:
@@ -151,13 +187,21 @@ class FakeKinesis:
             answers.append({"SequenceNumber": number, "ShardId": shard.shard_id})
         return {"FailedRecordCount": 0, "Records": answers}
 
+    def increase_stream_retention_period(self, **request: Any) -> None:
+        """See boto3; done at once. What has expired stays gone."""
+        self._retain("IncreaseStreamRetentionPeriod", request, rises=True)
+
+    def decrease_stream_retention_period(self, **request: Any) -> None:
+        """See boto3; done at once, and what is older is gone."""
+        self._retain("DecreaseStreamRetentionPeriod", request, rises=False)
+
     def split_shard(self, **request: Any) -> None:
         """See boto3; done at once."""
         stream = self._called("split_shard", "SplitShard", request)
         parent, at = self._open_shard(stream, "SplitShard", request["ShardToSplit"]), int(request["NewStartingHashKey"])
         if not parent.low < at <= parent.high:
             raise error("SplitShard", "InvalidArgumentException", "NewStartingHashKey is not in the shard's range")
-        parent.ending = self._next_number()
+        parent.ending, parent.closed_s = self._next_number(), self._now_s()
         self._add_shard(stream, parent.low, at - 1, [parent.shard_id])
         self._add_shard(stream, at, parent.high, [parent.shard_id])
 
@@ -169,6 +213,7 @@ class FakeKinesis:
         if one.high + 1 != other.low and other.high + 1 != one.low:
             raise error("MergeShards", "InvalidArgumentException", "the shards are not adjacent")
         one.ending = other.ending = self._next_number()
+        one.closed_s = other.closed_s = self._now_s()
         self._add_shard(stream, min(one.low, other.low), max(one.high, other.high), [one.shard_id, other.shard_id])
 
     def get_shard_iterator(self, **request: Any) -> Any:
@@ -187,6 +232,8 @@ class FakeKinesis:
                 if not shard.starting <= position <= (shard.ending or self._number):
                     message = "the sequence number did not come from this stream"
                     raise error("GetShardIterator", "InvalidArgumentException", message)
+                if self._refuse_trimmed and not any(int(r["SequenceNumber"]) == position for r in shard.records):
+                    raise error("GetShardIterator", "InvalidArgumentException", "the record is not there any more")
                 position += kind == "AFTER_SEQUENCE_NUMBER"
         return {"ShardIterator": self._iterator(stream, shard, position)}
 
@@ -200,9 +247,11 @@ class FakeKinesis:
         if self._now_s() - made_s > ITERATOR_LIFE_S:
             raise error("GetRecords", "ExpiredIteratorException", "Iterator expired.")
         shard = self._known_shard(stream, "GetRecords", shard_id)
-        self._expire(stream, shard)
         left = [record for record in shard.records if int(record["SequenceNumber"]) >= position]
         records = left[: min(request.get("Limit", 10_000), self._page_size)]
+        if records and self.empty_answers:
+            self.empty_answers -= 1
+            records = []
         more = len(left) > len(records)
         if records:
             position = int(records[-1]["SequenceNumber"]) + 1
@@ -212,7 +261,7 @@ class FakeKinesis:
             answer["MillisBehindLatest"] = max(1, round((self._now_s() - next_arrival_s) * 1000))
         if more or shard.ending is None or position <= shard.ending:
             # A closed shard ends with an empty answer that does not say so yet, as real ones do.
-            after = position if records or shard.ending is None else shard.ending + 1
+            after = position if records or more or shard.ending is None else shard.ending + 1
             answer["NextShardIterator"] = self._iterator(stream, shard, after)
         return answer
 
@@ -229,7 +278,17 @@ class FakeKinesis:
         name = request.get("StreamName") or str(request.get("StreamARN", "")).rpartition("/")[2]
         if name not in self._streams:
             raise error(operation, "ResourceNotFoundException", f"Stream {name} not found")
+        self._expire(self._streams[name])
         return self._streams[name]
+
+    def _retain(self, operation: str, request: dict[str, Any], *, rises: bool) -> None:
+        stream, hours = self._stream(operation, request), request["RetentionPeriodHours"]
+        least, most = RETENTION_HOURS
+        # The same value again is no error.
+        if not least <= hours <= most or (hours < stream.retention_hours if rises else hours > stream.retention_hours):
+            raise error(operation, "InvalidArgumentException", f"Retention period hours {hours} must not be this")
+        stream.retention_hours = hours
+        self._expire(stream)
 
     def _known_shard(self, stream: _Stream, operation: str, shard_id: str) -> _Shard:
         if shard_id not in stream.shards:
@@ -260,9 +319,13 @@ class FakeKinesis:
         later = [r["SequenceNumber"] for r in shard.records if r["ApproximateArrivalTimestamp"] >= at_s]
         return int(later[0]) if later else self._number + 1
 
-    def _expire(self, stream: _Stream, shard: _Shard) -> None:
+    def _expire(self, stream: _Stream) -> None:
         oldest_s = self._now_s() - stream.retention_hours * 3600
-        shard.records = [record for record in shard.records if record["ApproximateArrivalTimestamp"] >= oldest_s]
+        for shard in list(stream.shards.values()):
+            if shard.ending is not None and shard.closed_s < oldest_s:
+                del stream.shards[shard.shard_id]
+            elif shard.records and shard.records[0]["ApproximateArrivalTimestamp"] < oldest_s:
+                shard.records = [one for one in shard.records if one["ApproximateArrivalTimestamp"] >= oldest_s]
 
     def _iterator(self, stream: _Stream, shard: _Shard, position: int) -> str:
         return json.dumps([stream.name, stream.created_s, shard.shard_id, position, self._now_s()])
@@ -272,4 +335,4 @@ class FakeKinesis:
         return self._number
 
     def _now_s(self) -> float:
-        return self._clock.now().timestamp()
+        return self._clock.now().timestamp() - self._lag_s

@@ -13,6 +13,7 @@ from kinesis_source.errors import OffsetError
 from kinesis_source.identity import StreamId
 
 FORMAT_VERSION = 1
+_OLD_LISTING_MS = 60_000
 
 
 def later(one: str, other: str) -> bool:
@@ -32,11 +33,12 @@ class Start:
 class ShardOffset:
     """One shard's progress.
 
-    ``start`` until the first record was read, ``last`` from then on. ``first`` and ``records`` only in the offset at
-    the end of a batch that holds records of this shard: the batch is ``[first, last]``, so many records. ``closed``:
-    the shard was split or merged, and all of it has been read. ``tip_ms`` is the wall clock when the shard was last
-    seen read to its end: as long as that is not a retention period ago, no unread record can have expired. Of a shard
-    that nobody has looked into yet, it is when one that it comes from was so seen, or when it was found.
+    ``start`` until the first record was read, ``last`` from then on; ``last_ms`` is its arrival. ``first`` and
+    ``records`` only in the offset at the end of a batch that holds records of this shard: the batch is
+    ``[first, last]``, so many records. ``closed``: the shard was split or merged, and all of it has been read.
+    ``tip_ms``: all that arrived in this shard before then was read, or was not asked for, or its loss was said; and it
+    was open then, so that its children hold nothing older. As long as that is not a retention period ago, no unread
+    record can have expired.
     """
 
     start: Start | None = None
@@ -45,14 +47,21 @@ class ShardOffset:
     records: int | None = None
     closed: bool = False
     tip_ms: int | None = None
+    last_ms: int | None = None
 
 
 @dataclass(frozen=True)
 class Offset:
-    """Progress of a whole stream."""
+    """Progress of a whole stream.
+
+    ``listed_ms``: a shard that is not here was made later than that. ``retention_ms``: the shortest retention since
+    the oldest ``tip_ms``, as far as it was seen. Older checkpoints have neither.
+    """
 
     stream: StreamId
     shards: Mapping[str, ShardOffset]
+    listed_ms: int | None = None
+    retention_ms: int | None = None
 
     def last(self, shard_id: str) -> str | None:
         """The last record of a shard that was read; None before the first, and for a shard that is not here."""
@@ -79,6 +88,7 @@ def to_json(offset: Offset) -> dict[str, Any]:
             ("first", shard.first),
             ("last", shard.last),
             ("rows", shard.records),  # its name since before aggregates were taken apart
+            ("last_ms", shard.last_ms),
             ("tip_ms", shard.tip_ms),
         ):
             if value is not None:
@@ -86,11 +96,16 @@ def to_json(offset: Offset) -> dict[str, Any]:
         if shard.closed:
             entry["closed"] = True
         shards[shard_id] = entry
-    return {
+    whole: dict[str, Any] = {
         "version": FORMAT_VERSION,
         "stream": {"arn": offset.stream.arn, "created_ms": offset.stream.created_ms},
         "shards": shards,
     }
+    if offset.listed_ms is not None:
+        whole["listed_ms"] = offset.listed_ms
+    if offset.retention_ms is not None:
+        whole["retention_ms"] = offset.retention_ms
+    return whole
 
 
 def from_json(value: Mapping[str, Any]) -> Offset:
@@ -106,9 +121,19 @@ def from_json(value: Mapping[str, Any]) -> Offset:
         )
     try:
         stream = StreamId(str(value["stream"]["arn"]), int(value["stream"]["created_ms"]))
-        return Offset(stream, {str(name): _shard(entry) for name, entry in value["shards"].items()})
+        shards = {str(name): _shard(entry) for name, entry in value["shards"].items()}
+        listed_ms = value.get("listed_ms")
+        return Offset(
+            stream, shards, _listed_ms(shards) if listed_ms is None else int(listed_ms), value.get("retention_ms")
+        )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise OffsetError(f"the checkpoint holds an offset that this source cannot read: {error!r}") from error
+
+
+def _listed_ms(shards: Mapping[str, ShardOffset]) -> int | None:
+    """What an offset says that was written before it said so: then the shards were listed up to a second before."""
+    seen_ms = max((shard.tip_ms for shard in shards.values() if shard.tip_ms is not None), default=None)
+    return None if seen_ms is None else seen_ms - _OLD_LISTING_MS
 
 
 def _shard(entry: Mapping[str, Any]) -> ShardOffset:
@@ -124,4 +149,5 @@ def _shard(entry: Mapping[str, Any]) -> ShardOffset:
         records=entry.get("rows"),
         closed=bool(entry.get("closed")),
         tip_ms=entry.get("tip_ms"),
+        last_ms=entry.get("last_ms"),
     )

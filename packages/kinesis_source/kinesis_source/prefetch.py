@@ -12,7 +12,7 @@ from service_kit.clock import Clock
 
 from kinesis_source import records as arrow
 from kinesis_source import spool as spool_files
-from kinesis_source.errors import KinesisSourceError
+from kinesis_source.errors import KinesisSourceError, SpoolError
 from kinesis_source.fetch import ShardFetcher, Step
 from kinesis_source.offsets import Offset, ShardOffset, later
 from kinesis_source.planner import Chunk, Observed
@@ -24,6 +24,8 @@ MAX_THREADS = 16
 _CHECK_S = 0.5
 """How often a waiting thread looks up, whatever it was told."""
 _STOP_S = 5.0
+_SILENT_S = 5.0
+"""A shard at rest is asked once a second; one that has not answered for so long is not at rest."""
 
 
 @dataclass
@@ -36,9 +38,12 @@ class _Slot:
     ended: bool = False
     caught_up: bool = False
     tip_ms: int | None = None
+    open_ms: int | None = None
     due_s: float = 0.0
     busy: bool = False
     written: int = 0
+    size: int = 0
+    """Bytes of what waits for a batch."""
 
     def waiting(self, after: str | None) -> list[Chunk]:
         return [chunk for chunk in self.chunks if after is None or later(chunk.first, after)]
@@ -64,6 +69,8 @@ class Prefetcher:
         self._make_fetcher, self._spool, self._stream = make_fetcher, spool, stream
         self._buffer_bytes, self._max_threads, self._clock = buffer_bytes, threads, clock
         self._slots: dict[str, _Slot] = {}
+        self._size = 0
+        self._spool_failed = False
         self._lock = threading.Lock()
         self._work = threading.Condition(self._lock)
         self._news = threading.Condition(self._lock)
@@ -96,7 +103,7 @@ class Prefetcher:
             if self._failure is not None:
                 raise self._failure
             return {
-                shard_id: Observed(slot.waiting(start.last(shard_id)), slot.ended, slot.tip_ms)
+                shard_id: Observed(slot.waiting(start.last(shard_id)), slot.ended, slot.tip_ms, slot.open_ms)
                 for shard_id, slot in self._slots.items()
             }
 
@@ -106,7 +113,8 @@ class Prefetcher:
             for shard_id in list(self._slots):
                 shard = known.shards.get(shard_id)
                 if (shard is None or shard.closed) and not self._slots[shard_id].busy:
-                    self._drop(self._slots.pop(shard_id), None)
+                    self._drop(self._slots[shard_id], None)
+                    del self._slots[shard_id]
 
     def plan(self, end: Offset, cuts: Sequence[tuple[Chunk, Chunk, Chunk]]) -> None:
         """A batch up to ``end`` has been planned: its chunks wait no more, and make room."""
@@ -118,6 +126,7 @@ class Prefetcher:
             for shard_id, shard in end.shards.items():
                 if shard_id in self._slots:
                     self._slots[shard_id].planned = shard.last
+                    self._measure(self._slots[shard_id])
             self._work.notify_all()
 
     def release(self, end: Offset) -> None:
@@ -144,15 +153,24 @@ class Prefetcher:
             return all(name in self._slots and self._slots[name].caught_up for name in wanted)
 
     def behind_ms(self) -> dict[str, int]:
-        """Per shard, how long ago the oldest record arrived that is in no batch yet; 0 at the end of the shard."""
-        now_ms = self._clock.now().timestamp() * 1000
+        """Per shard, how long ago the oldest record arrived that is in no batch yet; 0 at the end of the shard.
+
+        Where Kinesis has not answered for some seconds, nobody knows what came since: that time counts, too.
+        """
+        now_ms, now_s = self._clock.now().timestamp() * 1000, self._clock.monotonic()
         with self._lock:
             found = {}
             for shard_id, slot in self._slots.items():
-                waiting = slot.waiting(slot.planned)
-                behind = round(now_ms - waiting[0].arrived_ms) if waiting else slot.fetcher.behind_ms
-                if behind is not None:
-                    found[shard_id] = max(0, behind)
+                waiting, fetcher = slot.waiting(slot.planned), slot.fetcher
+                if waiting:
+                    found[shard_id] = max(0, round(now_ms - waiting[0].arrived_ms))
+                elif slot.ended or slot.caught_up:
+                    found[shard_id] = 0
+                else:
+                    silent_s = now_s - fetcher.answered_s
+                    if fetcher.behind_ms is not None or silent_s > _SILENT_S:
+                        silent_ms = round(silent_s * 1000) if silent_s > _SILENT_S else 0
+                        found[shard_id] = (fetcher.behind_ms or 0) + silent_ms
             return found
 
     @property
@@ -186,10 +204,10 @@ class Prefetcher:
                 return False
             slot.busy = True
         try:
-            began_s = self._clock.monotonic()
+            began_s, tip_ms = self._clock.monotonic(), slot.fetcher.tip_ms
             step = slot.fetcher.step()
             slot.due_s = began_s + step.wait_s
-            chunk = self._store(slot, step)
+            chunk = self._store(slot, step, tip_ms)
         except BaseException as error:
             self._fail(error, slot)
             raise
@@ -200,10 +218,11 @@ class Prefetcher:
     def _take_over(self, slot: _Slot, chunk: Chunk | None) -> None:
         """Make the outcome of a step known, all of it at once, and only once its records are stored."""
         fetcher, before = slot.fetcher, (slot.ended, slot.caught_up)
-        slot.busy, slot.tip_ms = False, fetcher.tip_ms
+        slot.busy, slot.tip_ms, slot.open_ms = False, fetcher.tip_ms, fetcher.open_ms
         slot.ended, slot.caught_up = fetcher.ended, fetcher.caught_up
         if chunk is not None:
             slot.chunks.append(chunk)
+            self._measure(slot)
         if chunk is not None or before != (slot.ended, slot.caught_up):
             self._news_count += 1
             self._news.notify_all()
@@ -231,13 +250,15 @@ class Prefetcher:
             self._news.notify_all()
             self._work.notify_all()
 
-    def _store(self, slot: _Slot, step: Step) -> Chunk | None:
+    def _store(self, slot: _Slot, step: Step, tip_ms: int) -> Chunk | None:
+        """``tip_ms``: what the shard was read up to before this step."""
         if not step.records:
             return None
         batch = arrow.rows(step.records, self._stream, slot.fetcher.shard_id)
         slot.written += 1
-        path = self._spool.write(f"{slot.fetcher.shard_id}-{slot.written}", batch)
         first, last = step.records[0], step.records[-1]
+        if not slot.chunks and slot.planned is None:  # the shard's first one: there is nothing before it
+            tip_ms = min(first.arrival_ms, round(self._clock.now().timestamp() * 1000))
         return Chunk(
             slot.fetcher.shard_id,
             first.sequence_number,
@@ -245,27 +266,45 @@ class Prefetcher:
             len(step.records),
             batch.num_rows,
             batch.nbytes,
-            path,
+            self._write(f"{slot.fetcher.shard_id}-{slot.written}", batch),
             0,
             first.arrival_ms,
+            tip_ms,
+            last.arrival_ms,
         )
 
+    def _write(self, name: str, batch: pa.RecordBatch) -> str:
+        """Spool rows. Where there is no room, they come from Kinesis once more: the spool is a cache."""
+        try:
+            path = self._spool.write(name, batch)
+        except SpoolError as error:
+            if not self._spool_failed:
+                logger.warning("rows cannot be spooled and are read from Kinesis twice", extra={"reason": str(error)})
+            self._spool_failed = True
+            return self._spool.path(name)
+        if self._spool_failed:
+            logger.info("rows can be spooled again")
+        self._spool_failed = False
+        return path
+
     def _next_due(self) -> _Slot | None:
-        if self._stopped or self._waiting_bytes() >= self._buffer_bytes:
+        if self._stopped or self._size >= self._buffer_bytes:
             return None
         now_s = self._clock.monotonic()
         due = [slot for slot in self._slots.values() if self._wants(slot) and slot.due_s <= now_s]
         return min(due, key=lambda slot: slot.due_s, default=None)
 
     def _wants(self, slot: _Slot) -> bool:
-        return not slot.busy and not slot.ended and not slot.caught_up
+        return not slot.busy and not (slot.ended or slot.caught_up or slot.fetcher.gone)
 
-    def _waiting_bytes(self) -> int:
-        return sum(chunk.size for slot in self._slots.values() for chunk in slot.waiting(slot.planned))
+    def _measure(self, slot: _Slot) -> None:
+        """Count anew what waits in this slot."""
+        before, slot.size = slot.size, sum(chunk.size for chunk in slot.waiting(slot.planned))
+        self._size += slot.size - before
 
     def _idle_s(self) -> float:
         now_s = self._clock.monotonic()
-        if self._waiting_bytes() >= self._buffer_bytes:
+        if self._size >= self._buffer_bytes:
             return _CHECK_S
         next_s = min((slot.due_s for slot in self._slots.values() if self._wants(slot)), default=now_s + _CHECK_S)
         return min(max(next_s - now_s, 0.001), _CHECK_S)
@@ -276,6 +315,7 @@ class Prefetcher:
         kept = {chunk.path for chunk in slot.chunks}
         for path in {chunk.path for chunk in gone} - kept:
             self._spool.delete(path)
+        self._measure(slot)
 
 
 def split(chunk: Chunk, rows: int) -> tuple[Chunk, Chunk] | None:
@@ -290,9 +330,9 @@ def split(chunk: Chunk, rows: int) -> tuple[Chunk, Chunk] | None:
     records = max(int(np.searchsorted(begins, rows, side="right")), 1)  # so many end by there
     cut = int(begins[records - 1])
     last, first = numbers[cut - 1].as_py(), numbers[cut].as_py()
-    arrived_us = batch.column("approximateArrivalTimestamp").cast(pa.int64())[cut].as_py()
+    last_us, first_us = batch.column("approximateArrivalTimestamp").cast(pa.int64())[cut - 1 : cut + 1].to_pylist()
     size = chunk.size * cut // chunk.rows
-    head = replace(chunk, last=last, records=records, rows=cut, size=size)
+    head = replace(chunk, last=last, records=records, rows=cut, size=size, last_ms=last_us // 1000)
     tail = replace(
         chunk,
         first=first,
@@ -300,6 +340,6 @@ def split(chunk: Chunk, rows: int) -> tuple[Chunk, Chunk] | None:
         rows=chunk.rows - cut,
         size=chunk.size - size,
         first_row=chunk.first_row + cut,
-        arrived_ms=arrived_us // 1000,
+        arrived_ms=first_us // 1000,
     )
     return head, tail

@@ -189,7 +189,7 @@ class KinesisStreamReader(DataSourceStreamReader, SupportsTriggerAvailableNow):
             self._driver = Driver(
                 connect(options, MAX_THREADS + 1),
                 options,
-                spool.Spool(options.spool_dir or spool.default_folder()),
+                spool.Spool(options.spool_dir or spool.default_folder(options.fetch_buffer_bytes)),
                 retries=RetryPolicy(options.retry_deadline_s),
             )
         return self._driver

@@ -9,7 +9,7 @@ from service_kit.retries import RetryPolicy
 
 from kinesis_source.attempts import Attempts
 from kinesis_source.errors import DataLossError
-from kinesis_source.failures import CLIENT_ERRORS
+from kinesis_source.failures import CLIENT_ERRORS, classify
 from kinesis_source.identity import StreamId
 from kinesis_source.offsets import later
 from kinesis_source.options import Options
@@ -42,7 +42,7 @@ def read_range(
     """
     first, last = wanted.first, wanted.last
     attempts = Attempts(f"shard {wanted.shard_id}", retries, lambda: stream.check_identity(expected))
-    pages = _Pages(stream, wanted.shard_id, options, attempts, clock=retries.clock, first=first)
+    pages = _Pages(stream, expected, wanted, options, attempts=attempts, clock=retries.clock)
 
     def lost(what: str) -> None:
         stream.check_identity(expected)
@@ -53,13 +53,16 @@ def read_range(
     seen, count = None, 0
     while seen != last:
         page = pages.next()
-        records = [record for record in page.records if not later(record.sequence_number, last)]
+        if page is None:
+            lost(f"the shard has expired with its records from {seen or first} up to {last}")
+            return
+        passed = bool(page.records) and later(page.records[-1].sequence_number, last)
+        records = [one for one in page.records if _lies_in(one.sequence_number, first, seen, last)]
         if records:
             if seen is None and records[0].sequence_number != first:
                 lost(f"records from {first} up to {records[0].sequence_number} have expired")
             seen, count = records[-1].sequence_number, count + len(records)
             yield records
-        passed = len(records) < len(page.records)
         at_end = page.next_shard_iterator is None or (not page.records and page.millis_behind_latest == 0)
         if seen != last and (passed or at_end):
             lost(f"records from {seen or first} up to {last} have expired")
@@ -68,19 +71,25 @@ def read_range(
         lost(f"{wanted.count - count} of {wanted.count} records from {first} up to {last} have expired")
 
 
+def _lies_in(number: str, first: str, seen: str | None, last: str) -> bool:
+    """Whether this record is the range's and was not given out before."""
+    return not later(number, last) and (not later(first, number) if seen is None else later(number, seen))
+
+
 class _Pages:
-    """Pages from a sequence number on, with retries."""
+    """Pages from the range's first record on, with retries; after one it may give the last record again."""
 
     def __init__(
-        self, stream: Stream, shard_id: str, options: Options, attempts: Attempts, *, clock: Clock, first: str
+        self, stream: Stream, expected: StreamId, wanted: Wanted, options: Options, *, attempts: Attempts, clock: Clock
     ) -> None:
-        self._stream, self._shard_id, self._options = stream, shard_id, options
+        self._stream, self._expected, self._shard_id, self._options = stream, expected, wanted.shard_id, options
         self._attempts, self._clock = attempts, clock
-        self._at, self._skip_at = first, False
+        self._at = wanted.first
         self._iterator: str | None = None
         self._due_s = 0.0
 
-    def next(self) -> Page:
+    def next(self) -> Page | None:
+        """The next page; None: the stream has no such shard any more."""
         while True:
             self._pause(self._due_s - self._clock.monotonic())
             self._due_s = self._clock.monotonic() + self._options.poll_interval_s
@@ -90,6 +99,8 @@ class _Pages:
                 again = self._attempts.failed(error)
                 if again.new_iterator:
                     self._iterator = None
+                if again.failure == "missing" and self._is_gone():
+                    return None
                 self._pause(again.wait_s)
             else:
                 self._attempts.worked()
@@ -97,16 +108,27 @@ class _Pages:
 
     def _fetch(self) -> Page:
         if self._iterator is None:
-            self._iterator = self._stream.from_sequence_number(self._shard_id, self._at)
+            self._iterator = self._open()
         page = self._stream.fetch(self._iterator, self._options.max_records_per_fetch)
         self._iterator = page.next_shard_iterator
         if page.records:
-            records = page.records
-            if self._skip_at and records[0].sequence_number == self._at:
-                records = records[1:]
-            self._at, self._skip_at = page.records[-1].sequence_number, True
-            page.records = records
+            self._at = page.records[-1].sequence_number
         return page
+
+    def _open(self) -> str:
+        try:
+            return self._stream.from_sequence_number(self._shard_id, self._at)
+        except CLIENT_ERRORS as error:
+            if classify(error) != "invalid":
+                raise
+            self._stream.check_identity(self._expected)
+            return self._stream.from_oldest(self._shard_id)
+
+    def _is_gone(self) -> bool:
+        try:
+            return self._stream.lacks(self._shard_id)
+        except CLIENT_ERRORS:
+            return False  # not known: asked again at the next try
 
     def _pause(self, seconds: float) -> None:
         if seconds > 0:

@@ -4,6 +4,7 @@ Each process has a folder of its own and holds a lock on a file beside it as lon
 starts sweeps the folders whose lock is free.
 """
 
+import contextlib
 import fcntl
 import logging
 import os
@@ -22,10 +23,21 @@ _MEMORY = Path("/dev/shm")  # noqa: S108 - not a file of a fixed name: a folder 
 _MAX_TRIES = 5
 
 
-def default_folder() -> Path:
-    """A folder in memory where the system has one, else among its temporary files; one for each user."""
-    root = _MEMORY if os.access(_MEMORY, os.W_OK) else Path(tempfile.gettempdir())
+def default_folder(buffer_bytes: int, memory: Path = _MEMORY) -> Path:
+    """A folder in memory where the system has one with room, else among its temporary files; one for each user.
+
+    Room is four times the buffer: the batch that is read takes it, what waits for the next one, and answers that were
+    under way when it was full. Containers have 64 MB by default.
+    """
+    root = memory if _has_room(memory, 4 * buffer_bytes) else Path(tempfile.gettempdir())
     return root / f"kinesis-source-{os.getuid()}"
+
+
+def _has_room(folder: Path, size: int) -> bool:
+    if not os.access(folder, os.W_OK):
+        return False
+    found = os.statvfs(folder)
+    return found.f_bavail * found.f_frsize >= size
 
 
 class Spool:
@@ -52,7 +64,7 @@ class Spool:
         Raises:
             SpoolError: no space, or closed.
         """
-        path = str(self.folder / f"{name}.arrow")
+        path = self.path(name)
         if self._closed:
             raise SpoolError(f"{self.folder} is closed")
         try:
@@ -60,8 +72,14 @@ class Spool:
             with pa.OSFile(path, "wb") as sink, pa.ipc.new_file(sink, batch.schema) as writer:
                 writer.write_batch(batch)
         except OSError as error:
+            with contextlib.suppress(OSError):  # what is left of it is cut
+                self.delete(path)
             raise SpoolError(f"{path} cannot be written: {error}. Make room, or set spoolDir") from error
         return path
+
+    def path(self, name: str) -> str:
+        """Where ``write`` puts it."""
+        return str(self.folder / f"{name}.arrow")
 
     def delete(self, path: str) -> None:
         """Delete a file; one that is gone is fine."""

@@ -9,6 +9,8 @@ from kinesis_source.failures import CLIENT_ERRORS
 from kinesis_source.identity import StreamId
 from kinesis_source.records import Page, epoch_s, page_from_answer
 
+_LARGEST_PAGE = 1000
+
 
 class KinesisClient(Protocol):
     """The part of boto3's Kinesis client that is used. Errors are botocore's."""
@@ -90,6 +92,11 @@ class Stream:
             )
             for shard in found
         ]
+
+    def lacks(self, shard_id: str) -> bool:
+        """Whether the stream has no such shard any more; an empty listing says nothing."""
+        shards = self.list_shards(_LARGEST_PAGE)
+        return bool(shards) and all(shard.shard_id != shard_id for shard in shards)
 
     def from_oldest(self, shard_id: str) -> str:
         """Iterator from the oldest record on."""

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from kinesis_source.aggregation import MAGIC, MAX_ROW_BYTES, SubRecord, aggregate, sub_records
 from kinesis_source.fakes import FakeKinesis
@@ -17,6 +17,7 @@ def sealed(message: bytes) -> bytes:
     return MAGIC + message + hashlib.md5(message, usedforsecurity=False).digest()
 
 
+@settings(max_examples=40, deadline=None)
 @given(RECORDS)
 def test_an_aggregate_is_taken_apart(records: list[SubRecord]) -> None:
     assert sub_records(aggregate(records)) == records
@@ -61,6 +62,7 @@ def test_what_is_not_whole_is_an_ordinary_record(data: bytes) -> None:
     assert sub_records(data) is None
 
 
+@settings(max_examples=40, deadline=None)
 @given(RECORDS, st.randoms(use_true_random=False))
 def test_damage_anywhere_makes_it_an_ordinary_record(records: list[SubRecord], chance: random.Random) -> None:
     data = bytearray(aggregate(records))
@@ -69,6 +71,7 @@ def test_damage_anywhere_makes_it_an_ordinary_record(records: list[SubRecord], c
     assert sub_records(aggregate(records)[: chance.randrange(len(data))]) is None
 
 
+@settings(max_examples=40, deadline=None)
 @given(st.binary(max_size=60))
 def test_any_message_under_a_right_checksum_is_taken_apart_or_left(message: bytes) -> None:
     assert sub_records(sealed(message)) != []

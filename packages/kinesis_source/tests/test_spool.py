@@ -1,6 +1,7 @@
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pyarrow as pa
@@ -77,4 +78,11 @@ def test_no_folder_no_spool(tmp_path: Path) -> None:
 
 
 def test_default_folder_is_the_users_own() -> None:
-    assert spool.default_folder().name == f"kinesis-source-{os.getuid()}"
+    assert spool.default_folder(1).name == f"kinesis-source-{os.getuid()}"
+
+
+def test_memory_without_room_is_not_the_default_folder(tmp_path: Path) -> None:
+    free = os.statvfs(tmp_path).f_bavail * os.statvfs(tmp_path).f_frsize
+    assert spool.default_folder(free // 8, tmp_path).parent == tmp_path
+    assert spool.default_folder(free, tmp_path).parent == Path(tempfile.gettempdir())
+    assert spool.default_folder(1, tmp_path / "none").parent == Path(tempfile.gettempdir())
