@@ -186,6 +186,14 @@ def test_all_stacks_are_created_changed_rolled_forward_and_destroyed(
     assert len(admin.list_topics(f"{bench.id}.pin", timeout=10).topics[f"{bench.id}.pin"].partitions) == 6
     assert bench.states()["kafka"] == "UPDATE_COMPLETE"
     assert bench.states()["data"] == "CREATE_COMPLETE"
+    # What is not repeated stays: sizes, images, the plug-in.
+    bench.env["CONNECT_PLUGIN"] = ""
+    kept = bench.run("apply")
+    assert [line for line in kept.output.splitlines() if line.endswith(": no changes")] == [
+        f"{bench.id}-{kind}: no changes" for kind in ALL
+    ], kept.output
+    told = bench.run("apply", "--reset", "proxy.Tasks").output
+    assert f"{bench.id}-proxy: modify Service (AWS::ECS::Service)" in told
 
     gone = bench.run("destroy", "--yes", bench.id)
     assert gone.exit_code == 0, gone.output

@@ -61,6 +61,9 @@ class FakeCloudFormation:
                     "StackId": f"id-of-{stack.name}",
                     "StackStatus": status,
                     "Tags": stack.tags,
+                    "Parameters": [
+                        {"ParameterKey": key, "ParameterValue": value} for key, value in stack.parameters.items()
+                    ],
                     "Outputs": [{"OutputKey": key, "OutputValue": item["Value"]} for key, item in outputs.items()],
                 }
             ]
@@ -73,7 +76,7 @@ class FakeCloudFormation:
         ChangeSetName: str,
         ChangeSetType: str,
         TemplateBody: str,
-        Parameters: list[dict[str, str]],
+        Parameters: list[dict[str, Any]],
         Capabilities: list[str],
         Tags: list[dict[str, str]],
     ) -> None:
@@ -81,8 +84,10 @@ class FakeCloudFormation:
         before = self.stacks.get(StackName)
         if ChangeSetType == "CREATE" and before is not None and before.status != "REVIEW_IN_PROGRESS":
             raise refused("CreateChangeSet", f"Stack {StackName} already exists")
-        parameters = {item["ParameterKey"]: item["ParameterValue"] for item in Parameters}
-        same = before is not None and (before.body, before.parameters) == (TemplateBody, parameters)
+        has = before.parameters if before is not None and ChangeSetType == "UPDATE" else {}
+        parameters = _values(json.loads(TemplateBody).get("Parameters", {}), Parameters, has)
+        asked = (TemplateBody, parameters, Tags)
+        same = before is not None and (before.body, before.parameters, before.tags) == asked
         if before is None:
             self.stacks[StackName] = FakeStack(StackName, "REVIEW_IN_PROGRESS", Tags)
         self._sets[ChangeSetName] = {
@@ -101,6 +106,7 @@ class FakeCloudFormation:
             ],
             "body": TemplateBody,
             "parameters": parameters,
+            "tags": Tags,
         }
 
     def describe_change_set(self, *, StackName: str, ChangeSetName: str) -> dict[str, Any]:
@@ -112,7 +118,7 @@ class FakeCloudFormation:
     def execute_change_set(self, *, StackName: str, ChangeSetName: str) -> None:
         stack, made = self.stacks[StackName], self._sets.pop(ChangeSetName)
         verb = "CREATE" if stack.status == "REVIEW_IN_PROGRESS" else "UPDATE"
-        stack.body, stack.parameters = made["body"], made["parameters"]
+        stack.body, stack.parameters, stack.tags = made["body"], made["parameters"], made["tags"]
         stack.status = f"{verb}_IN_PROGRESS"
         if self.stuck:
             return
@@ -144,6 +150,24 @@ class FakeCloudFormation:
     def _event(self, stack: FakeStack, resource: str, status: str, reason: str) -> None:
         event = {"EventId": str(len(stack.events)), "LogicalResourceId": resource, "ResourceStatus": status}
         stack.events.insert(0, event | ({"ResourceStatusReason": reason} if reason else {}))
+
+
+def _values(declared: dict[str, dict[str, Any]], given: list[dict[str, Any]], has: dict[str, str]) -> dict[str, str]:
+    """The value of every parameter. As on AWS, one that is left out gets its default, whatever the stack has."""
+    found = {name: str(rule["Default"]) for name, rule in declared.items() if "Default" in rule}
+    for item in given:
+        name = item["ParameterKey"]
+        if name not in declared:
+            raise refused("CreateChangeSet", f"Parameters: [{name}] do not exist in the template")
+        if not item.get("UsePreviousValue"):
+            found[name] = item["ParameterValue"]
+        elif "ParameterValue" in item or name not in has:
+            raise refused("CreateChangeSet", f"Invalid input for parameter key {name}: no previous value to use")
+        else:
+            found[name] = has[name]
+    if missing := sorted(set(declared) - set(found)):
+        raise refused("CreateChangeSet", f"Parameters: {missing} must have values")
+    return found
 
 
 @dataclass

@@ -5,14 +5,12 @@ from dataclasses import replace
 
 from pipeline_contracts.names import Names
 
+from aws_deploy.deployed import NOTHING_MADE, Deployment
 from aws_deploy.deployer import Deployer
 from aws_deploy.errors import SettingError
 from aws_deploy.stacks import build, stack_name
 from aws_deploy.surroundings import Nothing, Surroundings
 from aws_deploy.wanted import ALL, NEEDS, ORDER, Outputs, StackKind, Wanted
-
-NOTHING_MADE = {None, "REVIEW_IN_PROGRESS", "ROLLBACK_COMPLETE"}
-"""States of a stack that has no resources."""
 
 
 def apply_stacks(
@@ -32,6 +30,7 @@ def apply_stacks(
         What ``Deployer.apply`` and ``surroundings`` raise.
     """
     around = surroundings or Nothing()
+    deployment = Deployment.look(deployer, wanted)
     outputs: dict[StackKind, Outputs] = {}
     for kind in ALL:
         name = stack_name(wanted.names, kind)
@@ -40,9 +39,13 @@ def apply_stacks(
                 outputs[kind] = around.after(kind, deployer.outputs(name))
             continue
         _check_needs(kind, outputs)
-        ready = around.before(kind, wanted)
-        stack = build(kind, ready, outputs)
-        if deployer.target == "aws" and deployer.settled(name, stack.tags["project"]) in NOTHING_MADE:
+        # Somebody else's run may be changing it.
+        status = deployer.settled(name, wanted.names.pipeline_id) if deployer.target == "aws" else None
+        deployment = deployment.again(deployer, wanted, kind)
+        has = deployment.of(kind).parameters
+        ready = around.before(kind, deployment.settled(kind, wanted), has)
+        stack = build(kind, ready, outputs, has)
+        if deployer.target == "aws" and status in NOTHING_MADE:
             stack = replace(stack, adopt=around.has_leftovers(kind, wanted))
         outputs[kind] = around.after(kind, deployer.apply(stack, rebuild=kind in rebuild))
     return {kind: outputs[kind] for kind in ALL if kind in kinds}

@@ -16,7 +16,7 @@ from aws_deploy.watcher import Change, Progress, Watcher
 
 if TYPE_CHECKING:
     from mypy_boto3_cloudformation import CloudFormationClient
-    from mypy_boto3_cloudformation.type_defs import StackEventTypeDef, StackTypeDef
+    from mypy_boto3_cloudformation.type_defs import ParameterTypeDef, StackEventTypeDef, StackTypeDef
 
 _DONE = {"CREATE_COMPLETE", "UPDATE_COMPLETE"}
 _NO_CHANGES = ("didn't contain changes", "No updates are to be performed")
@@ -90,7 +90,7 @@ class StackCalls:
             ChangeSetName=name,
             ChangeSetType=kind,
             TemplateBody=stack.body,
-            Parameters=[{"ParameterKey": key, "ParameterValue": value} for key, value in stack.parameters.items()],
+            Parameters=[_parameter(stack, key, kind) for key in stack.parameters],
             Capabilities=["CAPABILITY_NAMED_IAM"],
             Tags=[{"Key": key, "Value": value} for key, value in stack.tags.items()],
             **adopt,
@@ -190,6 +190,13 @@ class StackCalls:
         found = self.find(name)
         said = found.get("StackStatusReason", "") if found else ""
         return "(the stack)", said or f"it ended as {status}"
+
+
+def _parameter(stack: Stack, key: str, kind: SetType) -> "ParameterTypeDef":
+    """A stack that is made has no earlier value of anything."""
+    if kind == "UPDATE" and key in stack.kept:
+        return {"ParameterKey": key, "UsePreviousValue": True}
+    return {"ParameterKey": key, "ParameterValue": stack.parameters[key]}
 
 
 def _progress(event: "StackEventTypeDef") -> Progress:

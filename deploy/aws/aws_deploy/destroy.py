@@ -4,7 +4,6 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import yaml
 from botocore.exceptions import ClientError
 from pipeline_contracts.names import Names
 
@@ -14,7 +13,7 @@ from aws_deploy.clients import Clients
 from aws_deploy.costs import idle_costs
 from aws_deploy.errors import ForeignResourceError, ProtectedStackError, SettingError
 from aws_deploy.leftovers import BROKERS, Leftover
-from aws_deploy.render import template_path
+from aws_deploy.render import parse, template_path
 from aws_deploy.resolve import resolve
 from aws_deploy.stacks import stack_name
 from aws_deploy.wanted import ALL, NEEDS, StackKind
@@ -130,8 +129,7 @@ def _standing(calls: StackCalls, names: Names, kind: StackKind) -> Standing:
 
 
 def _template(kind: StackKind) -> Mapping[str, Any]:
-    document: Mapping[str, Any] = yaml.safe_load(template_path(kind).read_text(encoding="utf-8"))
-    return document
+    return parse(template_path(kind).read_text(encoding="utf-8"))
 
 
 def _protected(calls: StackCalls, name: str) -> bool:

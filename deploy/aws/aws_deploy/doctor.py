@@ -9,9 +9,9 @@ from typing import Literal
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from aws_deploy.apply import NOTHING_MADE
 from aws_deploy.calls import StackCalls
 from aws_deploy.clients import Clients
+from aws_deploy.deployed import NOTHING_MADE
 from aws_deploy.errors import DeployError, ForeignResourceError, ForeignStackError, MissingImageError, SettingError
 from aws_deploy.explain import explain
 from aws_deploy.own_names import Service

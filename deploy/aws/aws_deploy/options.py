@@ -14,7 +14,7 @@ from aws_deploy.clients import Clients
 from aws_deploy.deployer import Deployer
 from aws_deploy.errors import SettingError
 from aws_deploy.surroundings import Account, Nothing, Surroundings
-from aws_deploy.wanted import ALL, ORDER, StackKind, Wanted
+from aws_deploy.wanted import ALL, ORDER, Size, StackKind, Wanted
 from aws_deploy.watcher import Watcher
 
 type Command = Callable[..., Any]
@@ -30,7 +30,7 @@ _TARGET = [
     click.option("--as-on-aws", is_flag=True, hidden=True),
 ]
 _WANTED = [
-    click.option("--size", type=click.Choice(["dev", "prod"]), default="dev", show_default=True),
+    click.option("--size", type=click.Choice(["dev", "prod"]), help="Default: as it is deployed; dev at first."),
     click.option(
         "--proxy-url", envvar="PROXY_URL", default="", help="LocalStack: the proxy, as the gateway reaches it."
     ),
@@ -54,10 +54,17 @@ _WANTED = [
         help="Checkout that DAG, wheel and images are made of. Default: the one that this command runs from.",
     ),
     click.option(
-        "--set", "settings", multiple=True, metavar="STACK.PARAMETER=VALUE", help="A parameter of a template."
+        "--set",
+        "settings",
+        multiple=True,
+        metavar="STACK.PARAMETER=VALUE",
+        help="A parameter of a template. One that is left out keeps the value that is deployed.",
     ),
-    click.option("--env", "environment", default="dev", show_default=True, help="Tag of every resource."),
-    click.option("--owner", default="unknown", show_default=True, help="Tag of every resource."),
+    click.option(
+        "--reset", "resets", multiple=True, metavar="STACK.PARAMETER", help="Give a parameter its default again."
+    ),
+    click.option("--env", "environment", default="", help="Tag of every resource. Default: as deployed; dev at first."),
+    click.option("--owner", default="", help="Tag of every resource. Default: as deployed; unknown at first."),
 ]
 _FORM = click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True)
 _STACKS = click.option(
@@ -140,12 +147,13 @@ class Target:
     def wanted(
         self,
         *,
-        size: str,
+        size: Size | None,
         proxy_url: str,
         api_key: str,
         admin_key: str,
         images: tuple[str, ...],
         settings: tuple[str, ...],
+        resets: tuple[str, ...],
         environment: str,
         owner: str,
         **_others: object,
@@ -153,7 +161,7 @@ class Target:
         """From ``wanted_options``.
 
         Raises:
-            SettingError: ``--image`` or ``--set`` has not the form that it must have.
+            SettingError: ``--image``, ``--set`` or ``--reset`` has not the form that it must have.
         """
         return Wanted(
             names=self.names,
@@ -164,9 +172,10 @@ class Target:
             admin_key=SecretStr(admin_key) if admin_key else None,
             environment=environment,
             owner=owner,
-            size="prod" if size == "prod" else "dev",
+            size=size,
             images=dict(_pair("--image", image, "SERVICE=URI@DIGEST") for image in images),
             overrides=_overrides(settings),
+            resets=_resets(resets),
         )
 
     def account(
@@ -200,8 +209,22 @@ def _overrides(settings: tuple[str, ...]) -> dict[StackKind, dict[str, str]]:
     found: dict[StackKind, dict[str, str]] = {}
     for setting in settings:
         key, value = _pair("--set", setting, "STACK.PARAMETER=VALUE")
-        stack, _, name = key.partition(".")
-        if stack not in ALL or not name:
-            raise SettingError(f"--set {setting}: there is no stack {stack!r}; there are {', '.join(ALL)}")
+        stack, name = _place("--set", key)
         found.setdefault(stack, {})[name] = value
     return found
+
+
+def _resets(given: tuple[str, ...]) -> dict[StackKind, frozenset[str]]:
+    found: dict[StackKind, set[str]] = {}
+    for stack, name in (_place("--reset", key) for key in given):
+        found.setdefault(stack, set()).add(name)
+    return {stack: frozenset(names) for stack, names in found.items()}
+
+
+def _place(option: str, key: str) -> tuple[StackKind, str]:
+    stack, _, name = key.partition(".")
+    if stack not in ALL:
+        raise SettingError(f"{option} {key}: there is no stack {stack!r}; there are {', '.join(ALL)}")
+    if not name:
+        raise SettingError(f"{option} {key}: must be STACK.PARAMETER")
+    return stack, name

@@ -1,28 +1,34 @@
 """The values of each stack's parameters, and a check of them before CloudFormation is asked."""
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from pipeline_contracts.kafka_topics import topic_specs
-from pipeline_contracts.names import API_STAGE, STREAM_SHARDS, TOPIC_PARTITIONS
+from pipeline_contracts.names import STREAM_SHARDS, TOPIC_PARTITIONS
 
 from aws_deploy.connectors import worker_name
 from aws_deploy.errors import SettingError
 from aws_deploy.wanted import Earlier, StackKind, Wanted
 
 _FLUSH_INTERVAL_MS = "60000"
+_STORED = "AWS::SSM::Parameter::"
 _SECRET = "(not shown)"  # noqa: S105 (what is said in its place)
 
 
-def parameters(kind: StackKind, wanted: Wanted, earlier: Earlier) -> dict[str, str]:
-    """What the stack of this kind gets: what follows from the rest, then what a person has set.
+def parameters(
+    kind: StackKind, wanted: Wanted, earlier: Earlier, has: Mapping[str, str]
+) -> tuple[dict[str, str], frozenset[str]]:
+    """What the stack of this kind gets, and the names of those that keep the value that it ``has``.
+
+    First counts what a person has set, then what follows from the rest, then what the stack has, then our defaults.
 
     Raises:
         KeyError: a stack that it reads from has not been deployed.
         SettingError: a certificate without a name that it is for; one key for sending and for managing.
     """
-    found = {"PipelineId": wanted.names.pipeline_id, **_OF[kind](wanted, earlier), **wanted.overrides.get(kind, {})}
+    given = {"PipelineId": wanted.names.pipeline_id, **_OF[kind](wanted, earlier), **wanted.overrides.get(kind, {})}
+    found = {**_defaults(kind, wanted), **has, **given}
     if kind == "connect":
         flush = found.get("FlushIntervalMs", _FLUSH_INTERVAL_MS)
         found["WorkerName"] = worker_name(wanted.names.pipeline_id, flush)
@@ -31,11 +37,31 @@ def parameters(kind: StackKind, wanted: Wanted, earlier: Earlier) -> dict[str, s
             f"{kind}.CertificateArn needs a name that the certificate is for: give --set {kind}.HostName=… too "
             "(nobody has a certificate for the load balancer's own name)"
         )
-    return found
+    return found, frozenset(has).difference(given, {"WorkerName"})
 
 
-def check(stack: str, declared: Mapping[str, Mapping[str, Any]], given: Mapping[str, str]) -> None:
-    """Compare values with what the template allows.
+def check_resets(
+    stack: str, declared: Mapping[str, Any], resets: Collection[str], overrides: Mapping[str, str]
+) -> None:
+    """Compare what is to have its default again with what there is.
+
+    Raises:
+        SettingError: there is no such parameter, it has no default, or it is set as well.
+    """
+    for name in resets:
+        if name not in declared:
+            raise SettingError(f"Stack {stack} has no parameter {name}. It has: {', '.join(sorted(declared))}")
+        if "Default" not in declared[name]:
+            raise SettingError(f"Stack {stack}: parameter {name} has no default to go back to; use --set")
+        if name in overrides:
+            raise SettingError(f"Stack {stack}: parameter {name} is given by both --set and --reset; give one")
+
+
+def check(
+    stack: str, declared: Mapping[str, Mapping[str, Any]], given: Mapping[str, str], kept: Collection[str] = ()
+) -> None:
+    """Compare values with what the template allows, but for those ``kept`` whose value is not told: secrets, and what
+    stands in the parameter store.
 
     Raises:
         SettingError: one is unknown, missing, or not allowed; names stack, parameter and rule.
@@ -47,6 +73,8 @@ def check(stack: str, declared: Mapping[str, Mapping[str, Any]], given: Mapping[
     for name, rule in declared.items():
         if name not in given and "Default" not in rule:
             raise SettingError(f"Stack {stack} needs parameter {name}: {rule.get('Description', 'no default')}")
+        if name in kept and (rule.get("NoEcho") or rule["Type"].startswith(_STORED)):
+            continue
         if name in given and (wrong := _wrong(given[name], rule)):
             shown = _SECRET if rule.get("NoEcho") else repr(given[name])
             raise SettingError(
@@ -71,12 +99,25 @@ def _wrong(value: str, rule: Mapping[str, Any]) -> str:
     return ""
 
 
+def _defaults(kind: StackKind, wanted: Wanted) -> dict[str, str]:
+    """Where our default is not the template's: counts until a person has chosen another value."""
+    sizes = {spec.name: spec.config["max.message.bytes"] for spec in topic_specs(wanted.names)}
+    return {
+        "streams": {"Shards": str(STREAM_SHARDS)},
+        "kafka": {
+            "Partitions": str(TOPIC_PARTITIONS),
+            "MaxEventBytes": sizes[wanted.names.topic("pin")],
+            "MaxDeadLetterBytes": sizes[wanted.names.dead_letter_topic],
+        },
+    }.get(kind, {})
+
+
 def _data(wanted: Wanted, _earlier: Earlier) -> dict[str, str]:
     return {"Target": wanted.target, "BucketName": wanted.names.bucket}
 
 
 def _streams(_wanted: Wanted, earlier: Earlier) -> dict[str, str]:
-    return {"Shards": str(STREAM_SHARDS), "KeyArn": earlier["data"].get("KeyArn", "")}
+    return {"KeyArn": earlier["data"].get("KeyArn", "")}
 
 
 def _api(wanted: Wanted, earlier: Earlier) -> dict[str, str]:
@@ -87,7 +128,7 @@ def _api(wanted: Wanted, earlier: Earlier) -> dict[str, str]:
     return {
         "Target": wanted.target,
         "LocalEndpoint": wanted.local_endpoint,
-        "Stage": API_STAGE,
+        "Stage": wanted.stage,
         "ProxyUrl": proxy.get("ProxyUrl", wanted.proxy_url).rstrip("/"),
         "VpcLinkId": proxy.get("VpcLinkId", ""),
         "LoadBalancerArn": proxy.get("LoadBalancerArn", ""),
@@ -102,50 +143,47 @@ def _none(_wanted: Wanted, _earlier: Earlier) -> dict[str, str]:
 
 
 def _sized(wanted: Wanted, _earlier: Earlier) -> dict[str, str]:
-    return {"Size": wanted.size}
+    return {"Size": _size(wanted)}
 
 
-def _kafka(wanted: Wanted, _earlier: Earlier) -> dict[str, str]:
-    sizes = {spec.name: spec.config["max.message.bytes"] for spec in topic_specs(wanted.names)}
-    return {
-        "Size": wanted.size,
-        "Partitions": str(TOPIC_PARTITIONS),
-        "MaxEventBytes": sizes[wanted.names.topic("pin")],
-        "MaxDeadLetterBytes": sizes[wanted.names.dead_letter_topic],
-    }
+def _size(wanted: Wanted) -> str:
+    return wanted.size or "dev"
+
+
+def _image(wanted: Wanted, service: str) -> dict[str, str]:
+    """Empty where nobody named one: the stack keeps its own."""
+    return {"Image": wanted.images[service]} if service in wanted.images else {}
 
 
 def _connect(wanted: Wanted, earlier: Earlier) -> dict[str, str]:
-    return {"BootstrapServers": earlier["kafka"]["BootstrapServers"], "PluginSha256": wanted.plugin_sha256}
+    plugin = {"PluginSha256": wanted.plugin_sha256} if wanted.plugin_sha256 else {}
+    return {"BootstrapServers": earlier["kafka"]["BootstrapServers"], **plugin}
 
 
 def _proxy(wanted: Wanted, earlier: Earlier) -> dict[str, str]:
     return {
-        "Size": wanted.size,
-        "Image": wanted.images.get("proxy", ""),
+        "Size": _size(wanted),
         "BootstrapServers": earlier["kafka"]["BootstrapServers"],
-        "Stage": API_STAGE,
+        "Stage": wanted.stage,
+        **_image(wanted, "proxy"),
     }
 
 
 def _emitter(wanted: Wanted, _earlier: Earlier) -> dict[str, str]:
-    return {"Image": wanted.images.get("emitter", ""), "ApiKeyValue": wanted.api_key.get_secret_value()}
+    return {**_image(wanted, "emitter"), "ApiKeyValue": wanted.api_key.get_secret_value()}
 
 
 def _popularity(wanted: Wanted, _earlier: Earlier) -> dict[str, str]:
-    return {"Size": wanted.size, "Image": wanted.images.get("stream-reader", "")}
+    return {"Size": _size(wanted), **_image(wanted, "stream-reader")}
 
 
 def _alarms(wanted: Wanted, _earlier: Earlier) -> dict[str, str]:
-    return {"Stage": API_STAGE, "ProxyTasks": "2" if wanted.size == "prod" else "1"}
+    return {"Stage": wanted.stage, "ProxyTasks": "2" if wanted.size == "prod" else "1"}
 
 
 def _mwaa(wanted: Wanted, _earlier: Earlier) -> dict[str, str]:
-    return {
-        "Size": wanted.size,
-        "StartupVersion": wanted.startup_version,
-        "RequirementsVersion": wanted.requirements_version,
-    }
+    versions = {"StartupVersion": wanted.startup_version, "RequirementsVersion": wanted.requirements_version}
+    return {"Size": _size(wanted), **{name: version for name, version in versions.items() if version}}
 
 
 _OF: dict[StackKind, Callable[[Wanted, Earlier], dict[str, str]]] = {
@@ -153,7 +191,7 @@ _OF: dict[StackKind, Callable[[Wanted, Earlier], dict[str, str]]] = {
     "streams": _streams,
     "images": _none,
     "network": _sized,
-    "kafka": _kafka,
+    "kafka": _sized,
     "connect": _connect,
     "proxy": _proxy,
     "api": _api,

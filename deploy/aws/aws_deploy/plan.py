@@ -1,11 +1,12 @@
 """What ``apply`` would do, without doing it."""
 
 import json
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from aws_deploy.calls import StackCalls
 from aws_deploy.costs import Idle, idle_costs
+from aws_deploy.deployed import NOTHING_MADE, Deployment
 from aws_deploy.deployer import must_be_made_anew
 from aws_deploy.resolve import resolve
 from aws_deploy.stacks import build, stack_name
@@ -48,13 +49,16 @@ def plan_stacks(
         ForeignStackError, ForeignResourceError: a name is taken.
     """
     outputs: dict[StackKind, Outputs] = {}
+    deployment = Deployment.look(calls, wanted)
     found = []
     for kind in ALL:
         name = stack_name(wanted.names, kind)
         status = calls.status(name, wanted.names.pipeline_id)
-        there = status not in {None, "REVIEW_IN_PROGRESS", "DELETE_COMPLETE", "ROLLBACK_COMPLETE"}
+        there = status not in NOTHING_MADE
         if kind in kinds:
-            stack = build(kind, _known(calls, name, wanted), {**_LATER, **outputs})
+            has = deployment.of(kind).parameters
+            asked_for = _guessed(deployment.settled(kind, wanted), has)
+            stack = build(kind, asked_for, {**_LATER, **outputs}, has)
             made = resolve(json.loads(stack.body), stack.parameters)
             anew = False
             if there and not status_in_progress(status) and NEEDS[kind] <= set(outputs):
@@ -77,15 +81,12 @@ def status_in_progress(status: str | None) -> bool:
     return bool(status and status.endswith("_IN_PROGRESS"))
 
 
-def _known(calls: StackCalls, name: str, wanted: Wanted) -> Wanted:
-    """Images, plugin and Airflow's files as the stack has them now, where nobody has given others."""
-    there = calls.find(name)
-    now = {p["ParameterKey"]: p.get("ParameterValue", "") for p in there.get("Parameters", [])} if there else {}
-    image = now.get("Image", _IMAGE)
+def _guessed(wanted: Wanted, has: Mapping[str, str]) -> Wanted:
+    """Images, plug-in and Airflow's files of a stack that has none yet, where nobody has given any."""
+    images = {} if "Image" in has else dict.fromkeys(("proxy", "emitter", "stream-reader"), _IMAGE)
     return replace(
         wanted,
-        images={"proxy": image, "emitter": image, "stream-reader": image, **wanted.images},
-        plugin_sha256=wanted.plugin_sha256 or now.get("PluginSha256", "0" * 64),
-        requirements_version=now.get("RequirementsVersion", ""),
-        startup_version=now.get("StartupVersion", "later"),
+        images={**images, **wanted.images},
+        plugin_sha256=wanted.plugin_sha256 or ("" if "PluginSha256" in has else "0" * 64),
+        startup_version="" if "StartupVersion" in has else "later",
     )

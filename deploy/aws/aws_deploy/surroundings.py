@@ -35,8 +35,10 @@ _IMAGE_OF: Mapping[StackKind, Service] = {"proxy": "proxy", "emitter": "emitter"
 class Surroundings(Protocol):
     """Asked before and after each stack."""
 
-    def before(self, kind: StackKind, wanted: Wanted) -> Wanted:
+    def before(self, kind: StackKind, wanted: Wanted, has: Mapping[str, str]) -> Wanted:
         """Make ready what the stack needs, and say what is wanted with that filled in.
+
+        ``has`` are the parameters that the stack has now: image and plug-in stay where nobody names others.
 
         Raises:
             SettingError, MissingImageError: something is missing; the text says what to do.
@@ -56,7 +58,7 @@ class Surroundings(Protocol):
 class Nothing:
     """For the laptop's three stacks, which need nothing."""
 
-    def before(self, kind: StackKind, wanted: Wanted) -> Wanted:  # noqa: ARG002
+    def before(self, kind: StackKind, wanted: Wanted, has: Mapping[str, str]) -> Wanted:  # noqa: ARG002
         """As it is."""
         return wanted
 
@@ -85,10 +87,10 @@ class Account:
     tell: Callable[[str], object] = lambda _line: None
     """Is told what is built, pushed and uploaded, a line each."""
 
-    def before(self, kind: StackKind, wanted: Wanted) -> Wanted:
+    def before(self, kind: StackKind, wanted: Wanted, has: Mapping[str, str]) -> Wanted:
         """Upload plugin, Airflow's files, wheel; look up an image's digest, and build and push a missing one."""
         if kind == "connect":
-            return replace(wanted, plugin_sha256=self._upload_plugin(wanted))
+            return replace(wanted, plugin_sha256=self._upload_plugin(wanted, has.get("PluginSha256", "")))
         if kind == "mwaa":
             script = _STARTUP_SCRIPT.format(wanted.names.pipeline_id).encode()
             startup = self._upload(wanted, "mwaa/startup.sh", script)
@@ -96,7 +98,7 @@ class Account:
         if kind == "databricks":
             self._upload_wheel(wanted)
         service = _IMAGE_OF.get(kind)
-        if service and service not in wanted.images:
+        if service and service not in wanted.images and (self.tag or "Image" not in has):
             return replace(wanted, images={**wanted.images, service: self._ready_image(service, wanted)})
         return wanted
 
@@ -204,9 +206,9 @@ class Account:
             return None
         return found["VersionId"] if digest in {None, found["Metadata"].get(_DIGEST)} else None
 
-    def _upload_plugin(self, wanted: Wanted) -> str:
+    def _upload_plugin(self, wanted: Wanted, deployed: str) -> str:
         bucket = artifact_bucket(wanted.names)
-        digest = wanted.plugin_sha256
+        digest = wanted.plugin_sha256 or self.plugin_sha256 or deployed
         if self.plugin is not None:
             try:
                 content = self.plugin.read_bytes()

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal, get_args
 
-from pipeline_contracts.names import Names
+from pipeline_contracts.names import API_STAGE, Names
 from pydantic import SecretStr
 
 from aws_deploy.clients import Target
@@ -64,11 +64,16 @@ class Wanted:
     local_endpoint: str
     proxy_url: str
     api_key: SecretStr
-    environment: str = "dev"
-    owner: str = "unknown"
+    environment: str = ""
+    """Tag of every resource; empty for what the stacks have."""
+    owner: str = ""
+    """The same."""
     admin_key: SecretStr | None = None
-    """Makes and deletes streams through the gateway; None for nobody."""
-    size: Size = "dev"
+    """Makes and deletes streams through the gateway; None for what the stack has, at first nobody."""
+    size: Size | None = None
+    """None for what the stacks have."""
+    stage: str = API_STAGE
+    """The API's stage, which the proxy finds before each path."""
     images: Mapping[str, str] = field(default_factory=dict)
     """Image of each service, by its digest."""
     plugin_sha256: str = ""
@@ -78,3 +83,5 @@ class Wanted:
     """Version of Airflow's startup script in the artifacts bucket."""
     overrides: Mapping[StackKind, Mapping[str, str]] = field(default_factory=dict)
     """Parameters that a person has set, by stack."""
+    resets: Mapping[StackKind, frozenset[str]] = field(default_factory=dict)
+    """Parameters that are to have their default again, by stack."""

@@ -79,7 +79,7 @@ def test_a_missing_image_is_built_and_pushed(aws: StubbedAws, docker: Path) -> N
     assert root is not None
     told: list[str] = []
     account = Account(aws.clients, tag="v1", checkout=Checkout(root), tell=told.append)
-    assert account.before("proxy", WANTED).images == {"proxy": f"{REPOSITORY}@{DIGEST}"}
+    assert account.before("proxy", WANTED, {}).images == {"proxy": f"{REPOSITORY}@{DIGEST}"}
     aws.nothing_left()
     assert told == [f"image {REPOSITORY}:v1: building, which may take minutes", f"image {REPOSITORY}:v1: pushing"]
     _, build, _, tag, _, login, push = calls(docker)
@@ -103,7 +103,7 @@ def test_without_an_engine_a_missing_image_is_said(
     with pytest.raises(
         MissingImageError, match="`apply` builds and pushes it from a checkout on a machine with Docker"
     ):
-        account.before("proxy", WANTED)
+        account.before("proxy", WANTED, {})
 
 
 def test_the_doctor_knows_what_apply_will_build(aws: StubbedAws, docker: Path) -> None:
@@ -132,9 +132,9 @@ def test_an_installed_command_leaves_dag_and_wheel_as_they_are(aws: StubbedAws) 
     aws.stub("s3").add_response("head_object", {"VersionId": "v7", "Metadata": {}})
     told: list[str] = []
     account = Account(aws.clients, tell=told.append)
-    ready = account.before("mwaa", WANTED)
+    ready = account.before("mwaa", WANTED, {})
     assert (ready.startup_version, ready.requirements_version) == ("v3", "v7")
-    assert account.before("databricks", WANTED) == WANTED
+    assert account.before("databricks", WANTED, {}) == WANTED
     assert [line.partition(":")[0] for line in told] == ["DAG and requirements", "wheel"]
     aws.nothing_left()
 
@@ -147,7 +147,7 @@ def test_airflow_is_told_which_pipeline_it_serves(aws: StubbedAws) -> None:
     s3.add_client_error("head_object", "404", expected_params=place)
     s3.add_response("put_object", {"VersionId": "v1"}, sent)
     s3.add_response("head_object", {"VersionId": "v7", "Metadata": {}})
-    ready = Account(aws.clients).before("mwaa", asked)
+    ready = Account(aws.clients).before("mwaa", asked, {})
     parameters = build("mwaa", ready, EARLIER).parameters
     environment = resolve(document("mwaa"), parameters)["Environment"]["Properties"]
     assert environment["StartupScriptS3Path"] == "mwaa/startup.sh"

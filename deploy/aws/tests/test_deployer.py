@@ -28,7 +28,9 @@ TAGS = [{"Key": "project", "Value": "p"}]
 
 
 def body(kind: str = "AWS::S3::Bucket") -> str:
-    return json.dumps({"Resources": {"Made": {"Type": kind}}, "Outputs": {"Name": {"Value": "made"}}})
+    declared = {"PipelineId": {"Type": "String"}, "Other": {"Type": "String", "Default": "0"}}
+    outputs = {"Name": {"Value": "made"}}
+    return json.dumps({"Parameters": declared, "Resources": {"Made": {"Type": kind}}, "Outputs": outputs})
 
 
 STACK = Stack("p-data", body(), {"PipelineId": "p"}, {"project": "p"})

@@ -26,7 +26,7 @@ def test_an_image_is_named_by_the_digest_of_its_tag(aws: StubbedAws) -> None:
         {"repositoryName": "pinterest/proxy", "imageIds": [{"imageTag": "v1"}]},
     )
     ecr.add_response("describe_repositories", {"repositories": [{"repositoryUri": "1.dkr.ecr.x/pinterest/proxy"}]})
-    ready = Account(aws.clients, tag="v1").before("proxy", WANTED)
+    ready = Account(aws.clients, tag="v1").before("proxy", WANTED, {})
     assert ready.images == {"proxy": f"1.dkr.ecr.x/pinterest/proxy@{digest}"}
 
 
@@ -34,12 +34,12 @@ def test_an_image_is_named_by_the_digest_of_its_tag(aws: StubbedAws) -> None:
 def test_a_missing_image_is_named_with_the_commands_that_put_it_there(aws: StubbedAws, code: str) -> None:
     aws.stub("ecr").add_client_error("describe_images", code)
     with pytest.raises(MissingImageError, match=r"no image pinterest/emitter:v1.*docker push"):
-        Account(aws.clients, tag="v1").before("emitter", WANTED)
+        Account(aws.clients, tag="v1").before("emitter", WANTED, {})
 
 
 def test_no_tag_and_no_digest_is_said(aws: StubbedAws) -> None:
     with pytest.raises(SettingError, match="give --tag, or --image proxy="):
-        Account(aws.clients).before("proxy", WANTED)
+        Account(aws.clients).before("proxy", WANTED, {})
 
 
 def test_a_plugin_is_uploaded_under_its_hash_and_once(aws: StubbedAws, tmp_path: Path) -> None:
@@ -53,20 +53,20 @@ def test_a_plugin_is_uploaded_under_its_hash_and_once(aws: StubbedAws, tmp_path:
     for _ in range(3):
         s3.add_response("head_object", {}, place)
     account = Account(aws.clients, plugin=file)
-    assert account.before("connect", WANTED).plugin_sha256 == digest
-    assert account.before("connect", WANTED).plugin_sha256 == digest
+    assert account.before("connect", WANTED, {}).plugin_sha256 == digest
+    assert account.before("connect", WANTED, {}).plugin_sha256 == digest
     aws.nothing_left()
 
 
 def test_no_plugin_at_all_is_said(aws: StubbedAws) -> None:
     with pytest.raises(SettingError, match="give --plugin"):
-        Account(aws.clients).before("connect", WANTED)
+        Account(aws.clients).before("connect", WANTED, {})
 
 
 def test_a_plugin_named_by_hash_must_be_there(aws: StubbedAws) -> None:
     aws.stub("s3").add_client_error("head_object", "404")
     with pytest.raises(SettingError, match="is not there; give --plugin"):
-        Account(aws.clients).before("connect", replace(WANTED, plugin_sha256="b" * 64))
+        Account(aws.clients).before("connect", replace(WANTED, plugin_sha256="b" * 64), {})
 
 
 def test_names_that_nobody_has_are_free(aws: StubbedAws) -> None:

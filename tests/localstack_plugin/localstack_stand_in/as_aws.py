@@ -24,6 +24,7 @@ def as_strict_as_aws() -> None:
     _forward_the_stage()
     _adopt_only_what_is_named_literally()
     _detect_drift()
+    _keep_the_name_in_the_parameter_store()
 
 
 def _forward_the_stage() -> None:
@@ -121,3 +122,19 @@ def _detect_drift() -> None:
     CloudformationProviderV2.detect_stack_drift = detect
     CloudformationProviderV2.describe_stack_drift_detection_status = status
     CloudformationProviderV2.describe_stack_resource_drifts = drifts
+
+
+def _keep_the_name_in_the_parameter_store() -> None:
+    """UsePreviousValue keeps the name in the parameter store that was given; LocalStack takes its value for a name."""
+    from localstack.services.cloudformation.v2.provider import CloudformationProviderV2  # noqa: PLC0415
+
+    extract = CloudformationProviderV2._extract_after_parameters
+
+    def by_name(given: Any, before: dict[str, dict[str, Any]] | None = None) -> Any:
+        named = {
+            key: {**value, "resolved_value": None} if value["type_"].startswith("AWS::SSM::") else value
+            for key, value in (before or {}).items()
+        }
+        return extract(given, named)
+
+    CloudformationProviderV2._extract_after_parameters = staticmethod(by_name)

@@ -52,7 +52,7 @@ class Deployment:
         """All resources that will be made."""
         asked = wanted(self.size, **_CHOSEN)
         for stack in ALL:
-            values = parameters(stack, asked, EARLIER)
+            values, _ = parameters(stack, asked, EARLIER, {})
             for name, resource in resolve(self.documents[stack], values).items():
                 yield Resource(name, resource["Type"], stack, resource.get("Properties", {}), resource)
 

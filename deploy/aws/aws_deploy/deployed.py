@@ -1,0 +1,92 @@
+"""What a pipeline's stacks have now, so that an apply changes only what it was asked to change.
+
+CloudFormation gives each parameter that is left out of an update its default again. A person who once gave
+``--set`` or ``--size`` would have to repeat it each time, or lose brokers, certificates and trust.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Protocol
+
+from pipeline_contracts.names import API_STAGE
+
+from aws_deploy.stacks import stack_name
+from aws_deploy.wanted import ALL, Size, StackKind, Wanted
+
+if TYPE_CHECKING:
+    from mypy_boto3_cloudformation.type_defs import StackTypeDef
+
+NOTHING_MADE = {None, "REVIEW_IN_PROGRESS", "DELETE_COMPLETE", "ROLLBACK_COMPLETE"}
+"""States of a stack that has no resources."""
+
+_DEFAULT_SIZE: Size = "dev"
+_DEFAULT_TAG = {"env": "dev", "owner": "unknown"}
+
+
+class Stacks(Protocol):
+    """Finds stacks by name, as ``StackCalls`` does."""
+
+    def find(self, name: str) -> "StackTypeDef | None":
+        """The stack; None where there is none."""
+
+
+@dataclass(frozen=True)
+class Deployed:
+    """Parameters (those with ``NoEcho`` as asterisks) and tags of one stack; none where nothing was made."""
+
+    parameters: Mapping[str, str] = field(default_factory=dict)
+    tags: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def size(self) -> Size | None:
+        """The size that it was made for; None where that is not known."""
+        known = self.parameters.get("Size", self.tags.get("size"))
+        return None if known is None else "prod" if known == "prod" else "dev"
+
+
+@dataclass(frozen=True)
+class Deployment:
+    """All stacks of one pipeline, as they are at one moment."""
+
+    stacks: Mapping[StackKind, Deployed]
+
+    @classmethod
+    def look(cls, stacks: Stacks, wanted: Wanted) -> "Deployment":
+        """Ask for each stack once. Blocks on each call."""
+        found = {kind: stacks.find(stack_name(wanted.names, kind)) for kind in ALL}
+        return cls({kind: _deployed(stack) for kind, stack in found.items() if stack is not None})
+
+    def again(self, stacks: Stacks, wanted: Wanted, kind: StackKind) -> "Deployment":
+        """The same, with one stack as it is now."""
+        found = stacks.find(stack_name(wanted.names, kind))
+        return Deployment({**self.stacks, kind: Deployed() if found is None else _deployed(found)})
+
+    def of(self, kind: StackKind) -> Deployed:
+        """One stack; an empty one where there is none."""
+        return self.stacks.get(kind, Deployed())
+
+    def settled(self, kind: StackKind, wanted: Wanted) -> Wanted:
+        """What is wanted of one stack, with what was not said filled in: as the stack has it, else as the others do."""
+        own, others = self.of(kind), [self.stacks[other] for other in ALL if other in self.stacks]
+        size = wanted.size or own.size or next((other.size for other in others if other.size), _DEFAULT_SIZE)
+        tags = {
+            name: next((one.tags[name] for one in (own, *others) if name in one.tags), default)
+            for name, default in _DEFAULT_TAG.items()
+        }
+        stage = wanted.overrides.get("api", {}).get("Stage") or self.of("api").parameters.get("Stage", API_STAGE)
+        return replace(
+            wanted,
+            size=size,
+            environment=wanted.environment or tags["env"],
+            owner=wanted.owner or tags["owner"],
+            stage=stage,
+        )
+
+
+def _deployed(stack: "StackTypeDef") -> Deployed:
+    if stack["StackStatus"] in NOTHING_MADE:
+        return Deployed()
+    return Deployed(
+        {item["ParameterKey"]: item.get("ParameterValue", "") for item in stack.get("Parameters", [])},
+        {tag["Key"]: tag["Value"] for tag in stack.get("Tags", [])},
+    )

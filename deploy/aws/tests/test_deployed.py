@@ -1,0 +1,182 @@
+"""An apply changes what it was asked to change, and nothing else, whatever earlier ones were told."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, cast
+
+import pytest
+from aws_deploy.apply import apply_stacks
+from aws_deploy.deployer import Deployer
+from aws_deploy.errors import SettingError
+from aws_deploy.plan import plan_stacks
+from aws_deploy.render import parse, template_path
+from aws_deploy.stacks import build
+from aws_deploy.surroundings import Account, Nothing
+from aws_deploy.wanted import ALL, Outputs, Size, StackKind, Wanted
+from fake_stacks import FakeStacks
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from mypy_boto3_cloudformation import CloudFormationClient
+from rendered import EARLIER, IMAGE, wanted
+from service_kit.clock import ManualClock
+from stubbed_aws import StubbedAws
+
+type Place = tuple[StackKind, str]
+
+BARE = replace(wanted(), size=None, images={}, plugin_sha256="", startup_version="")
+CHOICES: dict[Place, tuple[str, ...]] = {
+    ("kafka", "VolumeGiB"): ("200", "300"),
+    ("kafka", "Partitions"): ("6", "9"),
+    ("streams", "Shards"): ("4", "8"),
+    ("network", "NatGateways"): ("per-zone", "none"),
+    ("connect", "FlushIntervalMs"): ("30000", "120000"),
+    ("api", "Stage"): ("live", "two"),
+    ("databricks", "DatabricksExternalId"): ("12345678-1234-1234-1234-123456789012",),
+    ("alarms", "Email"): ("ops@example.com",),
+}
+OURS = {("streams", "Shards"): "2", ("kafka", "Partitions"): "3"}
+PLACES = st.sampled_from(sorted(CHOICES))
+PICKED = st.dictionaries(PLACES, st.integers(0, 1), max_size=3)
+
+
+class Around(Nothing):
+    """Finds an image and a plug-in at a stack's first creation, and MSK's addresses."""
+
+    def before(self, kind: StackKind, wanted: Wanted, has: Mapping[str, str]) -> Wanted:
+        if has:
+            return wanted
+        images = {"proxy": IMAGE, "emitter": IMAGE, "stream-reader": IMAGE}
+        return replace(wanted, images=images, plugin_sha256="1" * 64, startup_version="1")
+
+    def after(self, kind: StackKind, outputs: Outputs) -> Outputs:
+        return EARLIER.get(kind, {})
+
+
+@dataclass
+class Bench:
+    cloud: FakeStacks = field(default_factory=FakeStacks)
+
+    def deployer(self) -> Deployer:
+        return Deployer(cast("CloudFormationClient", self.cloud), "aws", clock=ManualClock())
+
+    def apply(self, asked: Wanted) -> None:
+        apply_stacks(self.deployer(), asked, kinds=ALL, surroundings=Around())
+
+    def parameters(self, kind: StackKind) -> dict[str, str]:
+        return self.cloud.stacks[f"pinterest-{kind}"].parameters
+
+    def all(self) -> dict[StackKind, dict[str, str]]:
+        return {kind: dict(self.parameters(kind)) for kind in ALL}
+
+
+def default(kind: StackKind, name: str) -> str:
+    declared: Any = parse(template_path(kind).read_text(encoding="utf-8"))["Parameters"]
+    return OURS.get((kind, name), str(declared[name]["Default"]))
+
+
+def asking(
+    picked: Mapping[tuple[StackKind, str], int], resets: set[tuple[StackKind, str]], size: Size | None
+) -> Wanted:
+    overrides: dict[StackKind, dict[str, str]] = {}
+    for (kind, name), index in picked.items():
+        values = CHOICES[kind, name]
+        overrides.setdefault(kind, {})[name] = values[index % len(values)]
+    named = {kind: frozenset(name for of, name in resets if of == kind) for kind, _ in resets}
+    return replace(BARE, overrides=overrides, resets=named, size=size)
+
+
+@settings(max_examples=8, deadline=None)
+@given(
+    st.lists(
+        st.tuples(
+            PICKED, st.sets(st.sampled_from(sorted(CHOICES)), max_size=2), st.sampled_from([None, "dev", "prod"])
+        ),
+        min_size=1,
+        max_size=3,
+    )
+)
+def test_what_an_apply_does_not_name_stays(
+    applies: list[tuple[dict[Place, int], set[Place], Size | None]],
+) -> None:
+    bench = Bench()
+    expected = {place: default(*place) for place in CHOICES}
+    expected_size: Size = "dev"
+    for picked, resets, size in applies:
+        asked = asking(picked, resets - set(picked), size)
+        bench.apply(asked)
+        for kind, name in resets - set(picked):
+            expected[kind, name] = default(kind, name)
+        for (kind, name), index in picked.items():
+            expected[kind, name] = CHOICES[kind, name][index % len(CHOICES[kind, name])]
+        expected_size = size or expected_size
+        found = bench.all()
+        assert {place: found[place[0]][place[1]] for place in CHOICES} == expected
+        assert {values["Size"] for values in found.values() if "Size" in values} == {expected_size}
+        assert found["proxy"]["Stage"] == found["alarms"]["Stage"] == found["api"]["Stage"]
+        assert found["alarms"]["ProxyTasks"] == ("2" if expected_size == "prod" else "1")
+        assert found["connect"]["PluginSha256"] == "1" * 64
+        # The same again changes nothing at all.
+        bench.apply(BARE)
+        assert bench.all() == found
+
+
+def test_a_second_apply_without_options_keeps_prods_size_protection_tags_and_trust() -> None:
+    bench = Bench()
+    chosen: dict[StackKind, dict[str, str]] = {
+        "kafka": {"VolumeGiB": "500"},
+        "proxy": {"CertificateArn": "arn:aws:acm:us-east-1:1:certificate/1", "HostName": "in.example.com"},
+        "databricks": {"DatabricksExternalId": "12345678-1234-1234-1234-123456789012"},
+    }
+    bench.apply(replace(BARE, size="prod", environment="live", owner="data-team", overrides=chosen))
+    before = bench.all()
+    bench.cloud.calls.clear()
+    bench.apply(BARE)
+    assert bench.all() == before
+    assert bench.cloud.protected == {"pinterest-data", "pinterest-streams", "pinterest-kafka"}
+    for stack in bench.cloud.stacks.values():
+        tags = {tag["Key"]: tag["Value"] for tag in stack.tags}
+        assert tags == {"project": "pinterest", "env": "live", "owner": "data-team", "size": "prod"}
+    assert all(not planned.changes for planned in plan_stacks(bench.deployer(), BARE, ALL, Around()))
+
+
+def test_a_stack_that_comes_later_has_the_others_size() -> None:
+    bench = Bench()
+    kinds: tuple[StackKind, ...] = ("data", "network", "kafka", "proxy")
+    apply_stacks(bench.deployer(), replace(BARE, size="prod"), kinds=kinds, surroundings=Around())
+    bench.apply(BARE)
+    assert bench.parameters("popularity")["Size"] == "prod"
+    assert bench.parameters("alarms")["ProxyTasks"] == "2"
+
+
+@pytest.mark.parametrize(
+    ("resets", "overrides", "text"),
+    [
+        ("VolumeGB", {}, "pinterest-kafka has no parameter VolumeGB"),
+        ("BootstrapServers", {}, "has no parameter BootstrapServers"),
+        ("VolumeGiB", {"VolumeGiB": "200"}, "given by both --set and --reset"),
+        ("PipelineId", {}, "has no default to go back to"),
+    ],
+)
+def test_a_reset_that_cannot_be_is_said(resets: str, overrides: dict[str, str], text: str) -> None:
+    bench = Bench()
+    asked = replace(BARE, resets={"kafka": frozenset({resets})}, overrides={"kafka": overrides})
+    with pytest.raises(SettingError, match=text):
+        bench.apply(asked)
+
+
+def test_a_secret_that_is_told_as_asterisks_is_never_sent_as_such() -> None:
+    has = {"AdminKeyValue": "****", "RequestsPerSecond": "100"}
+    kept = build("api", BARE, EARLIER, has)
+    assert {"AdminKeyValue", "RequestsPerSecond"} <= kept.kept
+    made_anew = build("api", replace(BARE, target="localstack"), EARLIER, has)
+    assert "AdminKeyValue" not in made_anew.parameters
+    assert made_anew.parameters["RequestsPerSecond"] == "100"
+
+
+def test_image_and_plugin_stay_where_nobody_names_others() -> None:
+    aws = StubbedAws()
+    there = Account(aws.clients).before("proxy", BARE, {"Image": IMAGE})
+    assert there.images == {}
+    aws.stub("s3").add_response("head_object", {}, {"Bucket": "pinterest-artifacts", "Key": f"plugins/{'1' * 64}.zip"})
+    assert Account(aws.clients).before("connect", BARE, {"PluginSha256": "1" * 64}).plugin_sha256 == "1" * 64
+    aws.nothing_left()
