@@ -111,6 +111,7 @@ def test_reset_deletes_nothing_while_an_emitter_writes(
     installation: Installation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(runner, "SENDER_DEADLINE_S", 0.3)
+    installation.claim()
     sending = send()
     try:
         wait_until("the emitter sends", lambda: sends(installation.layout.ledger), poll_s=0.05)
