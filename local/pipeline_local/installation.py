@@ -19,7 +19,7 @@ from pipeline_local.layout import Layout
 from pipeline_local.logfiles import tail
 from pipeline_local.state_files import set_aside_what_is_no_file
 from pipeline_local.status import DamagedStatusError, Status, read_status
-from pipeline_local.supervision import troubles
+from pipeline_local.supervision import disk, troubles
 from pipeline_local.topology import Service, Topology, read_topology, read_variables
 
 UP_DEADLINE_S = 300.0
@@ -27,6 +27,8 @@ DOWN_DEADLINE_S = 90.0
 POLL_S = 0.1
 SENDER_DEADLINE_S = 30.0
 """`pipeline send` sees that the services are stopped, and gives its requests in flight 15 s."""
+SILENCE_S = 60.0
+"""The supervisor writes its status every 10 s, also where nothing changed."""
 KILLED = "the supervisor was killed"
 SUPERVISOR = (sys.executable, "-m", "pipeline_local.supervisor")
 
@@ -96,7 +98,26 @@ class Installation:
         if status is not None and not runs and status.state not in {"stopped", "failed"}:
             status.state = "failed"
             status.reason = KILLED
+        if status is not None and runs:
+            status.reason = self._silence() or status.reason
         return status
+
+    def _silence(self) -> str | None:
+        """Why the supervisor has written nothing for a minute, where it runs; None: it has.
+
+        On a disk that is full to the last byte it cannot say so itself.
+        """
+        try:
+            silent_s = time.time() - self.layout.status_file.stat().st_mtime
+            if silent_s < SILENCE_S:
+                return None
+            full = disk.Disk(self.layout.home).problem(disk.free_bytes(self.layout.home))
+        except OSError:
+            return None
+        return full or (
+            f"the supervisor has said nothing for {silent_s:.0f} s, and what follows may not be so any more: it hangs, "
+            "or may not write; `pipeline down`, then `pipeline up`"
+        )
 
     @property
     def is_stopped(self) -> bool:

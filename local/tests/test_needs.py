@@ -1,3 +1,4 @@
+import os
 from pathlib import Path
 
 import pytest
@@ -53,6 +54,19 @@ def test_what_is_at_work_goes_on_where_the_supervisor_was_killed(installation: I
         must_serve(installation, "kafka")
 
 
+def test_a_supervisor_that_says_nothing_is_told(installation: Installation) -> None:
+    held = locks.take(installation.layout.supervisor_lock)
+    assert held is not None
+    with held:
+        says(installation, Status(1, "ready", None, {"kafka": ServiceStatus("ready")}))
+        assert installation.status is not None
+        assert installation.status.reason is None
+        os.utime(installation.layout.status_file, (0, 0))
+        assert "the supervisor has said nothing for" in (installation.status.reason or "")
+        installation.layout.status_file.write_text("{")
+        assert "status.json cannot be read" in (installation.status.reason or "")
+
+
 def test_a_request_is_not_sent_again_where_nobody_will_answer(installation: Installation) -> None:
     client = HttpClient(
         "nobody", "http://127.0.0.1:9", outage=http_client.RESTART, on_outage=watching(installation, "analyser")
@@ -64,10 +78,10 @@ def test_a_request_is_not_sent_again_where_nobody_will_answer(installation: Inst
 @pytest.mark.parametrize(
     ("arguments", "needed"),
     [
-        ([], ["kafka", "localstack", "mirror", "proxy"]),
-        (["--events", "3", "--path", "stream"], ["localstack", "mirror"]),
-        (["--path=both"], ["kafka", "localstack", "mirror", "proxy"]),
-        (["--path"], ["kafka", "localstack", "mirror", "proxy"]),
+        ([], ["kafka", "localstack", "proxy"]),
+        (["--events", "3", "--path", "stream"], ["localstack"]),
+        (["--path=both"], ["kafka", "localstack", "proxy"]),
+        (["--path"], ["kafka", "localstack", "proxy"]),
         (["--path", "elsewhere"], []),
     ],
 )
