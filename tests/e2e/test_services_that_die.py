@@ -1,4 +1,4 @@
-"""Each service in turn dies at every start, because another process has its port; the others serve on."""
+"""Each service in turn dies at every start: its port is taken, or its folder damaged. The others serve on."""
 
 import socket
 import time
@@ -14,7 +14,7 @@ from waiting import wait_until
 
 NEEDED_BY = {
     "kafka": {"mirror", "proxy", "s3-sink"},
-    "localstack": {"mirror", "s3-sink", "stream-reader"},
+    "localstack": {"mirror", "s3-sink", "stream-reader", "analyser"},
     "mirror": set(), "proxy": set(), "s3-sink": set(), "analyser": set(), "stream-reader": set(),
 }  # fmt: skip
 """Which services are not ready without it; they run on all the same."""
@@ -52,6 +52,21 @@ def port_is_taken(stack: Stack, service: str) -> Iterator[None]:
         yield
 
 
+@contextmanager
+def folder_is_a_file(stack: Stack, service: str) -> Iterator[None]:
+    """A damaged state. Of LocalStack, which takes half a minute until it sees that its port is taken."""
+    folder, aside = stack.home / service, stack.home / "scratch" / service
+    aside.parent.mkdir(exist_ok=True)
+    folder.rename(aside)
+    folder.touch()
+    stack.kill(service)
+    try:
+        yield
+    finally:
+        folder.unlink()
+        aside.rename(folder)
+
+
 @pytest.mark.parametrize("service", list(NEEDED_BY))
 def test_a_service_that_dies_at_every_start_leaves_the_others_serving(stack: Stack, service: str) -> None:
     before = services(stack)
@@ -64,7 +79,8 @@ def test_a_service_that_dies_at_every_start_leaves_the_others_serving(stack: Sta
         found = [one for one in troubles.lines(status) if one.startswith(f"{service} failed ")]
         return found[0] if len(found) == 1 and status.services[service].state == "failing" else None
 
-    with port_is_taken(stack, service):
+    is_broken = folder_is_a_file if service == "localstack" else port_is_taken
+    with is_broken(stack, service):
         wait_until(f"{service} counts as failing", line, deadline_s=120)
         said = stack.pipeline("status", check=False)
         assert said.returncode == 1

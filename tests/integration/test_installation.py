@@ -10,21 +10,25 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 from pipeline_local import descendants, installation, locks, preflight, toolchain
+from pipeline_local.cli import up
 from pipeline_local.installation import Installation, Up
 from pipeline_local.layout import Layout
 from pipeline_local.status import ServiceStatus
+from waiting import wait_until
 
 ROOT = Path(__file__).parents[2]
 QUIET = "import time; print('on', flush=True); time.sleep(60)"
 STUBBORN = f"import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); {QUIET}"
-# The real supervisor of a service that is ready once the test says so.
+# The real supervisor of a service that is ready once the test says so; and of a sink, where it has a folder, that dies
+# at every start until the test has mended it.
 SUPERVISOR = """
 import sys
 from pipeline_local import locks
 from pipeline_local.command import Command
 from pipeline_local.layout import Layout
-from pipeline_local.supervision.lifecycle import Health
+from pipeline_local.supervision.lifecycle import Health, Limits
 from pipeline_local.supervisor import Supervisor
 from pipeline_local.topology import Service, Topology
 from service_kit.shutdown import Shutdown
@@ -35,13 +39,20 @@ if held is None:
     sys.exit(4)
 shutdown = Shutdown()
 shutdown.install()
+names = ["proxy", "s3-sink"] if (layout.home / "s3-sink").exists() else ["proxy"]
+
+def command(_, service):
+    dies = service.name == "s3-sink" and not (layout.home / "s3-sink" / "mended").exists()
+    return Command([sys.executable, "-c", "exit('no such setting')" if dies else "import time; time.sleep(60)"])
+
 sys.exit(
     Supervisor(
-        Topology({"proxy": Service("proxy", {}, 1, "P", (), is_job=False)}),
+        Topology({name: Service(name, {}, 1, "P", (), is_job=False) for name in names}),
         layout,
         shutdown,
-        command=lambda *_: Command([sys.executable, "-c", "import time; time.sleep(60)"]),
+        command=command,
         probe=lambda _: lambda: Health(live=True, ready=(layout.home / "proxy" / "may be ready").exists()),
+        limits=Limits(first_pause_s=0.05, longest_pause_s=2, failing_after=3),
     ).run()
 )
 """
@@ -101,6 +112,24 @@ def test_up_and_down(own: Installation) -> None:
     assert not own.runs
     assert own.status is not None
     assert own.status.state == "stopped"
+
+
+def test_up_ends_with_what_is_ready_and_names_what_is_not(own: Installation) -> None:
+    may_be_ready(own)
+    (own.layout.home / "s3-sink").mkdir()
+    first = CliRunner().invoke(up, [], obj=own)
+    assert first.exit_code == 5
+    (line,) = [line for line in first.stdout.splitlines() if line.startswith("s3-sink")]
+    assert "it ended with exit code 1; its last words: no such setting; see `pipeline logs s3-sink`" in line
+    assert "proxy is ready after" in first.stderr
+    assert proxy(own).state == "ready"
+    second = CliRunner().invoke(up, [], obj=own)
+    assert second.exit_code == 5
+    assert "no such setting" in second.stdout
+    (own.layout.home / "s3-sink" / "mended").touch()
+    wait_until("it goes on by itself", lambda: own.status is not None and own.status.state == "ready")
+    assert own.up(lambda _: None) == Up(started=False, not_ready=[])
+    assert proxy(own).restarts == 0
 
 
 def test_a_supervisor_that_was_killed_is_told(own: Installation) -> None:
