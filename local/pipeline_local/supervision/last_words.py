@@ -9,6 +9,8 @@ from service_kit.inert import visible
 
 LONGEST: Final = 240
 _RANKS: Final = {"critical": 3, "error": 3, "warning": 2, "info": 1, "debug": 0}
+_EVERY_LINE: Final = {"time", "level", "service", "logger", "event"}
+_REASONS: Final = ("error", "problem", "reason", "detail")
 _FRAME: Final = re.compile(r"\s|at [\w$.<>/]+\(|\.{3} \d+ more|\^+$|Traceback \(most recent call last\)|-{3,}")
 _LEVEL: Final = re.compile(r"\b(?:TRACE|DEBUG|INFO|WARN(?:ING)?|ERROR|FATAL|CRITICAL)\b")
 _PLAIN_RANKS: Final = {
@@ -59,17 +61,20 @@ def _ranked(line: str) -> tuple[int, str] | None:
 
 
 def _of_ours(document: dict[str, object]) -> tuple[int, str]:
-    said = [str(document["event"])]
-    for name in ("error", "problem", "reason", "detail"):
-        value = document.get(name)
-        if isinstance(value, str) and value.strip():
-            said.append(_error_of(value.splitlines()))
-            break
-    return _RANKS.get(str(document.get("level")), 1), ": ".join(said)
+    said = str(document["event"])
+    fields = {
+        name: value for name, value in document.items() if name not in _EVERY_LINE and isinstance(value, str | int)
+    }
+    if short := [f"{name} {value}" for name, value in fields.items() if name not in _REASONS]:
+        said += f" ({', '.join(short)})"
+    reason = next((str(fields[name]) for name in _REASONS if fields.get(name)), "")
+    if words := _error_of(reason.splitlines()):
+        said += f": {words}"
+    return _RANKS.get(str(document.get("level")), 1), said
 
 
 def _error_of(lines: Iterable[str]) -> str:
-    """Of a traceback its last error; else the first line."""
+    """Of a traceback its last error; of other lines the last."""
     words = [line for line in lines if line.strip() and not _FRAME.match(line)]
     if not words:
         return ""
