@@ -1,10 +1,12 @@
-"""`spark/databricks.yml`: jobs that Databricks takes, and that are those of the analyser.
+"""`databricks.yml`: jobs that Databricks takes, and that are those of the analyser.
 
 `databricks-bundles` checks each job against the schema of the Jobs API (unknown fields, missing ones, wrong values).
-What it cannot know, such as the names of machine types, only a workspace can.
+What it cannot know, such as the names of machine types, only a workspace can. It does not look at paths either, which
+the CLI resolves from the folder of `databricks.yml` and refuses outside of it.
 """
 
 import re
+from os.path import normpath
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +17,8 @@ from databricks.bundles.jobs import Job
 from databricks.sdk import WorkspaceClient
 from databricks.sdk.core import Config
 
-SPARK = DAGS.parent / "spark"
-TEXT = (SPARK / "databricks.yml").read_text()
+ROOT = DAGS.parent
+TEXT = (ROOT / "databricks.yml").read_text()
 BUNDLE: dict[str, Any] = yaml.safe_load(TEXT)
 JOBS: dict[str, dict[str, Any]] = BUNDLE["resources"]["jobs"]
 
@@ -47,9 +49,52 @@ def test_every_task_runs_on_a_cluster_of_its_job_and_in_the_wheel() -> None:
         clusters = {cluster["job_cluster_key"] for cluster in job["job_clusters"]}
         for task in job["tasks"]:
             assert task["job_cluster_key"] in clusters
-            assert task["libraries"] == [{"whl": "../dist/*.whl"}]
-            if "notebook_task" in task:
-                assert Path(SPARK / task["notebook_task"]["notebook_path"]).exists()
+            assert task["libraries"] == [{"whl": "./dist/*.whl"}]
+
+
+def paths_of(bundle: dict[str, Any]) -> dict[str, list[str]]:
+    """Every local path of a bundle: folders that are built in, copied to the workspace, wheels, and notebooks."""
+    tasks = [task for job in bundle["resources"]["jobs"].values() for task in job["tasks"]]
+    return {
+        "artifacts": [artifact["path"] for artifact in bundle["artifacts"].values()],
+        "sync": bundle["sync"]["paths"],
+        "libraries": [library["whl"] for task in tasks for library in task["libraries"]],
+        "notebooks": [task["notebook_task"]["notebook_path"] for task in tasks if "notebook_task" in task],
+    }
+
+
+def not_taken(bundle: dict[str, Any]) -> list[str]:
+    """What the CLI would refuse or not find: paths out of the bundle's root, notebooks that are not copied."""
+    paths = paths_of(bundle)
+    inside = {path: Path(normpath(path)) for part in paths.values() for path in part}
+    bad = [path for path, where in inside.items() if where.is_absolute() or ".." in where.parts]
+    for path in paths["notebooks"]:
+        copied = any(inside[path].is_relative_to(inside[folder]) for folder in paths["sync"])
+        if not copied or not (ROOT / path).is_file():
+            bad.append(path)
+    built = {inside[path] / "dist" / "*.whl" for path in paths["artifacts"]}
+    return [*bad, *(path for path in paths["libraries"] if inside[path] not in built)]
+
+
+def test_all_of_it_lies_where_the_cli_takes_it() -> None:
+    assert not_taken(BUNDLE) == []
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "refused"),
+    [
+        ("path: .\n", "path: ..\n", ".."),
+        ("./dist/*.whl", "../dist/*.whl", "../dist/*.whl"),
+        ("./dist/*.whl", "spark/dist/*.whl", "spark/dist/*.whl"),
+        ("paths: [spark/notebooks]", "paths: [../spark/notebooks]", "../spark/notebooks"),
+        ("paths: [spark/notebooks]", "paths: [dags]", "spark/notebooks/stream.py"),
+        ("notebooks/stream.py", "../notebooks/stream.py", "spark/../notebooks/stream.py"),
+        ("spark/notebooks/stream.py", "/Workspace/stream.py", "/Workspace/stream.py"),
+    ],
+)
+def test_a_path_elsewhere_is_found(old: str, new: str, refused: str) -> None:
+    assert old in TEXT
+    assert refused in not_taken(yaml.safe_load(TEXT.replace(old, new)))
 
 
 @pytest.mark.parametrize("key", ["batch", "upkeep"])
@@ -81,7 +126,10 @@ def test_airflow_may_start_the_job(key: str) -> None:
 def test_each_stream_has_a_core() -> None:
     (cluster,) = JOBS["stream"]["job_clusters"]
     ours, batch = cluster["new_cluster"], JOBS["batch"]["job_clusters"][0]["new_cluster"]
-    assert ours == batch | {"node_type_id": "${var.stream_node_type}"}
+    assert ours == batch | {
+        "node_type_id": "${var.stream_node_type}",
+        "aws_attributes": batch["aws_attributes"] | {"first_on_demand": 1},
+    }
     assert BUNDLE["variables"]["stream_node_type"]["default"].endswith(".xlarge"), "four cores"
 
 
@@ -93,7 +141,7 @@ def test_installations_are_apart_and_others_may_not_change_their_code(target: st
 
 
 def test_every_command_of_the_bundle_is_told_what_has_no_default() -> None:
-    step = (DAGS.parent / "docs" / "airflow.md").read_text().partition("**Deploy the jobs.**")[2].partition("```\n")[0]
+    step = (ROOT / "docs" / "airflow.md").read_text().partition("**Deploy the jobs.**")[2].partition("```\n")[0]
     given = set(re.findall(r"BUNDLE_VAR_(\w+)=", step))
     required = {name for name, variable in BUNDLE["variables"].items() if "default" not in variable}
     assert required | {"pipeline_id", "raw_bucket", "lake_uri", "region"} == given
@@ -102,9 +150,9 @@ def test_every_command_of_the_bundle_is_told_what_has_no_default() -> None:
 
 
 def test_every_notebook_is_told() -> None:
-    section = (DAGS.parent / "docs" / "airflow.md").read_text().partition("\n### Notebooks")[2].partition("\n#")[0]
+    section = (ROOT / "docs" / "airflow.md").read_text().partition("\n### Notebooks")[2].partition("\n#")[0]
     told = re.findall(r"^\| `(\w+)` \|", section, re.MULTILINE)
-    assert sorted(told) == sorted(file.stem for file in (SPARK / "notebooks").glob("*.py"))
+    assert sorted(told) == sorted(file.stem for file in (ROOT / "spark" / "notebooks").glob("*.py"))
 
 
 def test_every_parameter_of_the_job_reaches_every_task() -> None:

@@ -86,7 +86,7 @@ def test_the_lake_is_in_one_place() -> None:
     [container] = found["popularity"]["Resources"]["Task"]["Properties"]["ContainerDefinitions"]
     followed = next(item["Value"] for item in container["Environment"] if item["Name"] == "LAKE_URI")
     assert found["databricks"]["Outputs"]["LakeUri"]["Value"] == followed
-    bundle = yaml.safe_load((ROOT / "spark" / "databricks.yml").read_text(encoding="utf-8"))
+    bundle = yaml.safe_load((ROOT / "databricks.yml").read_text(encoding="utf-8"))
     assert bundle["variables"]["lake_uri"]["default"] == followed["Fn::Sub"].replace("${PipelineId}", "pinterest")
 
 
@@ -126,7 +126,7 @@ def test_the_jobs_machines_may_do_what_the_jobs_do() -> None:
 
 
 def test_the_bundles_command_gives_every_variable_that_a_deployment_decides() -> None:
-    bundle = yaml.safe_load((ROOT / "spark" / "databricks.yml").read_text(encoding="utf-8"))
+    bundle = yaml.safe_load((ROOT / "databricks.yml").read_text(encoding="utf-8"))
     told = (ROOT / "docs" / "airflow.md").read_text(encoding="utf-8")
     given = dict(re.findall(r"\bBUNDLE_VAR_(\w+)=(\S+)", told))
     assert set(given) == set(bundle["variables"]) - {"spark_version", "node_type", "stream_node_type"}

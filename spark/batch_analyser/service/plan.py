@@ -12,7 +12,7 @@ from batch_analyser.service.arguments import invalid, items, shown, texts
 
 PACKAGE: Final = "pinterest-data-pipeline"
 ENTRY_POINT: Final = "batch_analyser_task"
-"""The wheel's entry point, as ``spark/databricks.yml`` and submitted runs name it."""
+"""The wheel's entry point, as ``databricks.yml`` and submitted runs name it."""
 _MOST_TASKS: Final = 100
 _KEY: Final = re.compile(r"[\w-]{1,100}")
 
