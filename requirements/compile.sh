@@ -18,9 +18,9 @@ done
 compile spark.txt 3.13 pyproject.toml --extra analyser --extra stream-reader --constraint "$out/local.txt"
 compile wheel.txt 3.13 --group pyproject.toml:wheel --constraint "$out/local.txt"
 compile dev.txt 3.13 --group pyproject.toml:dev --constraint "$out/local.txt"
-# What Databricks and MWAA run: the analyser's libraries and the tests, on 3.12.
-compile databricks.txt 3.12 pyproject.toml --extra analyser --constraint "$out/local.txt"
-compile databricks-dev.txt 3.12 --group pyproject.toml:databricks-dev --constraint "$out/local.txt" --constraint "$out/dev.txt"
+# What a job on Databricks has: the runtime's libraries, and what the wheel brings. Then what its tests need besides.
+compile databricks.txt 3.12 pyproject.toml requirements/databricks.in
+compile databricks-dev.txt 3.12 --group pyproject.toml:databricks-dev --constraint "$out/databricks.txt"
 # LocalStack does not resolve for Python 3.14, so this one is for 3.13 alone.
 "$uv" pip compile --quiet --generate-hashes --no-header --no-annotate --no-emit-index-url --no-emit-find-links \
   --python-version 3.13 requirements/localstack.in --constraint requirements/localstack-constraints.txt \

@@ -1,4 +1,6 @@
-"""Fetches the Java libraries of ``requirements/jars.xml`` and checks them against ``requirements/jars.sha256``.
+"""Fetches the Java libraries of a ``jars.xml`` and checks them against the ``jars.sha256`` beside it.
+
+``requirements/`` has what runs; ``requirements/databricks/`` what tests need for the runtime of Databricks.
 
 ``python -m pipeline_local.jars --conf spark --into FOLDER --ivy FOLDER`` does it in the build of an image, where this
 module and ``authorities`` stand alone; ``toolchain`` does it for the embedded runner. Needs pyspark (for its Ivy) and
@@ -74,7 +76,7 @@ def check_hashes(folder: Path, expected: str, confs: Sequence[str] = CONFS) -> N
     }
     wrong = sorted(name for name in wanted.keys() | found.keys() if wanted.get(name) != found.get(name))
     if wrong:
-        raise JarsError(f"these Java libraries differ from requirements/jars.sha256: {', '.join(wrong)}")
+        raise JarsError(f"these Java libraries differ from their jars.sha256: {', '.join(wrong)}")
 
 
 def _run(argv: list[str], trusted: Path | None) -> None:

@@ -37,6 +37,11 @@ class Layout:
         return self.tools / "jars" / "spark"
 
     @property
+    def databricks_jars(self) -> Path:
+        """The same for the Spark of Databricks' runtime, for tests."""
+        return self.tools / "jars-databricks" / "spark"
+
+    @property
     def class_archives(self) -> Path:
         """Class-data archives, which halve the start of a JVM; made anew when missing."""
         return self.tools / "cds"

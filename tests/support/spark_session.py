@@ -1,5 +1,9 @@
-"""A Spark session for tests: with Delta, started from the class archive that set-up makes."""
+"""A Spark session for tests: with Delta, started from the class archive that set-up makes.
 
+On CPython 3.12 (``.venv-3.12``) Spark and Delta are those of Databricks, without an archive: it fits one Spark.
+"""
+
+import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -11,7 +15,13 @@ from spark_kit.jvm import JvmConfig
 from spark_kit.session import SessionConfig, build_session, session_alive, stop_session
 
 _LAYOUT = Layout.of_checkout()
-JVM = JvmConfig(_LAYOUT.spark_jars, _LAYOUT.class_archives, short_lived=True)
+_ON_RUNTIME = sys.version_info[:2] == (3, 12)
+"""Whether the libraries are those of the runtime on Databricks (docs/adr/0019)."""
+JVM = (
+    JvmConfig(_LAYOUT.databricks_jars, short_lived=True)
+    if _ON_RUNTIME
+    else JvmConfig(_LAYOUT.spark_jars, _LAYOUT.class_archives, short_lived=True)
+)
 
 
 @contextmanager
