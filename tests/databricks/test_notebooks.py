@@ -36,7 +36,7 @@ from raw_objects import post
 from recompute import recompute
 from spark_session import spark_session
 from stream_reader.delta import DeltaTables
-from stream_reader.fakes import FakeStreams, log_id
+from stream_reader.fake_streams import FakeStreams, log_id
 from stream_reader.streams import StreamError
 from stream_reader.tables import create_all, record_tables
 

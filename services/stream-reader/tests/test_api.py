@@ -21,7 +21,8 @@ from service_kit.clock import ManualClock
 from service_kit.ops import Ops
 from service_kit.retries import RetryPolicy
 from stream_reader.api import MAX_LIMIT, Operations, create_app
-from stream_reader.fakes import FakeLaunch, FakeStreams
+from stream_reader.fake_streams import FakeStreams
+from stream_reader.fakes import FakeLaunch
 from stream_reader.index import Index
 from stream_reader.latency import Latencies
 from stream_reader.metrics import Metrics

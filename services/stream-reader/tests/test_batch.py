@@ -22,7 +22,8 @@ from stream_reader.arrivals import Arrivals
 from stream_reader.batch import BatchWriter, ClosingError, Sink, Source, StreamReplacedError
 from stream_reader.beginning import begin
 from stream_reader.decode import read_rows
-from stream_reader.fakes import FakeStreams, MemoryTables, log_id
+from stream_reader.fake_streams import FakeStreams, log_id
+from stream_reader.fakes import MemoryTables
 from stream_reader.known import Held, Known
 from stream_reader.latency import Latencies
 from stream_reader.metrics import Metrics

@@ -10,7 +10,8 @@ from pyspark.errors import PySparkException
 from service_kit.clock import ManualClock
 from service_kit.retries import RetryPolicy
 from stream_reader.failures import TableError
-from stream_reader.fakes import FakeLaunch, FakeStreams, log_id
+from stream_reader.fake_streams import FakeStreams, log_id
+from stream_reader.fakes import FakeLaunch
 from stream_reader.metrics import Metrics
 from stream_reader.query import Limits, StreamQuery
 from stream_reader.stopped import StoppedQueries
