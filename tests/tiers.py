@@ -37,8 +37,6 @@ DATABRICKS = [
     "--confcutdir=tests/databricks",  # tests/conftest.py starts servers, whose clients are not there
     "--ignore=packages/spark_kit/tests/test_jvm.py",  # the platform starts its own JVM
     "--ignore=packages/kinesis_source",  # the platform has a source of its own; ours needs Spark 4.2
-    # Its services are not run there, and it has no Flask.
-    *("--ignore=packages/service_kit/tests/test_web.py", "--ignore=spark/tests/test_service.py"),
 ]
 MWAA_BIN = ROOT / ".venv-3.12-mwaa" / "bin"
 

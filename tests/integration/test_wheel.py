@@ -28,7 +28,7 @@ jars, tasks, *parameters = sys.argv[1:]
 site = sys.path[1]  # Spark puts a folder before it
 build_session(SessionConfig("platform", JvmConfig(Path(jars), short_lived=True)))
 os.environ["DATABRICKS_RUNTIME_VERSION"] = "17.3"
-sys.modules.update(dict.fromkeys(("deltalake", "duckdb", "psutil")))
+sys.modules.update(dict.fromkeys(("deltalake", "duckdb", "flask", "psutil")))
 (entry,) = entry_points(group="console_scripts", name="batch_analyser_task")
 main = entry.load()
 assert sys.modules[main.__module__].__file__.startswith(site), sys.modules[main.__module__].__file__
