@@ -153,6 +153,13 @@ def test_kinesis_reader_delta(cluster: Cluster, sent: dict[str, Any], tmp_path: 
     wait_until("all events in the stream's tables", arrived, 120, poll_s=2)
 
 
+def test_localstack_has_its_door(cluster: Cluster) -> None:
+    localstack = cluster["localstack"]
+    assert localstack.status_of("/_localstack/health") == 200
+    assert localstack.status_of("/") == 403
+    assert localstack.status_of("/apikeys?includeValues=true") == 403
+
+
 @pytest.mark.parametrize(
     ("dependency", "dependents"),
     [("kafka", ["proxy", "s3-sink", "mirror"]), ("localstack", ["s3-sink", "mirror", "analyser", "stream-reader"])],
