@@ -3,6 +3,8 @@
 Spark merges their small files and serves queries (``tables``, ``upkeep``). Both write the same log.
 """
 
+import logging
+import shutil
 import threading
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,10 +19,14 @@ from deltalake import Transaction as AppTransaction
 from deltalake.exceptions import TableNotFoundError
 from pyarrow.dataset import Dataset
 from pyspark.sql.types import StructType
+from spark_kit.fence import local_folder
 from spark_kit.lake import Transaction
 from spark_kit.on_disk import READ_OPTIONS, create_table, dataset
 
+from stream_reader.failures import TableError, brief
 from stream_reader.tables import State
+
+logger = logging.getLogger(__name__)
 
 _ROWS: Final = 65_536
 _KEY: Final = "old.{key} = new.{key}"
@@ -75,6 +81,27 @@ class DeltaTables:
         """Make the table unless it is there; ``properties`` are Delta's table properties."""
         with self.exclusive(table):
             create_table(f"{self._uri}/{table}", schema, properties, storage_options=self._options)
+
+    def set_aside(self, table: str, why: BaseException) -> None:
+        """Rename a damaged table's folder to ``<name>.damaged``, in place of one that lay there.
+
+        Raises:
+            TableError: the lake is not on a disk.
+            OSError: it cannot be renamed.
+        """
+        root = local_folder(self._uri)
+        if root is None:
+            raise TableError(table, why) from why
+        with self.exclusive(table):
+            self._opened.pop(table, None)
+            folder = root / table
+            aside = folder.with_name(f"{folder.name}.damaged")
+            shutil.rmtree(aside, ignore_errors=True)
+            folder.replace(aside)
+        logger.error(
+            "a damaged table is set aside and made anew",
+            extra={"table": table, "reason": brief(why), "set_aside_as": str(aside)},
+        )
 
     def append(self, table: str, rows: pa.Table, transaction: Transaction) -> None:
         """One commit; none where the table has seen this transaction."""

@@ -17,7 +17,9 @@ class TableError(Exception):
         )
 
 
-FAILURES: Final = (TableError, DeltaError, OSError, sqlite3.Error, pa.ArrowException)
+UNREADABLE: Final = (DeltaError, OSError, pa.ArrowException)
+"""What reading a table raises."""
+FAILURES: Final = (*UNREADABLE, TableError, sqlite3.Error)
 _CHARACTERS: Final = 500
 
 

@@ -16,13 +16,15 @@ from service_kit.ops import NotReadyError
 from service_kit.retries import RetryPolicy
 
 from stream_reader.arrivals import Arrivals, Rows
-from stream_reader.failures import FAILURES, brief
+from stream_reader.failures import brief
 from stream_reader.index import Index
 from stream_reader.latency import Latencies
 from stream_reader.metrics import Metrics
 from stream_reader.profiles import Profiles
 
 logger = logging.getLogger(__name__)
+
+_TRY_UNUSABLE_EVERY_S = 300.0
 
 
 @dataclass(frozen=True)
@@ -63,7 +65,7 @@ class Popularity:
         self._stop = threading.Event()
         self._started = False
         self._uncommitted = False
-        self._next_commit = 0.0
+        self._next_commit = self._next_start = 0.0
         self._working_since: float | None = None
         self._error: str | None = None
 
@@ -73,9 +75,11 @@ class Popularity:
         while True:
             try:
                 self._step()
-            except FAILURES as error:
+            except Exception as error:  # the outermost loop: this thread must not end without a word
                 self._error = brief(error)
                 wait_s = next(waits)
+                # Tables that were lost are looked at anew, and the posts filled from them.
+                self._started = self._started and not self._profiles.replaced()
                 logger.exception("popularity failed; it is tried again", extra={"wait_s": round(wait_s, 2)})
                 if self._stop.wait(wait_s):
                     self._clock.sleep(wait_s)  # who asked to stop waits for a while only
@@ -96,6 +100,9 @@ class Popularity:
             raise NotReadyError(self._error)
         if not self._started:
             raise NotReadyError("the profiles are not loaded yet")
+        if self._profiles.unusable:
+            told = "; ".join(self._profiles.unusable.values())
+            raise NotReadyError(f"{len(self._index)} profiles, without what is new in a table: {told}")
         if self.age_s > self._pace.lag_limit_s:
             msg = f"committed rows wait for {self.age_s:.0f} s to be counted (limit {self._pace.lag_limit_s:g} s)"
             raise NotReadyError(msg)
@@ -108,7 +115,7 @@ class Popularity:
         return self._clock.monotonic() - min(since) if since else 0.0
 
     def _step(self) -> None:
-        if not self._started:
+        if not self._started or (self._profiles.unusable and self._clock.monotonic() >= self._next_start):
             self._start()
         if not self._stop.is_set():
             self._arrivals.wait(self._pace.idle_wait_s)
@@ -132,6 +139,7 @@ class Popularity:
         self._index.put(self._profiles.all(self._clock.now()))
         self._uncommitted = self._profiles.uncommitted()
         self._started = True
+        self._next_start = self._clock.monotonic() + _TRY_UNUSABLE_EVERY_S
         logger.info("profiles are there", extra={"profiles": len(self._index)})
 
     def _take_in(self, rows: Rows) -> None:
@@ -164,7 +172,9 @@ class Popularity:
         for kind in KINDS:
             table = stream_table(self._names, kind)
             with self._arrivals.committing(kind):
-                versions[table] = self._profiles.version(table)
+                version = self._profiles.version(table)
+            if version is not None:
+                versions[table] = version
         return versions
 
     def _publish(self) -> None:

@@ -8,6 +8,7 @@ contents each is kept once, with the place of its first record, and the one whos
 
 import logging
 import math
+import shutil
 import sqlite3
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -124,11 +125,29 @@ class Posts:
         self._file = file
         self._database: sqlite3.Connection | None = None
 
+    def check(self) -> None:
+        """Read the whole file once, and set it aside where it is damaged.
+
+        Pages of zeros, as a power cut leaves them, would be read as posts without values.
+        """
+        try:
+            with self._opened() as database:
+                (found,) = database.execute("PRAGMA quick_check(1)").fetchone()
+                if found != "ok":
+                    raise PostsLostError(str(found))
+        except PostsLostError:
+            return
+
     def covered(self) -> Covered | None:
         """What was said last by ``cover``; None before."""
         with self._opened() as database:
             row = database.execute("SELECT note FROM covered").fetchone()
-        return None if row is None else _decode_covered(row[0])
+            if row is None:
+                return None
+            try:
+                return _decode_covered(row[0])
+            except (msgspec.DecodeError, TypeError) as error:
+                raise PostsLostError(f"what it covers cannot be read: {error}") from error
 
     def put(self, rows: Iterable[tuple[Kind, pa.Table]]) -> set[str]:
         """Take in rows (``ind``, the ``STORED`` columns and those of ``FACTS``), in one transaction.
@@ -201,7 +220,7 @@ class Posts:
         try:
             yield self._database
         except sqlite3.DatabaseError as error:
-            if not _is_damage(error):
+            if not self._is_of_no_use(error):
                 raise
             self._give_up(error)
             raise PostsLostError(f"the file of posts was damaged: {error}") from error
@@ -212,14 +231,27 @@ class Posts:
         try:
             return _connected(self._file)
         except sqlite3.DatabaseError as error:
-            if not _is_damage(error):
+            if not self._is_of_no_use(error):
                 raise
             self._give_up(error)
             return _connected(self._file)
 
+    def _is_of_no_use(self, error: sqlite3.DatabaseError) -> bool:
+        """Whether it is the file that is at fault; not: no room, or locked."""
+        return _is_damage(error) or (self._file.exists() and not self._file.is_file())
+
     def _give_up(self, error: Exception) -> None:
-        logger.warning("the file of posts is made anew", extra={"file": str(self._file), "reason": str(error)})
-        self.clear()
+        """Set the file aside as ``<name>.damaged``, in place of one that lay there."""
+        self.close()
+        aside = self._file.with_name(f"{self._file.name}.damaged")
+        if aside.is_dir():
+            shutil.rmtree(aside)
+        self._file.replace(aside)
+        _remove(self._file)
+        logger.error(
+            "the file of posts is set aside, and filled again from the stream tables",
+            extra={"file": str(self._file), "reason": str(error), "set_aside_as": str(aside)},
+        )
 
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:

@@ -10,12 +10,13 @@ from typing import Final
 import pyarrow as pa
 from deltalake.exceptions import DeltaError
 from pipeline_contracts.lake import POPULARITY, stream_table
-from pipeline_contracts.names import KINDS, Names
+from pipeline_contracts.names import KINDS, Kind, Names
 
 from stream_reader.arrivals import Rows
 from stream_reader.delta import DeltaTables
+from stream_reader.failures import UNREADABLE, TableError
 from stream_reader.posts import FACTS, Covered, Posts, Profile
-from stream_reader.tables import STORED
+from stream_reader.tables import STORED, State, profiles_table
 
 logger = logging.getLogger(__name__)
 
@@ -24,26 +25,44 @@ _PROFILES: Final = 5_000
 
 
 class Profiles:
-    """The one writer of the table."""
+    """The one writer of the table.
+
+    ``unusable`` names the stream tables that cannot be used, and why: what the posts hold of them stays, and the others
+    go on. ``start`` tries them again.
+    """
 
     def __init__(self, tables: DeltaTables, names: Names, posts: Posts, half_life_s: float) -> None:
         self._tables = tables
         self._of = {kind: stream_table(names, kind) for kind in KINDS}
         self._posts = posts
         self._half_life_s = half_life_s
+        self._ids: dict[str, str] = {}
+        self._kept: dict[str, State] = {}
+        self.unusable: dict[str, str] = {}
 
-    def version(self, table: str) -> int:
-        """A table's newest version."""
-        return self._tables.version(table)
+    def version(self, table: str) -> int | None:
+        """A table's newest version; None where it cannot be used."""
+        if table not in self.unusable:
+            try:
+                return self._tables.version(table)
+            except UNREADABLE as error:
+                self._give_up(table, error)
+        return None
 
     def start(self) -> None:
         """Bring the posts to where the stream tables are.
 
         After an orderly stop they are there; after a kill some files are read, and all where the posts are of other
-        tables, or of versions that Delta has forgotten. Raises what delta-rs raises.
+        tables, or of versions that Delta has forgotten. Its own table is made anew where it is lost or damaged.
+
+        Raises:
+            TableError: its own table cannot be made.
         """
+        self._posts.check()
+        self._look()
         covered = self._posts.covered()
-        if covered is not None and covered == self._covered({table: at for table, (_, at) in covered.versions.items()}):
+        if covered is not None and self._is_of_these(covered):
+            self._kept = {table: covered.versions[table] for table in self.unusable if table in covered.versions}
             try:
                 self._catch_up(covered)
             except DeltaError as error:
@@ -51,6 +70,14 @@ class Profiles:
             else:
                 return
         self._fill()
+
+    def replaced(self) -> bool:
+        """Whether a table that was used is another one by now, or is gone."""
+        try:
+            states = {table: self._tables.found(table) for table in self._ids}
+        except UNREADABLE:
+            return True
+        return any(state is None or state[0] != self._ids[table] for table, state in states.items())
 
     def put(self, rows: Rows) -> set[str]:
         """Take in what was handed over; returns the posters whose profiles are others now.
@@ -102,34 +129,82 @@ class Profiles:
         """Read what was committed since then."""
         versions = self._versions()
         for kind, table in self._of.items():
-            since = covered.versions[table][1]
-            if versions[table] != since:
-                for rows in self._tables.read(table, ("ind", *STORED, *FACTS[kind]), since=since):
-                    self._posts.put([(kind, rows)])
+            if table in versions and versions[table] != covered.versions[table][1]:
+                self._read(kind, table, covered.versions[table][1])
         self._posts.cover(self._covered(versions))
 
     def _fill(self) -> None:
         """Read everything. The table keeps what it says until it is committed to."""
         self._posts.clear()
+        self._kept = {}
         versions = self._versions()
         for kind, table in self._of.items():
-            for rows in self._tables.read(table, ("ind", *STORED, *FACTS[kind])):
-                self._posts.put([(kind, rows)])
+            if table in versions:
+                self._read(kind, table, None)
         for told in self._tables.read(POPULARITY, ("poster_name",)):
             self._posts.touch(told["poster_name"].to_pylist())
         self._posts.cover(self._covered(versions))
         logger.info("the posts were read from the stream tables", extra={"versions": versions})
 
+    def _read(self, kind: Kind, table: str, since: int | None) -> None:
+        """Put a table's rows into the posts; those of new files alone with ``since``, which Delta must know."""
+        portions = self._tables.read(table, ("ind", *STORED, *FACTS[kind]), since=since)
+        while True:
+            try:
+                rows = next(portions, None)
+            except (pa.ArrowException, OSError) as error:
+                self._give_up(table, error)
+                return
+            if rows is None:
+                return
+            self._posts.put([(kind, rows)])
+
+    def _look(self) -> None:
+        """See which tables can be used; make our own where it cannot."""
+        self._ids, self.unusable = {}, {}
+        for table in self._of.values():
+            try:
+                state = self._tables.found(table)
+            except UNREADABLE as error:
+                self._give_up(table, error)
+            else:
+                if state is None:
+                    self._give_up(table, FileNotFoundError("there is none yet"))
+                else:
+                    self._ids[table] = state[0]
+        try:
+            own = self._tables.found(POPULARITY)
+        except UNREADABLE as error:
+            self._tables.set_aside(POPULARITY, error)
+            own = None
+        if own is None:
+            self._tables.create(POPULARITY, *profiles_table())
+            own = self._tables.found(POPULARITY)
+        if own is not None:
+            self._ids[POPULARITY] = own[0]
+
+    def _give_up(self, table: str, error: BaseException) -> None:
+        covered = self._posts.covered()
+        if covered is not None and table in covered.versions:
+            self._kept[table] = covered.versions[table]
+        self._ids.pop(table, None)
+        self.unusable[table] = str(TableError(table, error))
+        logger.error("a table cannot be used; the profiles go on without it", extra={"reason": self.unusable[table]})
+
     def _versions(self) -> dict[str, int]:
-        return {table: self._tables.version(table) for table in self._of.values()}
+        found = {table: self.version(table) for table in self._of.values()}
+        return {table: version for table, version in found.items() if version is not None}
+
+    def _is_of_these(self, covered: Covered) -> bool:
+        """Whether the posts are of these tables; of one that cannot be used they are what they are."""
+        ids = {table: covered.versions.get(table, ("", 0))[0] for table in self._of.values() if table in self._ids}
+        own = (covered.profiles, covered.half_life_s) == (self._ids.get(POPULARITY), self._half_life_s)
+        return own and ids == {table: self._ids[table] for table in ids}
 
     def _covered(self, versions: Mapping[str, int]) -> Covered:
-        ids = {table: (self._ids[table], versions.get(table, 0)) for table in self._of.values()}
-        return Covered(ids, self._ids[POPULARITY], self._half_life_s)
-
-    @cached_property
-    def _ids(self) -> dict[str, str]:
-        return {table: self._tables.id(table) for table in (*self._of.values(), POPULARITY)}
+        """What the posts hold: of a table that cannot be used, what they held before."""
+        now = {table: (self._ids[table], version) for table, version in versions.items() if table in self._ids}
+        return Covered(self._kept | now, self._ids[POPULARITY], self._half_life_s)
 
     @cached_property
     def _schema(self) -> pa.Schema:

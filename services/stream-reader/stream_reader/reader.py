@@ -22,6 +22,7 @@ from stream_reader.api import Operations, create_app
 from stream_reader.arrivals import Arrivals
 from stream_reader.batch import Sink
 from stream_reader.delta import DeltaTables
+from stream_reader.failures import FAILURES, brief
 from stream_reader.health import checks
 from stream_reader.index import Index
 from stream_reader.latency import Latencies
@@ -89,8 +90,10 @@ def build_reader(
     """Make the tables that are missing, and all parts; starts nothing."""
     names, clock, metrics = settings.names, retries.clock, Metrics(registry)
     tables = DeltaTables(settings.lake_uri, settings.storage_options)
-    create_all(tables, names)
-    logger.info("tables are there", extra={"lake_uri": settings.lake_uri})
+    try:
+        create_all(tables, names)
+    except FAILURES as error:  # its own query names it, and the others go on
+        logger.error("a table cannot be made", extra={"reason": brief(error)})  # noqa: TRY400  # it says it all
     arrivals, index = Arrivals(settings.waiting_mib * MIB), Index(settings.half_life_s)
     latencies = {"table": Latencies(metrics.table_latency), "popularity": Latencies(metrics.popularity_latency)}
     sink = Sink(tables, names, arrivals, metrics, latencies["table"], clock)

@@ -119,9 +119,14 @@ def kind_tables(names: Names, kind: Kind) -> dict[str, tuple[StructType, Mapping
     return {**good, STREAM_QUARANTINE: (QUARANTINE_SCHEMA, _LOG)}
 
 
+def profiles_table() -> tuple[StructType, Mapping[str, str]]:
+    """Columns and properties of the popularity's table."""
+    return PROFILES, _LOG
+
+
 def create_all(tables: "DeltaTables", names: Names) -> None:
     """Make every table that is not there; one that is stays as it is."""
-    for table, (schema, properties) in {**record_tables(names), POPULARITY: (PROFILES, _LOG)}.items():
+    for table, (schema, properties) in {**record_tables(names), POPULARITY: profiles_table()}.items():
         tables.create(table, schema, properties)
 
 

@@ -39,6 +39,9 @@ class MemoryProfiles:
         self.changed: set[str] = set()
         self.covered = dict.fromkeys(TABLES, 0)
         self.fails: list[str] = []
+        self.unusable: dict[str, str] = {}
+        self.is_replaced = False
+        self.starts = 0
         self.at_commit: Callable[[], None] = lambda: None
 
     def version(self, table: str) -> int:
@@ -47,7 +50,12 @@ class MemoryProfiles:
 
     def start(self) -> None:
         self._may_fail("start")
+        self.starts += 1
+        self.is_replaced = False
         self._catch_up()
+
+    def replaced(self) -> bool:
+        return self.is_replaced
 
     def put(self, rows: Rows) -> set[str]:
         self._may_fail("put")
@@ -141,7 +149,7 @@ class Bench:
 
     def run_to_the_end(self) -> None:
         self.popularity.stop()
-        thread = threading.Thread(target=self.popularity.run)
+        thread = threading.Thread(target=self.popularity.run, daemon=True)
         thread.start()
         thread.join(20)
         assert not thread.is_alive()
@@ -230,6 +238,46 @@ def test_commits_keep_their_distance_and_their_share_of_the_disk() -> None:
         assert bench.told()["a"] == len(bench.profiles.commits[TABLES[0]])
         bench.clock.sleep(1)
     assert seconds == [4, 34, 64, 94]
+
+
+def test_tables_that_took_the_place_of_others_are_looked_at_anew() -> None:
+    bench = Bench()
+    bench.popularity._step()
+    bench.commit("a")
+    bench.profiles.fails, bench.profiles.is_replaced = ["commit"], True
+    bench.run_to_the_end()
+    assert bench.profiles.starts == 2
+    assert bench.told() == bench.profiles.table == {"a": 1}
+
+
+def test_a_failure_that_nobody_thought_of_does_not_end_the_thread() -> None:
+    bench = Bench()
+    bench.commit("a")
+    failures: list[Exception] = [KeyError("x"), RuntimeError("y")]
+
+    def fail() -> None:
+        if failures:
+            raise failures.pop()
+
+    bench.profiles.at_commit = fail
+    bench.run_to_the_end()
+    assert bench.told() == bench.profiles.table == {"a": 1}
+
+
+def test_a_table_that_cannot_be_used_is_told_and_tried_again() -> None:
+    bench = Bench()
+    bench.profiles.unusable = {"t": "the table t cannot be used: cut"}
+    bench.commit("a")
+    bench.popularity._step()
+    assert bench.told() == {"a": 1}
+    with pytest.raises(NotReadyError, match="1 profiles, without what is new in a table: the table t cannot be used"):
+        bench.popularity.check()
+    bench.clock.sleep(299)
+    bench.popularity._step()
+    assert bench.profiles.starts == 1
+    bench.clock.sleep(1)
+    bench.popularity._step()
+    assert bench.profiles.starts == 2
 
 
 def test_health() -> None:

@@ -255,8 +255,51 @@ def test_a_file_that_cannot_be_used_is_made_anew(file: Path, damage: str) -> Non
         with sqlite3.connect(file) as database:
             database.execute("PRAGMA user_version = 99")
         database.close()
+    content = file.read_bytes()
     after = Posts(file)
     assert (after.covered(), after.posters()) == (None, [])
+    after.close()
+    assert file.with_name("posts.sqlite.damaged").read_bytes() == content, "for a person to look at"
+
+
+def test_a_file_that_is_torn_holds_all_or_is_set_aside(file: Path) -> None:
+    """Whatever is left of it: what it covers is never said of posts that are not there."""
+    posts = Posts(file)
+    posts.put([("pin", table("pin", [pin(ind, f"p{ind % 50}", 9, 0) for ind in range(500)]))])
+    posts.cover(COVERED)
+    whole = posts.posters()
+    posts.close()
+    content = file.read_bytes()
+    for length in range(0, len(content), len(content) // 40):
+        for torn in (content[:length], content[:length] + b"\0" * (len(content) - length)):
+            file.write_bytes(torn)
+            after = Posts(file)
+            after.check()
+            found = after.covered(), after.posters()
+            assert found in ((None, []), (COVERED, whole)), length
+            after.clear()
+
+
+@pytest.mark.parametrize("what", ["a folder", "a note"])
+def test_what_else_cannot_be_used_is_set_aside(file: Path, what: str) -> None:
+    posts = Posts(file)
+    posts.cover(COVERED)
+    posts.close()
+    if what == "a folder":
+        file.unlink()
+        file.mkdir()
+        (file / "something").touch()
+    else:
+        with sqlite3.connect(file) as database:
+            database.execute("UPDATE covered SET note = '{'")
+        database.close()
+    after = Posts(file)
+    try:
+        found = after.covered()
+    except PostsLostError:
+        found = after.covered()
+    assert (found, after.posters()) == (None, [])
+    assert file.with_name("posts.sqlite.damaged").exists()
     after.close()
 
 

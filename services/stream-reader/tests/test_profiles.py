@@ -1,12 +1,13 @@
 """Profiles over real Delta tables, made by delta-rs. The integration test does more of it, by Spark."""
 
-import sqlite3
+import shutil
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pyarrow as pa
 import pytest
+from deltalake.exceptions import DeltaError
 from pipeline_contracts.lake import POPULARITY, stream_table
 from pipeline_contracts.names import Names
 from spark_kit.lake import Transaction
@@ -128,8 +129,84 @@ def test_posts_that_are_damaged_at_the_start_are_filled_again(bench: Bench) -> N
     bench.profiles.put(bench.append(range(COUNT)))
     bench.commit()
     bench.damage()
+    assert len(list(bench.started().all(AS_OF))) == COUNT
+
+
+def halve(log: Path) -> bytes:
+    """Tear the newest commit of a table; gives what was there."""
+    newest = max(log.glob("*.json"))
+    content = newest.read_bytes()
+    newest.write_bytes(content[: len(content) // 2])
+    return content
+
+
+@pytest.mark.parametrize("file", ["kept", "lost"])
+def test_a_table_that_cannot_be_read_leaves_the_others(bench: Bench, tmp_path: Path, file: str) -> None:
+    bench.profiles.put(bench.append(range(5)))
+    bench.commit()
+    geo = stream_table(NAMES, "geo")
+    log = tmp_path / "lake" / geo / "_delta_log"
+    content = halve(log)
+    if file == "lost":
+        bench.posts.clear()
+    bench.tables = DeltaTables((tmp_path / "lake").as_uri())
     profiles = bench.started()
-    with pytest.raises(sqlite3.DatabaseError):
-        list(profiles.all(AS_OF))
+    assert profiles.unusable.keys() == {geo}
+    assert "move it away" in profiles.unusable[geo]
+    assert len(list(profiles.all(AS_OF))) == 5
+    profiles.put(bench.append(range(5, 7)))
+    names = (PIN, stream_table(NAMES, "user"))
+    profiles.commit(AS_OF, {table: bench.tables.version(table) for table in names})
+    assert bench.told() == {f"p{ind}" for ind in range(7)}
+    max(log.glob("*.json")).write_bytes(content)
     profiles.start()
-    assert len(list(profiles.all(AS_OF))) == COUNT
+    assert profiles.unusable == {}
+    bench.commit()
+    covered = bench.posts.covered()
+    assert covered is not None
+    assert covered.versions.keys() == {PIN, geo, stream_table(NAMES, "user")}
+    assert bench.started().unusable == {}
+    assert len(list(bench.profiles.all(AS_OF))) == 7
+
+
+def test_rows_that_cannot_be_read_leave_those_of_other_tables(bench: Bench, tmp_path: Path) -> None:
+    bench.profiles.put(bench.append(range(5)))
+    bench.commit()
+    next((tmp_path / "lake" / PIN).glob("*.parquet")).write_bytes(b"x" * 500)
+    assert bench.started().unusable == {}, "the posts hold them"
+    assert len(list(bench.profiles.all(AS_OF))) == 5
+    bench.posts.clear()
+    assert bench.started().unusable.keys() == {PIN}
+
+
+def test_a_table_that_breaks_while_it_is_used(bench: Bench, tmp_path: Path) -> None:
+    bench.profiles.put(bench.append(range(5)))
+    bench.commit()
+    bench.append(range(5, 6))
+    halve(tmp_path / "lake" / PIN / "_delta_log")
+    tables = DeltaTables((tmp_path / "lake").as_uri())
+    broken = Profiles(tables, NAMES, bench.posts, 3_600.0)
+    broken.start()
+    assert broken.version(PIN) is None
+    assert broken.version(stream_table(NAMES, "geo")) == 0
+
+
+@pytest.mark.parametrize("damage", ["lost", "cut"])
+def test_its_own_table_is_made_anew(bench: Bench, tmp_path: Path, damage: str) -> None:
+    bench.profiles.put(bench.append(range(5)))
+    bench.commit()
+    folder = tmp_path / "lake" / POPULARITY
+    if damage == "lost":
+        shutil.rmtree(folder)
+    else:
+        halve(folder / "_delta_log")
+    bench.profiles.put(bench.append(range(5, 6)))
+    if damage == "lost":
+        with pytest.raises((DeltaError, OSError)):
+            bench.commit()
+    assert bench.profiles.replaced()
+    bench.profiles.start()
+    assert not bench.profiles.replaced()
+    bench.commit()
+    assert bench.told() == {f"p{ind}" for ind in range(6)}
+    assert folder.with_name(f"{folder.name}.damaged").exists() == (damage == "cut")
