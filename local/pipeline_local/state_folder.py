@@ -14,11 +14,11 @@ MARK: Final = "VERSION"
 DEMO_MARK: Final = "DEMO"
 _PRIVATE: Final = 0o700
 _OWN: Final = re.compile(
-    r"VERSION|DEMO|secrets\.json|(VERSION|secrets\.json)\.draft|status\.\d+\.tmp"
+    r"(VERSION|DEMO|secrets\.json|(VERSION|secrets\.json)\.draft|status\.\d+\.tmp"
     r"|(status\.json|(supervisor|up)\.lock)(\.damaged\d*)?"
-    r"|kafka|localstack|mirror|proxy|s3-sink|analyser|stream-reader|airflow|emitter|lake|logs|scratch"
+    r"|kafka|localstack|mirror|proxy|s3-sink|analyser|stream-reader|airflow|emitter|lake|logs|scratch)(\.damaged\d*)?"
 )
-"""The name of everything that an installation puts into its folder (the table in local/README.md)."""
+"""The name of everything that an installation puts into its folder (local/README.md), or sets aside there."""
 _OF_THE_DISK: Final = {"lost+found"}
 """What stands in a folder that is a disk of its own. It is left alone."""
 _NAMED: Final = 5

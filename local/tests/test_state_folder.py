@@ -15,7 +15,17 @@ from pipeline_local.layout import Layout
 from pipeline_local.state_folder import StateFolderError
 
 ROOT = Path(__file__).parents[2]
-OURS = ["DEMO", "kafka", "lake", "logs", "secrets.json", "status.json", "status.12.tmp", "up.lock", "emitter"]
+OURS = [
+    "DEMO",
+    "kafka",
+    "lake",
+    "logs",
+    "secrets.json",
+    "status.json",
+    "status.12.tmp",
+    "up.lock",
+    "status.json.damaged2",
+]
 THEIRS = ["photos", "README.md", ".git", "version", "LAKE", "status.json~", "VERSION.txt", "kafka 2", "Documents"]
 
 
