@@ -148,6 +148,7 @@ def reset(installation: Installation, yes: bool) -> None:
     if not installation.layout.home.exists():
         printing.say("there is no state")
         return
+    installation.check_is_ours()
     if not yes:
         click.confirm(f"Delete {installation.layout.home}?", abort=True)
     installation.reset(tell)

@@ -216,11 +216,22 @@ class Installation:
             InstallationError: the folder is not ours, or a file in it cannot be deleted; a folder that is not ours
                 stays as it is. Or an emitter writes its ledger, and did not end within 30 s: nothing is deleted.
         """
+        self.check_is_ours()
+        self.down(progress)
+        self._await_no_sender()
+        try:
+            state_folder.delete(self.layout.home)
+        except state_folder.StateFolderError as error:
+            raise InstallationError(str(error)) from error
+
+    def check_is_ours(self) -> None:
+        """See that ``reset`` may delete the folder.
+
+        Raises:
+            InstallationError: it is no state folder, or holds other files, too.
+        """
         try:
             state_folder.check_is_ours(self.layout.home)
-            self.down(progress)
-            self._await_no_sender()
-            state_folder.delete(self.layout.home)
         except state_folder.StateFolderError as error:
             raise InstallationError(str(error)) from error
 

@@ -68,6 +68,13 @@ def _group() -> CommandGroup:
     return CommandGroup(commands={"reset": reset})
 
 
+def test_nobody_is_asked_about_a_folder_that_stays(tmp_path: Path) -> None:
+    filled(tmp_path, {"photos"}, None)
+    done = CliRunner().invoke(_group(), ["reset"], obj=Installation(Layout(ROOT, tmp_path)))
+    assert done.exit_code == 1
+    assert "Delete" not in done.output
+
+
 def test_a_mount_point_is_emptied_and_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     state_folder.claim(tmp_path)
     (tmp_path / "lost+found").mkdir()
