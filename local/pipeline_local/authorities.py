@@ -39,7 +39,8 @@ def bundle(environment: Mapping[str, str], of_systems: Sequence[str] = OF_SYSTEM
                 f"{SETTING}={named} holds no certificates that can be read; name a PEM file, or unset it"
             )
         return Path(named)
-    places = [ssl.get_default_verify_paths().cafile, *of_systems]
+    # Python's own comes last: some builds bring a list, too.
+    places = [*of_systems, ssl.get_default_verify_paths().cafile]
     return next((Path(place) for place in places if place and _certificates(Path(place))), None)
 
 

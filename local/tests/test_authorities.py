@@ -16,11 +16,17 @@ def pem(tmp_path: Path) -> Path:
     return file
 
 
-def test_what_is_named_wins_and_else_it_is_the_systems(pem: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_named_wins_and_else_it_is_the_systems(
+    pem: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.delenv("SSL_CERT_FILE", raising=False)
-    monkeypatch.setattr("ssl.get_default_verify_paths", lambda: type("Paths", (), {"cafile": None}))
+    of_python = tmp_path / "python.pem"
+    of_python.write_text(PEM)
+    monkeypatch.setattr("ssl.get_default_verify_paths", lambda: type("Paths", (), {"cafile": str(of_python)}))
     assert authorities.bundle({"SSL_CERT_FILE": str(pem)}, []) == pem
     assert authorities.bundle({}, ["/nowhere", str(pem)]) == pem
+    assert authorities.bundle({}, ["/nowhere"]) == of_python
+    of_python.unlink()
     assert authorities.bundle({}, ["/nowhere"]) is None
 
 
