@@ -175,7 +175,7 @@ def kept(deployment: Deployment) -> list[str]:
     ]
     for kind in NEEDS:
         made = stack(kind, "prod")
-        if set(made.tags) != {"project", "env", "owner"}:
+        if set(made.tags) != {"project", "env", "owner", "size"}:
             found.append(f"{kind} lacks tags")
         if made.protected != (kind in STATEFUL):
             found.append(f"{kind} is not protected")
