@@ -4,12 +4,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from pipeline_contracts import damage
 from pipeline_contracts.lake import ANSWERS, gold
 
 from pipeline_local import printing, tables
 from pipeline_local.analyser_client import AnalyserClient
 from pipeline_local.installation import InstallationError
-from pipeline_local.lake import Lake
+from pipeline_local.lake import DamagedLakeError, Lake
 
 NONE_YET: Final = "there are no answers yet: send events, then `pipeline analyse`"
 
@@ -31,7 +32,7 @@ def stored(lake: Lake) -> Answers:
     """The nine tables at the versions that the last complete run names.
 
     Raises:
-        InstallationError: there is no complete run, or a question is newer than it.
+        InstallationError: there is no complete run, a question is newer than it, or its answers are damaged.
     """
     run = lake.last_run()
     if run is None:
@@ -42,6 +43,8 @@ def stored(lake: Lake) -> Answers:
         if version is None:
             raise InstallationError(f"the last run has no answer {name}; run `pipeline analyse`")
         rows = lake.rows(gold(name), version)
+        if any(row["run_id"] != run.run_id for row in rows):
+            raise DamagedLakeError(damage.told(gold(name), f"version {version} holds another run's rows"))
         found[name] = [{column: value for column, value in row.items() if column != "run_id"} for row in rows]
     return Answers(found, run.policies, run.run_id)
 
@@ -53,7 +56,9 @@ def computed(lake: Lake, analyser: AnalyserClient, job: str, policies: Mapping[s
         InstallationError: nothing was analysed yet.
         ServiceError: the analyser cannot be reached or failed.
     """
-    if lake.last_run() is None:
+    with lake.named_damage():
+        last = lake.last_run()
+    if last is None:
         raise InstallationError(NONE_YET)
     report = analyser.run(job, {**policies, "store": "false"}, only=["answers"])["answers"]
     return Answers({name: report["answers"][name] for name in ANSWERS}, report["policies"], None)

@@ -41,15 +41,23 @@ _MODULES: Final = {
 """Where a command is that brings libraries with it: they take a second to import, for that command alone."""
 
 
+class _Told(click.ClickException):
+    """One line, and the exit code."""
+
+    def __init__(self, message: str, exit_code: int) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code  # type: ignore[misc]  # click reads it from the instance
+
+
 class CommandGroup(click.Group):
-    """Imports a command when it is asked for, and turns our own errors into one clear message and exit code 1."""
+    """Imports a command when it is asked for, and turns our own errors into one clear message and an exit code."""
 
     def invoke(self, ctx: click.Context) -> Any:
         """As click does it; an error of ours is one line."""
         try:
             return super().invoke(ctx)
         except (InstallationError, LockError, ServiceError, SetupError, TopologyError) as error:
-            raise click.ClickException(visible(str(error), keep="\n\t")) from error
+            raise _Told(visible(str(error), keep="\n\t"), getattr(error, "exit_code", 1)) from error
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 (click's signature)
         """In the order of a first session."""

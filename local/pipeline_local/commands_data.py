@@ -11,7 +11,7 @@ from pipeline_local import printing, tables
 from pipeline_local.analyser_client import AnalyserClient
 from pipeline_local.audit.report import PATHS, PathName
 from pipeline_local.installation import Installation, InstallationError
-from pipeline_local.lake import Lake
+from pipeline_local.lake import DamagedLakeError, Lake
 from pipeline_local.needs import must_serve, watching
 from pipeline_local.options import format_option, path_option, policy_options
 
@@ -58,7 +58,8 @@ def answers(
         must_serve(installation, "analyser")
         found = stored_answers.computed(lake, analyser(installation), installation.names.job("batch"), chosen)
     else:
-        found = stored_answers.stored(lake)
+        with lake.named_damage():
+            found = stored_answers.stored(lake)
     unknown = set(names) - set(found.tables)
     if unknown:
         raise InstallationError(f"no answer {', '.join(sorted(unknown))}; there are: {', '.join(found.tables)}")
@@ -83,7 +84,8 @@ def quarantine(installation: Installation, limit: int, replay: bool, path: PathN
         must_serve(installation, "analyser")
         analyser(installation).run(installation.names.job("batch"), {"replay": "true"}, only=["clean", "answers"])
     lake = Lake(installation.layout.lake)
-    rows = [{"path": one, **row} for one in ([path] if path else PATHS) for row in lake.rows(_QUARANTINE[one])]
+    with lake.named_damage():
+        rows = [{"path": one, **row} for one in ([path] if path else PATHS) for row in lake.rows(_QUARANTINE[one])]
     if form == "json":
         printing.say_json(rows[:limit], indent=2)
     else:
@@ -103,7 +105,7 @@ def query(installation: Installation, sql: str, form: str, spreadsheet_safe: boo
     """
     _must_be_csv(spreadsheet_safe, form)
     lake = Lake(installation.layout.lake)
-    with lake.connect() as connection:
+    with lake.named_damage(), lake.connect() as connection:
         try:
             result = connection.execute(sql)
             columns = [column[0] for column in result.description or []]
@@ -111,6 +113,9 @@ def query(installation: Installation, sql: str, form: str, spreadsheet_safe: boo
         except duckdb.Error as error:
             if not lake.tables():
                 raise InstallationError("the lake has no tables yet: send events, then `pipeline analyse`") from error
+            of_reading = isinstance(error, duckdb.IOException | duckdb.InvalidInputException)
+            if damaged := lake.damage(deep=of_reading):
+                raise DamagedLakeError("; ".join(damaged)) from error
             raise InstallationError(f"the query failed: {error}") from error
     show(columns, rows, form, spreadsheet_safe=spreadsheet_safe)
 

@@ -156,7 +156,9 @@ def _run(installation: Installation, arguments: list[str], watch: Stopwatch) -> 
     popular, latencies = reader.popular(commands_stream.POPULAR_LIMIT, {}), reader.latencies()
     with watch.stage("audit"):
         found = audit_paths(installation)
-    answers = stored_answers.stored(Lake(installation.layout.lake))
+    lake = Lake(installation.layout.lake)
+    with lake.named_damage():
+        answers = stored_answers.stored(lake)
     stream = _stream(installation, found, popular, latencies)
     stored_answers.show(answers, "table")
     console = printing.console()

@@ -97,7 +97,8 @@ def await_streamed(
     deadline = clock.monotonic() + deadline_s
     trouble = ""
     while clock.monotonic() < deadline:
-        left = not_stored(names, lake, acknowledged)
+        with lake.named_damage():
+            left = not_stored(names, lake, acknowledged)
         trouble = f"; {left} of {len(acknowledged)} records are not in the stream tables"
         if left == 0:
             posts, counted = _posts_of_profiles(names, lake)

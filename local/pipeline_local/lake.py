@@ -7,12 +7,15 @@ from pathlib import Path
 from typing import Any, Final
 
 import duckdb
+import pyarrow as pa
 from deltalake import DeltaTable
-from deltalake.exceptions import TableNotFoundError
+from deltalake.exceptions import DeltaError, TableNotFoundError
+from pipeline_contracts import damage
 from pyarrow import fs
 from pyarrow.dataset import Dataset, ParquetReadOptions
 
 from pipeline_local import database
+from pipeline_local.installation import InstallationError
 
 _READ: Final = ParquetReadOptions(coerce_int96_timestamp_unit="us")
 """For the form in which Spark wrote times once: as nanoseconds, those before 1677 cannot be read."""
@@ -31,6 +34,12 @@ class Run:
     finished_at: str
     policies: dict[str, str]
     versions: dict[str, int]
+
+
+class DamagedLakeError(InstallationError):
+    """Tables of the lake cannot be read; the message names them, and what to do."""
+
+    exit_code = 3
 
 
 class Lake:
@@ -57,6 +66,35 @@ class Lake:
         except TableNotFoundError:
             return None
         return opened.to_pyarrow_dataset(filesystem=files, parquet_read_options=_READ)
+
+    @contextmanager
+    def named_damage(self) -> Iterator[None]:
+        """Where reading inside fails since a table is damaged, say which and what to do. Other errors pass.
+
+        Raises:
+            DamagedLakeError: that is why.
+        """
+        try:
+            yield
+        except (DeltaError, pa.ArrowException, OSError, duckdb.Error) as error:
+            if found := self.damage() or self.damage(deep=True):
+                raise DamagedLakeError("; ".join(found)) from error
+            if isinstance(error, DeltaError | pa.ArrowException):
+                raise DamagedLakeError(f"the lake cannot be read: {str(error).strip().splitlines()[0]}") from error
+            raise
+
+    def damage(self, *, deep: bool = False) -> list[str]:
+        """What is wrong with each table that cannot be read: its log and its files' ends, or (``deep``) every byte."""
+        found = []
+        for table in self.tables():
+            try:
+                rows = self.dataset(table)
+                if rows is not None:
+                    for fragment in rows.get_fragments():
+                        _ = fragment.metadata if not deep else sum(1 for _ in fragment.to_batches(rows.schema))
+            except (DeltaError, pa.ArrowException, OSError) as error:
+                found.append(damage.told(table, str(error)))
+        return found
 
     def last_run(self) -> Run | None:
         """The last complete run, or None before the first."""

@@ -21,7 +21,7 @@ from spark_kit.session import build_session, stop_session
 
 from batch_analyser.jobs import answers, audit, clean, ingest
 from batch_analyser.jobs.catalogue import TASKS, ParameterError, check_parameters, run_task
-from batch_analyser.lake import Lake
+from batch_analyser.lake import DamagedLakeError, Lake
 from batch_analyser.objects.listing import BucketMissingError
 from batch_analyser.policies import PolicyError, parse_policies
 from batch_analyser.settings import AnalyserSettings
@@ -29,7 +29,7 @@ from batch_analyser.settings import AnalyserSettings
 EXIT_FOUND = 1
 """The audit found something."""
 EXIT_UNREACHABLE = 3
-"""Another process holds the lake, or the bucket or Java is not there."""
+"""Another process holds the lake, a table of it is damaged, or the bucket or Java is not there."""
 
 Format = Literal["table", "json"]
 
@@ -169,17 +169,19 @@ def _session(*, writes: bool) -> Iterator[tuple[SparkSession, AnalyserSettings]]
         if not writes:
             spark = build_session(settings.session())
             try:
-                yield spark, settings
+                with Lake(spark, settings.lake_uri).named_damage():
+                    yield spark, settings
             finally:
                 stop_session(spark)
             return
         with hold_fence(settings.lake_uri, service="batch_analyser", area="batch") as fence:
             spark = build_session(settings.session(), inherit=fence.inheritable)
             try:
-                yield spark, settings
+                with Lake(spark, settings.lake_uri).named_damage():
+                    yield spark, settings
             finally:
                 stop_session(spark)
-    except (FencedError, JvmError, BucketMissingError) as error:
+    except (FencedError, JvmError, BucketMissingError, DamagedLakeError) as error:
         _fail(str(error), EXIT_UNREACHABLE)
     except audit.AuditError as error:
         _fail(str(error), EXIT_FOUND)

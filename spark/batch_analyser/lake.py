@@ -1,12 +1,18 @@
 """The batch tables and what they hold. All reading and writing goes through here."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import datetime
 from typing import Any, Final
 
-from pipeline_contracts.lake import EVENTS, OBJECTS, QUARANTINE, RUNS, Cleaned, silver
+import pyarrow as pa
+from pipeline_contracts import damage
+from pipeline_contracts.lake import EVENTS, OBJECTS, QUARANTINE, RUNS, Cleaned, gold, silver
 from pipeline_contracts.names import KINDS, Kind
+from pipeline_transforms.answers import ANSWERS, COUNTS
 from pipeline_transforms.schemas import current_schema
+from py4j.protocol import Py4JError
+from pyspark.errors import PySparkException
 from pyspark.sql import Column
 from pyspark.sql import functions as fn
 from pyspark.sql.types import StructType
@@ -46,6 +52,19 @@ _MORE_PROPERTIES: Final[Mapping[str, dict[str, str]]] = {
 }
 
 
+def _delta_errors() -> tuple[type[Exception], ...]:
+    """What delta-rs raises, where it is: not on Databricks."""
+    try:
+        from deltalake.exceptions import DeltaError  # noqa: PLC0415
+    except ImportError:
+        return ()
+    return (DeltaError,)
+
+
+class DamagedLakeError(Exception):
+    """Tables cannot be read; the message names them, and what to do."""
+
+
 class Lake(DeltaLake):
     """The tables below one URI, by the names in ``pipeline_contracts.lake``."""
 
@@ -61,6 +80,26 @@ class Lake(DeltaLake):
                 self.create(table, schema, ["topic"] if table == EVENTS else (), _MORE_PROPERTIES.get(table))
             elif table == QUARANTINE:
                 self.add_columns(table, SCHEMAS[table])
+
+    def damaged(self) -> list[str]:
+        """What is wrong with each table on a disk that cannot be read, and what to do. Blocks while all are read."""
+        tables = [*SCHEMAS, *map(silver, KINDS), *map(gold, (*ANSWERS, *COUNTS))]
+        found = {table: self.damage(table) for table in tables}
+        return [damage.told(table, reason) for table, reason in found.items() if reason is not None]
+
+    @contextmanager
+    def named_damage(self) -> Iterator[None]:
+        """Where what is done inside fails and tables are damaged, say which and what to do. Other errors pass.
+
+        Raises:
+            DamagedLakeError: that is why.
+        """
+        try:
+            yield
+        except (PySparkException, Py4JError, pa.ArrowException, OSError, ValueError, *_delta_errors()) as error:
+            if found := self.damaged():
+                raise DamagedLakeError("; ".join(found)) from error
+            raise
 
     def cleaned(self, kind: Kind) -> Cleaned:
         """How far one kind's silver has come."""

@@ -15,7 +15,8 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 from batch_analyser.jobs import answers, audit, clean, ingest, upkeep
-from batch_analyser.lake import SCHEMAS, UPKEEP, Lake
+from batch_analyser.jobs.catalogue import run_task
+from batch_analyser.lake import SCHEMAS, UPKEEP, DamagedLakeError, Lake
 from batch_analyser.service.store import RunStore
 from batch_analyser.service.worker import Worker
 from batch_analyser.settings import AnalyserSettings
@@ -391,6 +392,42 @@ def test_what_cannot_be_read_is_reported_and_the_rest_is_taken(
     found = audit.run(spark, settings)
     assert found.ok
     assert len(found.unreadable_objects) == 1
+
+
+def test_answers_that_cannot_be_read_are_computed_anew_and_other_tables_are_named(
+    spark: SparkSession, raw: RawObjects, settings: AnalyserSettings
+) -> None:
+    raw.put_posts(range(4))
+    for job in (ingest, clean, answers):
+        job.run(spark, settings)
+    before = answers.stored(spark, settings)
+    assert before is not None
+    root = local_folder(settings.lake_uri)
+    assert root is not None
+    tables = [root / gold(name) for name in (*ANSWERS, *COUNTS)]
+    for table, kept in zip(tables[:3], (100, 0), strict=False):
+        log = max((table / "_delta_log").glob("*.json"))
+        log.write_bytes(log.read_bytes()[:kept])
+    for file in tables[3].glob("*.parquet"):
+        file.write_bytes(file.read_bytes()[:-20])
+    again = answers.run(spark, settings)
+    assert not again.nothing_new
+    after = answers.stored(spark, settings)
+    assert after is not None
+    assert (after[0]["run_id"], after[1]) == (again.run_id, before[1])
+    assert len(list(tables[0].glob("_delta_log.damaged-*"))) == 1
+    assert answers.run(spark, settings).nothing_new
+
+    log = max((root / silver("pin") / "_delta_log").glob("*.json"))
+    log.write_bytes(log.read_bytes()[:100])
+    with pytest.raises(DamagedLakeError, match=r"the table silver/pin is damaged \(.*move the folder silver/pin"):
+        run_task(spark, settings, "answers", {})
+    (root / silver("pin")).rename(root.parent / "aside")
+    assert json.loads(run_task(spark, settings, "clean", {}))["kinds"]["pin"]["records"] == 4
+    run_task(spark, settings, "answers", {})
+    healed = answers.stored(spark, settings)
+    assert healed is not None
+    assert healed[1] == before[1]
 
 
 @pytest.mark.parametrize("use_delta_rs", [True, False])

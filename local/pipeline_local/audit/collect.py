@@ -35,7 +35,8 @@ def _batch(installation: Installation) -> list[AuditRow]:
     (dead_letter_log,) = kafka.watermarks([names.dead_letter_topic])
     dead = kafka.dead_letters(dead_letter_log)
     lake = Lake(installation.layout.lake)
-    return fates.audit(names, lake, fates.Stages(logs, covered, dead, acknowledged))
+    with lake.named_damage():
+        return fates.audit(names, lake, fates.Stages(logs, covered, dead, acknowledged))
 
 
 def _stream(installation: Installation) -> list[AuditRow]:
@@ -43,4 +44,5 @@ def _stream(installation: Installation) -> list[AuditRow]:
     acknowledged = read_ledger(installation.layout.ledger, "stream")
     contents = kinesis_stage(installation).read(list(names.streams))
     lake = Lake(installation.layout.lake)
-    return stream_fates.audit(names, lake, stream_fates.StreamStages(contents, acknowledged))
+    with lake.named_damage():
+        return stream_fates.audit(names, lake, stream_fates.StreamStages(contents, acknowledged))

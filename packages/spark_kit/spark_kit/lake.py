@@ -8,6 +8,7 @@ import operator
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import TYPE_CHECKING, Final, Optional, cast
 
 import pyarrow as pa
@@ -170,6 +171,19 @@ class DeltaLake:
         writer.options(**PROPERTIES).save(self.path(table))
         commit = self.last_commit(table)
         return Written(commit.version, commit.metric("numOutputRows"))
+
+    def damage(self, table: str, version: int | None = None) -> str | None:
+        """Why a version (None: the newest) of a table on a disk cannot be read; None where it can, or is elsewhere.
+
+        Blocks while all of it is read.
+        """
+        on_disk = self._on_disk(table)
+        return on_disk.damage(version) if on_disk and on_disk.exists() else None
+
+    def set_damaged_log_aside(self, table: str, now: datetime) -> None:
+        """Make a table on a disk none where its log cannot be read, so that it can be written again."""
+        if on_disk := self._on_disk(table):
+            on_disk.set_damaged_log_aside(f"_delta_log.damaged-{now:%Y%m%dT%H%M%S%f}")
 
     def delta(self, table: str) -> DeltaTable:
         """For MERGE, DELETE and history."""

@@ -4,6 +4,7 @@ Spark on the same table sees each commit, and the other way round. Not at once: 
 place without a look at what another library has put there meanwhile. Not imported on Databricks.
 """
 
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ from urllib.parse import unquote
 
 import pyarrow as pa
 from deltalake import CommitProperties, DeltaTable, Schema, write_deltalake
+from deltalake.exceptions import DeltaError
 from pyarrow import fs
 from pyarrow.dataset import Dataset, ParquetReadOptions
 from pyarrow.parquet import filters_to_expression
@@ -19,6 +21,8 @@ from pyspark.sql import DataFrame
 from pyspark.sql.types import StructType
 
 from spark_kit.tables import Commit, Condition, Size, Written, in_utc
+
+logger = logging.getLogger(__name__)
 
 _NOTE: Final = "userMetadata"
 """Spark's name for it: https://docs.delta.io/delta-batch/#set-user-defined-commit-metadata"""
@@ -86,6 +90,30 @@ class TableOnDisk:
         if new := [field for field in Schema.from_json(schema.json()).fields if field.name not in there]:
             opened.alter.add_columns(new)
 
+    def damage(self, version: int | None = None) -> str | None:
+        """Why a version (None: the newest) cannot be read; None where it can. Blocks while all of it is read."""
+        try:
+            opened = DeltaTable(self.folder, version=version)
+            if (reason := _is_cut(DeltaTable(self.folder))) is not None:
+                return reason
+            rows = dataset(self.folder, opened)
+            for fragment in rows.get_fragments():
+                for _ in fragment.to_batches(rows.schema, batch_size=_FEW_AT_ONCE, batch_readahead=1):
+                    pass
+        except (DeltaError, pa.ArrowException, OSError) as error:
+            return str(error)
+        return None
+
+    def set_damaged_log_aside(self, name: str) -> None:
+        """Rename a log that cannot be read, so that the folder is no table and can become one."""
+        try:
+            if (reason := _is_cut(DeltaTable(self.folder))) is None:
+                return
+        except DeltaError as error:
+            reason = str(error)
+        logger.warning("log set aside", extra={"folder": str(self.folder), "as": name, "reason": reason[:300]})
+        (self.folder / "_delta_log").rename(self.folder / name)
+
     def size(self) -> Size:
         """How large the newest version is, by its log."""
         files = _files(DeltaTable(self.folder))
@@ -132,6 +160,12 @@ class TableOnDisk:
             metrics = {name: str(value) for name, value in info.get("operationMetrics", {}).items()}
             at = in_utc(info["timestamp"])
             yield Commit(info["version"], at, info["operation"], metrics, info.get(_NOTE))
+
+
+def _is_cut(newest: DeltaTable) -> str | None:
+    """Whether the newest commit is there by its name alone: each of Spark's and delta-rs' says what it did."""
+    said = [info["version"] for info in newest.history(1)]
+    return None if said[:1] == [newest.version()] else f"its commit {newest.version()} is empty"
 
 
 def _files(opened: DeltaTable) -> dict[str, int]:

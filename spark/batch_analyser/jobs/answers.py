@@ -52,7 +52,8 @@ def run(
 ) -> AnswersReport:
     """Answer by the default policies and store, unless the last run read the same versions of silver.
 
-    A run that lacks an answer, since the question is newer than it, is not taken for the same.
+    A run that lacks an answer, since the question is newer than it, or one of whose answers cannot be read any more, is
+    not taken for the same.
 
     ``at`` is called before the row in ``runs`` is written; a test crashes there.
 
@@ -66,7 +67,9 @@ def run(
     lake.create_all()
     read = {silver(kind): lake.version(silver(kind)) for kind in KINDS}
     last = last_run(lake)
-    if last is not None and _is_whole(last) and all(_is_as_read(lake, last, *table) for table in read.items()):
+    damaged = _begin_damaged_anew(lake, last, clock.now())
+    current = last is not None and all(_is_as_read(lake, last, *table) for table in read.items())
+    if last is not None and current and _is_whole(last) and not damaged:
         return AnswersReport(last["run_id"], nothing_new=True, policies=last["policies"], records=last["records"])
     started_at = clock.now()
     run_id = f"{started_at:%Y%m%dT%H%M%SZ}-{secrets.token_hex(4)}"
@@ -117,6 +120,21 @@ def last_run(lake: Lake) -> Row | None:
     """The newest complete run."""
     rows = lake.read(RUNS).orderBy(fn.col("finished_at").desc(), fn.col("run_id").desc()).limit(1).collect()
     return rows[0] if rows else None
+
+
+def _begin_damaged_anew(lake: Lake, last: Row | None, now: datetime) -> bool:
+    """Whether answers of the last run cannot be read. What has no readable log begins anew; its log stays beside."""
+    damaged = False
+    for name in (*ANSWERS, *COUNTS):
+        table = gold(name)
+        version = None if last is None else last["versions"].get(table)
+        reason = lake.damage(table, version) or lake.damage(table)
+        if reason is None:
+            continue
+        damaged = True
+        logger.warning("answers cannot be read: computed anew", extra={"table": table, "reason": reason[:300]})
+        lake.set_damaged_log_aside(table, now)
+    return damaged
 
 
 def _after(last: Row | None, now: datetime) -> datetime:

@@ -9,6 +9,7 @@ from prometheus_client import Counter
 from pyspark.sql import SparkSession
 
 from batch_analyser.jobs import answers, audit, clean, ingest, upkeep
+from batch_analyser.lake import Lake
 from batch_analyser.policies import OPTIONS, PolicyError, described, parse_policies
 from batch_analyser.settings import AnalyserSettings
 
@@ -59,8 +60,14 @@ def run_task(spark: SparkSession, settings: AnalyserSettings, task: str, paramet
     Raises:
         ValueError: there is no such task.
         AuditError: the audit found records without a fate.
+        DamagedLakeError: a table on a disk cannot be read.
         Whatever the task raises.
     """
+    with Lake(spark, settings.lake_uri).named_damage():
+        return json.dumps(_report(spark, settings, task, parameters), default=str, ensure_ascii=False)
+
+
+def _report(spark: SparkSession, settings: AnalyserSettings, task: str, parameters: Mapping[str, str]) -> Any:
     report: Any
     match task:
         case "ingest":
@@ -89,7 +96,7 @@ def run_task(spark: SparkSession, settings: AnalyserSettings, task: str, paramet
         case _:
             msg = f"there is no task {task!r}; there are {', '.join(ALL_TASKS)}"
             raise ValueError(msg)
-    return json.dumps(report, default=str, ensure_ascii=False)
+    return report
 
 
 def _policies(parameters: Mapping[str, str]) -> dict[str, str | int | None]:
