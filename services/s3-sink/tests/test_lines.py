@@ -4,10 +4,10 @@ import json
 from datetime import UTC, datetime
 
 import msgspec
-from batch_analyser.dead_letters import DeadLetter as ReadLetter
-from batch_analyser.dead_letters import decode_dead_letters
-from batch_analyser.lines import Record as ReadRecord
-from batch_analyser.lines import decode, parse_timestamp
+from batch_analyser.objects.dead_letters import DeadLetter as ReadLetter
+from batch_analyser.objects.dead_letters import decode_dead_letters
+from batch_analyser.objects.lines import Record as ReadRecord
+from batch_analyser.objects.lines import decode, parse_timestamp
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from s3_sink.coverage import Hole
