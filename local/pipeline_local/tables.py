@@ -34,7 +34,7 @@ _COLOURS = {"ready": "green", "failed": "red", "unready": "yellow", "restarting"
 
 def all_ready(status: Status) -> bool:
     """Whether every service is ready."""
-    return all(service.state == "ready" for service in status.services.values())
+    return bool(status.services) and all(service.state == "ready" for service in status.services.values())
 
 
 def print_status(console: InertConsole, installation: Installation) -> None:
