@@ -120,8 +120,9 @@ def up(installation: Installation) -> None:
     """Start every service and return when all are ready, or none is on its way any more.
 
     The first start fetches what is missing, checked against hashes. A supervisor stays behind, restarts what
-    dies, and ends with `pipeline down`. Where another `up` is at work, this one waits for it. Exit code 5: some
-    services are not ready; each is named with what to do, and the others run.
+    dies, and ends with `pipeline down`. Where another `up` is at work, this one waits for it; where the services
+    run already, what failed is tried at once. Exit code 5: some services are not ready; each is named with what
+    to do, and the others run.
     """
     started = time.monotonic()
     outcome = installation.up(tell)

@@ -1,6 +1,7 @@
 """One installation: start it, stop it, look at it, throw its state away."""
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -19,7 +20,8 @@ from pipeline_local.layout import Layout
 from pipeline_local.logfiles import tail
 from pipeline_local.state_files import set_aside_what_is_no_file
 from pipeline_local.status import DamagedStatusError, Status, read_status
-from pipeline_local.supervision import disk, troubles
+from pipeline_local.supervision import troubles
+from pipeline_local.supervision.silence import silence
 from pipeline_local.topology import Service, Topology, read_topology, read_variables
 
 UP_DEADLINE_S = 300.0
@@ -27,8 +29,7 @@ DOWN_DEADLINE_S = 90.0
 POLL_S = 0.1
 SENDER_DEADLINE_S = 30.0
 """`pipeline send` sees that the services are stopped, and gives its requests in flight 15 s."""
-SILENCE_S = 60.0
-"""The supervisor writes its status every 10 s, also where nothing changed."""
+RETRY_DEADLINE_S = 3.0
 KILLED = "the supervisor was killed"
 SUPERVISOR = (sys.executable, "-m", "pipeline_local.supervisor")
 
@@ -99,25 +100,8 @@ class Installation:
             status.state = "failed"
             status.reason = KILLED
         if status is not None and runs:
-            status.reason = self._silence() or status.reason
+            status.reason = silence(self.layout.status_file, self.layout.home) or status.reason
         return status
-
-    def _silence(self) -> str | None:
-        """Why the supervisor has written nothing for a minute, where it runs; None: it has.
-
-        On a disk that is full to the last byte it cannot say so itself.
-        """
-        try:
-            silent_s = time.time() - self.layout.status_file.stat().st_mtime
-            if silent_s < SILENCE_S:
-                return None
-            full = disk.Disk(self.layout.home).problem(disk.free_bytes(self.layout.home))
-        except OSError:
-            return None
-        return full or (
-            f"the supervisor has said nothing for {silent_s:.0f} s, and what follows may not be so any more: it hangs, "
-            "or may not write; `pipeline down`, then `pipeline up`"
-        )
 
     @property
     def is_stopped(self) -> bool:
@@ -152,6 +136,7 @@ class Installation:
         self.claim()
         with locks.held(self.layout.up_lock, lambda: progress("another `pipeline up` is at work; waiting for it")):
             if self.runs:
+                self._try_what_failed_now()
                 return Up(started=False, not_ready=self._await_settled(lambda: not self.runs, lambda _: None))
             return Up(started=True, not_ready=self._start(progress))
 
@@ -186,6 +171,18 @@ class Installation:
             # Also on Ctrl-C: nothing half-started stays behind.
             self._end(supervisor)
             raise
+
+    def _try_what_failed_now(self) -> None:
+        """Somebody may have mended it: the supervisor need not sit out its pause. Blocks until it has begun, 3 s."""
+        before = self._known_status()
+        if before is None or not any(service.failures for service in before.services.values()):
+            return
+        for supervisor in descendants.of(self.layout.supervisor_owner):
+            with suppress(psutil.NoSuchProcess):
+                supervisor.send_signal(signal.SIGUSR1)
+        deadline = time.monotonic() + RETRY_DEADLINE_S
+        while self._known_status() == before and time.monotonic() < deadline:
+            time.sleep(POLL_S)
 
     def down(self, progress: Progress) -> bool:
         """Stop everything and block until no process is left; False when nothing ran.

@@ -9,7 +9,9 @@ full is waited for. An error of the loop's own ends everything: no child runs on
 import logging
 import os
 import resource
+import signal
 import sys
+import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import Executor, ThreadPoolExecutor
 from functools import partial
@@ -49,7 +51,7 @@ class Supervisor:
 
     ``home`` marks the processes, holds ``status.json`` and the folder ``logs``. ``command`` and ``probe`` say how
     a service runs and how it is; ``free_bytes`` how much space a folder's disk has; ``process`` makes one that logs
-    to a file under a mark; ``looks`` runs the probes.
+    to a file under a mark; ``looks`` runs the probes. Set, ``retry`` makes what failed start now.
     """
 
     def __init__(
@@ -65,9 +67,11 @@ class Supervisor:
         clock: Clock | None = None,
         process: Callable[[Path, str], Process] = ServiceProcess,
         looks: Executor | None = None,
+        retry: threading.Event | None = None,
     ) -> None:
         self._layout = layout
         self._shutdown = shutdown
+        self._retry = retry or threading.Event()
         self._limits = limits or Limits()
         self._monotonic = (clock or SystemClock()).monotonic
         self._free_bytes = free_bytes
@@ -113,12 +117,19 @@ class Supervisor:
     def _step(self) -> None:
         now = self._monotonic()
         self._look_at_disk(now)
+        if self._retry.is_set():
+            self._retry.clear()
+            self._try_now(now)
         has_space = self._status.reason is None
         for child in self._children.values():
             child.waits_for = [name for name in child.needs if self._children[name].life.state != "ready"]
             child.look_after(self._monotonic(), has_space=has_space)
         self._rotate(now)
         self._tell()
+
+    def _try_now(self, now: float) -> None:
+        for child in self._children.values():
+            child.life.try_now(now)
 
     def _look_at_disk(self, now: float) -> None:
         if now < self._look_at_disk_at:
@@ -138,8 +149,7 @@ class Supervisor:
             logger.warning("disk is full", extra={"problem": self._status.reason})
         if was and not self._status.reason:
             logger.info("disk has space again")
-            for child in self._children.values():
-                child.life.has_space_again(now)
+            self._try_now(now)
 
     def _tell(self, *, at_once: bool = False) -> None:
         now = self._monotonic()
@@ -186,10 +196,18 @@ class Supervisor:
                 logger.warning("log is not rotated", extra={"file": file.name, "error": str(error)})
 
 
+def retry_on_signal() -> threading.Event:
+    """An event that SIGUSR1 sets. Call before the lock is taken: who sees it held may send the signal."""
+    event = threading.Event()
+    signal.signal(signal.SIGUSR1, lambda *_: event.set())
+    return event
+
+
 def main() -> None:
     """Composition root of the supervisor process."""
     configure_logging("supervisor")
     layout = Layout.of_checkout()
+    retry = retry_on_signal()
     held = locks.take(layout.supervisor_lock, LOCK_PATIENCE_S)
     if held is None:
         logger.error("another supervisor runs this installation", extra={"home": str(layout.home)})
@@ -200,7 +218,8 @@ def main() -> None:
     shutdown = Shutdown()
     shutdown.install()
     with held:
-        sys.exit(Supervisor(topology, layout, shutdown, command=partial(processes.command, os.environ)).run())
+        command = partial(processes.command, os.environ)
+        sys.exit(Supervisor(topology, layout, shutdown, command=command, retry=retry).run())
 
 
 if __name__ == "__main__":

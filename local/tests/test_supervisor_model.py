@@ -6,6 +6,7 @@ hold is checked at every start, kill and turn of its loop.
 
 import os
 import random
+import threading
 from collections.abc import Callable
 from concurrent.futures import Executor, Future
 from pathlib import Path
@@ -168,6 +169,7 @@ class History:
         self._troubled, self._healed = troubled, healed
         self._often = self.world.random.choice((0.1, 0.3, 0.8))
         self._in_the_way = self.layout.status_file.with_suffix(f".{os.getpid()}.tmp")
+        self.retry = threading.Event()
         self.last: Status | None = None
         """When all has been well for a while."""
         services = {name: Service(name, {}, 1, "P", needs, is_job=False) for name, needs in NEEDS.items()}
@@ -182,6 +184,7 @@ class History:
             clock=self.clock,
             process=lambda log, owner: FakeProcess(self.world, log, owner.rpartition("/")[2].rstrip(":")),
             looks=AtOnce(),
+            retry=self.retry,
         )
 
     @property
@@ -204,7 +207,7 @@ class History:
         world, now = self.world, self.clock.monotonic()
         name = world.random.choice(list(NEEDS))
         process = world.processes[name]
-        match world.random.choice(("mode", "mode", "mode", "mode", "exit", "disk", "damage", "block")):
+        match world.random.choice(("mode", "mode", "mode", "mode", "exit", "disk", "damage", "block", "retry")):
             case "mode":
                 world.mode[name] = mode = world.random.choice(MODES)
                 process.hangs_since = now if mode == "hangs" and process.running else None
@@ -213,6 +216,8 @@ class History:
                 process.exits(world.random.choice((-9, 0, 1, 3)))
             case "disk":
                 self._fill(world.random.random() < 0.5)
+            case "retry":
+                self.retry.set()
             case "block":
                 self._block(world.random.random() < 0.5)
             case "damage":
@@ -237,6 +242,7 @@ class History:
         for name, process in self.world.processes.items():
             self.world.mode[name] = "well"
             process.hangs_since = None
+            process.changed_at = self.clock.monotonic()
         self._fill(full=False)
         self._block(blocked=False)
 

@@ -110,8 +110,8 @@ class Lifecycle:
         self._seen_unready(now, health)
         return None if health.live else self._silent_for_too_long(now)
 
-    def has_space_again(self, now: float) -> None:
-        """The disk was full, which may be why it failed: its next start is now, and counts as its first."""
+    def try_now(self, now: float) -> None:
+        """What made it fail may be mended: its next start is now, and counts as its first."""
         if not self.runs and self.failures:
             self.failures = 0
             self._failure = None

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 from pipeline_local.status import ServiceStatus, Status
 
-REMEDY = "mend what it says and it goes on by itself; after a change of settings: `pipeline down`, then `pipeline up`"
+REMEDY = "mend it, then `pipeline up` (after a change of settings, `pipeline down` first)"
 
 
 def is_on_its_way(status: Status, name: str) -> bool:
