@@ -43,3 +43,25 @@ def test_services_that_stay_get_none_of_the_shells_settings(
     monkeypatch.setenv("PROXY_ANSWER_TIMEOUT_S", "1")
     monkeypatch.setenv("EMITTER_SOURCE", "posts")
     assert not {"PROXY_ANSWER_TIMEOUT_S", "EMITTER_SOURCE"} & environment(installation, "proxy").keys()
+
+
+@pytest.mark.parametrize("name", ["mirror", "proxy", "s3-sink", "analyser", "stream-reader", "airflow"])
+def test_a_services_home_and_temporary_files_are_in_its_folder(installation: Installation, name: str) -> None:
+    left = installation.layout.home / name / "tmp" / "of one that was killed"
+    left.mkdir(parents=True)
+    env = environment(installation, name)
+    folder = installation.layout.home / name
+    assert (env["HOME"], env["TMPDIR"]) == (str(folder), str(folder / "tmp"))
+    assert not left.exists()
+
+
+def test_a_job_has_the_users_home_and_no_share_in_the_temporary_folder(
+    installation: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", "/home/someone")
+    monkeypatch.setenv("TMPDIR", "/elsewhere")
+    of_another_job = installation.layout.home / "emitter" / "tmp" / "of another job"
+    of_another_job.mkdir(parents=True)
+    env = environment(installation, "emitter")
+    assert (env["HOME"], env["TMPDIR"]) == ("/home/someone", str(of_another_job.parent))
+    assert of_another_job.exists()
