@@ -9,6 +9,7 @@
 | any that runs | it ends, or is killed: no answer within ``start_s`` of its start, or for ``silence_s`` later | \
 restarting; failing from the ``failing_after``-th time in a row |
 | restarting, failing | the pause is over, and the disk has space | starting; failing stays failing until it is ready |
+| restarting, failing | the disk has space again, or `pipeline up` asks for it (``try_now``) | as after the pause |
 
 The pause doubles from ``first_pause_s`` to ``longest_pause_s``, half of it random. A service that was ready for
 ``steady_s`` begins again with the first pause. What it waits for holds back its first start alone: it must live without
