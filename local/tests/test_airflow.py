@@ -33,6 +33,16 @@ def test_a_kill_while_secrets_are_written_leaves_none(tmp_path: Path, monkeypatc
     assert stat.S_IMODE((tmp_path / "home" / "secrets.json").stat().st_mode) == 0o600
 
 
+@pytest.mark.parametrize("text", ["", "{", "[]", "null", "{}", '{"AIRFLOW__API__SECRET_KEY": 1}', "\x00" * 9])
+def test_torn_secrets_are_set_aside_and_made_anew(tmp_path: Path, text: str) -> None:
+    file = tmp_path / "secrets.json"
+    file.write_text(text)
+    made = airflow.environment({}, tmp_path)
+    assert len(made["AIRFLOW__API__SECRET_KEY"]) >= 48
+    assert airflow.environment({}, tmp_path) == made
+    assert (tmp_path / "secrets.json.damaged").read_text() == text
+
+
 def test_a_kill_while_the_database_is_copied_leaves_none(
     tmp_path: Path, venv: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

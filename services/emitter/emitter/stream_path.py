@@ -27,6 +27,7 @@ _ABOUT_CONTENT: Final = frozenset(
 )
 """Kinesis' own words for a request that cannot be taken. A stream that is not there (yet) is waited for."""
 _GATEWAYS_WORD: Final = "Invalid request body"
+"""How the gateway's own refusal of a body begins; the reason follows."""
 _SAME_FOR_S: Final = 1.0
 """How long a stream is taken to be the one that it was: AWS needs more to delete it and to make another one, in which
 every request fails. The laptop's Kinesis can do it in less."""
@@ -103,7 +104,9 @@ class StreamPath:
     def _whole(self, answer: Answer, records: Sequence[Record]) -> Reply:
         error = decoded(answer.body, _decode_error) or _KinesisError()
         reason = described(answer, f"{error.name} {error.message}".strip() or None)
-        about_content = answer.status == 400 and (error.name in _ABOUT_CONTENT or error.message == _GATEWAYS_WORD)
+        about_content = answer.status == 400 and (
+            error.name in _ABOUT_CONTENT or error.message.startswith(_GATEWAYS_WORD)
+        )
         if answer.status == 413 or about_content:
             return all_refused(records, reason, as_one=True)
         return all_again(records, reason, retry_after(answer, self._clock))
