@@ -23,6 +23,7 @@ COMMANDS = {
     "s3-sink": ("analyse",), "analyser": ("analyse",), "stream-reader": ("popular",),
 }  # fmt: skip
 """What cannot be done without it."""
+SLOW = {"localstack", "analyser", "stream-reader"}
 AT_ONCE_S = 60
 """A command of Python's on a machine that is busy; to wait for the service would be minutes."""
 
@@ -54,7 +55,7 @@ def port_is_taken(stack: Stack, service: str) -> Iterator[None]:
 
 @contextmanager
 def folder_is_a_file(stack: Stack, service: str) -> Iterator[None]:
-    """A damaged state. Of LocalStack, which takes half a minute until it sees that its port is taken."""
+    """A damaged state, of those that take long until they see that their port is taken."""
     folder, aside = stack.home / service, stack.home / "scratch" / service
     aside.parent.mkdir(exist_ok=True)
     folder.rename(aside)
@@ -79,7 +80,7 @@ def test_a_service_that_dies_at_every_start_leaves_the_others_serving(stack: Sta
         found = [one for one in troubles.lines(status) if one.startswith(f"{service} failed ")]
         return found[0] if len(found) == 1 and status.services[service].state == "failing" else None
 
-    is_broken = folder_is_a_file if service == "localstack" else port_is_taken
+    is_broken = folder_is_a_file if service in SLOW else port_is_taken
     with is_broken(stack, service):
         wait_until(f"{service} counts as failing", line, deadline_s=120)
         said = stack.pipeline("status", check=False)
