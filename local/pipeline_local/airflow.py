@@ -36,18 +36,36 @@ def command(venv: Path, *arguments: str) -> list[str]:
 
 
 def environment(inherited: Mapping[str, str], home: Path) -> dict[str, str]:
-    """What every process of one Airflow needs: its folder, and secrets that all of them share, made once."""
+    """What every process of one Airflow needs: its folder, and secrets that all of them share, made once.
+
+    Of a file that was torn nothing is needed: it is set aside, and others are made.
+    """
     home.mkdir(parents=True, exist_ok=True)
     file = home / "secrets.json"
-    if not file.exists():
+    found = _secrets(file)
+    if found is None:
+        if file.exists():
+            logger.warning("set aside secrets that cannot be read", extra={"file": str(file)})
+            file.replace(file.with_name(f"{file.name}.damaged"))
+        found = {name: secrets.token_urlsafe(48) for name in _SECRETS}
         draft = _draft(file)
         draft.touch(mode=0o600)
-        draft.write_text(json.dumps({name: secrets.token_urlsafe(48) for name in _SECRETS}), encoding="utf-8")
+        draft.write_text(json.dumps(found), encoding="utf-8")
         draft.replace(file)
     # Airflow's processes give themselves titles; without SPT_NOENV these would stand where the kernel shows a process'
     # environment, and with it the mark by which the runner finds and ends them.
     own = {"AIRFLOW_HOME": str(home), "SPT_NOENV": "1"}
-    return {**inherited, **own, **json.loads(file.read_text(encoding="utf-8"))}
+    return {**inherited, **own, **found}
+
+
+def _secrets(file: Path) -> dict[str, str] | None:
+    """Those of the file; None where it has not both of them."""
+    try:
+        document = json.loads(file.read_text(encoding="utf-8"))
+        found = {name: document[name] for name in _SECRETS}
+    except (OSError, ValueError, LookupError, TypeError):
+        return None
+    return found if all(isinstance(value, str) and value for value in found.values()) else None
 
 
 def prepare_database(venv: Path, home: Path, env: Mapping[str, str]) -> None:

@@ -144,6 +144,11 @@ def test_nothing_is_sent_to_a_stream_without_an_id(answer: Answer | None) -> Non
         (Answer(400, {}, b'{"__type":"ValidationException","message":"bad"}'), Refused("400 ValidationException bad")),
         (Answer(400, {}, b'{"__type":"com.amazon#SerializationException"}'), Refused("400 SerializationException")),
         (Answer(400, {}, b'{"message":"Invalid request body"}'), Refused("400 Invalid request body")),
+        (
+            Answer(400, {}, b'{"message":"Invalid request body: [$.records: must have at most 500 items]"}'),
+            Refused("400 Invalid request body: [$.records: must have at most 500 items]"),
+        ),
+        (Answer(400, {}, b'{"message":"Unsupported"}'), Again("400 Unsupported")),
         (Answer(413, {}, b"too large"), Refused("413 too large")),
         (Answer(400, {}, b'{"__type":"ResourceNotFoundException"}'), Again("400 ResourceNotFoundException")),
         (Answer(400, {}, b'{"__type":"LimitExceededException"}'), Again("400 LimitExceededException")),
