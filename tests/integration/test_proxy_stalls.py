@@ -46,7 +46,7 @@ configure_logging("proxy")
 settings = ProxySettings()
 cluster = SlowCluster(settings.names, settings.max_record_bytes)
 app = create_app(settings, cluster, cluster, REGISTRY)
-limits = Limits(idle_s=float(sys.argv[2]), stop_s={STOP_S})
+limits = Limits(idle_s=float(sys.argv[2]), stop_s={STOP_S}, first_byte_s=1.0, connections=int(sys.argv[3]))
 serve(app, "127.0.0.1", int(sys.argv[1]), {THREADS}, registry=REGISTRY, limits=limits)
 print("returned", flush=True)
 """
@@ -55,12 +55,14 @@ needs_tcp_info = pytest.mark.skipif(sys.platform != "linux", reason="only Linux 
 
 
 class Proxy:
-    def __init__(self, idle_s: float) -> None:
+    def __init__(self, idle_s: float, connections: int = 1024) -> None:
         with closing(socket.socket()) as probe:
             probe.bind(("127.0.0.1", 0))
             self.port = probe.getsockname()[1]
         self.process = subprocess.Popen(
-            [sys.executable, "-c", PROXY, str(self.port), str(idle_s)], stdout=subprocess.PIPE, text=True
+            [sys.executable, "-c", PROXY, str(self.port), str(idle_s), str(connections)],
+            stdout=subprocess.PIPE,
+            text=True,
         )
         wait_until("the proxy answers", self._answers)
 
@@ -214,3 +216,40 @@ def test_where_the_system_does_not_tell_only_the_stop_cuts(monkeypatch: pytest.M
             sender.recv(1)
         watch._cut(0)
         assert sender.recv(1) == b""
+
+
+@needs_tcp_info
+def test_connections_that_ask_for_nothing_keep_nobody_out() -> None:
+    """More of them than the server serves at once; one that asks is answered within seconds."""
+    proxy = Proxy(idle_s=30, connections=64)
+    silent = []
+    try:
+        silent = [socket.create_connection(("127.0.0.1", proxy.port), timeout=20) for _ in range(100)]
+        began = time.monotonic()
+        assert proxy.call("POST", "/topics/pinterest.pin", BODY)[0] == 200
+        assert time.monotonic() - began < 10
+    finally:
+        for connection in silent:
+            connection.close()
+        proxy.process.kill()
+        proxy.process.communicate()
+
+
+@needs_tcp_info
+def test_a_connection_that_was_used_before_may_be_idle() -> None:
+    """Only those that never sent a byte are cut in a crowd: others may wait for an answer."""
+    crowded = Proxy(idle_s=30, connections=8)
+    silent = []
+    try:
+        with closing(http.client.HTTPConnection("127.0.0.1", crowded.port, timeout=20)) as used:
+            used.request("GET", "/livez")
+            used.getresponse().read()
+            silent = [socket.create_connection(("127.0.0.1", crowded.port), timeout=20) for _ in range(7)]
+            assert all(connection.recv(1) == b"" for connection in silent)
+            used.request("GET", "/livez")
+            assert used.getresponse().status == 200
+    finally:
+        for connection in silent:
+            connection.close()
+        crowded.process.kill()
+        crowded.process.communicate()

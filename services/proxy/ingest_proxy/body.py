@@ -23,7 +23,8 @@ def read_body(environ: "WSGIEnvironment", limit: int) -> bytes:
         UnsupportedMediaTypeError: it is compressed.
     """
     encoding = environ.get("HTTP_CONTENT_ENCODING", "identity")
-    if encoding != "identity":
+    # Codings have no case (RFC 9110, 8.4.1); a list of nothing but "identity" changes nothing.
+    if {coding.strip().lower() for coding in encoding.split(",")} - {"identity", ""}:
         raise UnsupportedMediaTypeError(f"Content-Encoding {encoding[:64]} is not read here; send the body as it is")
     announced = environ.get("CONTENT_LENGTH") or ""
     length = int(announced) if announced.isdecimal() else None

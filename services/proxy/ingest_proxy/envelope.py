@@ -19,6 +19,7 @@ from ingest_proxy.errors import (
     KeySchemaMissingError,
     ValueSchemaMissingError,
 )
+from ingest_proxy.outline import has_more_records, repeated_field
 
 _NULL: Final = b"null"
 _ABSENT: Final = msgspec.Raw(_NULL)
@@ -95,6 +96,11 @@ def refuse_without_schema(body: bytes, max_records: int) -> None:
 
 def _envelope(body: bytes, max_records: int) -> _RawEnvelope:
     _check_utf8(body)
+    if has_more_records(body, max_records):
+        raise InvalidEnvelopeError(f"More than {max_records} records in one request; at most {max_records} are taken")
+    if (twice := repeated_field(body)) is not None:
+        _check_json(body)
+        raise InvalidEnvelopeError(f"The field {twice} stands twice in the request; send it once")
     try:
         envelope = _decode_envelope(body)
     except msgspec.ValidationError as error:
@@ -105,8 +111,6 @@ def _envelope(body: bytes, max_records: int) -> _RawEnvelope:
         raise BadRequestError(f"The body is not JSON that can be read: {error}") from error
     if not envelope.records:
         raise InvalidEnvelopeError("records may not be empty")
-    if len(envelope.records) > max_records:
-        raise InvalidEnvelopeError(f"{len(envelope.records)} records in one request; at most {max_records} are taken")
     return envelope
 
 

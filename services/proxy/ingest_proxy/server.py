@@ -7,7 +7,7 @@ the port and answering with an old producer; one process dies as a whole.
 import errno
 import logging
 import socket
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from granian.constants import HTTPModes, Interfaces
 from granian.server.mt import MTServer
@@ -17,9 +17,6 @@ from ingest_proxy.stalls import Limits, StallWatch
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
-
-# Requests beyond the working threads wait in the server, and further ones in the system's backlog.
-_BACKLOG: Final = 1024
 
 
 class PortTakenError(OSError):
@@ -65,7 +62,9 @@ def serve(
         http=HTTPModes.http1,
         workers=1,
         blocking_threads=threads,
-        backlog=_BACKLOG,
+        # Requests beyond the working threads wait in the server, and further connections in the system's backlog.
+        backlog=limits.connections,
+        backpressure=limits.connections,
         websockets=False,
         log_enabled=False,
     )

@@ -5,6 +5,9 @@ connection a request came by. So while some request has waited long for its body
 brought nothing for that long is cut. That hits stalled senders, and with them idle connections, which any
 client must be able to lose, and requests that waited as long for a thread, which nobody waits for any more. A
 request that waits for Kafka has its answer before the limit. Who sends slowly, but sends, is not cut.
+
+The server serves a bounded number of connections. When most of them are taken, those that have never sent a byte are
+cut after a few seconds, so that nobody is kept out by connections that ask for nothing.
 """
 
 import contextlib
@@ -30,9 +33,12 @@ logger = logging.getLogger(__name__)
 
 _LOOKS_PER_LIMIT: Final = 6
 _STOP_LOOK_S: Final = 0.25
+_CROWDED: Final = 0.75
 # linux/tcp.h, struct tcp_info: tcpi_state is its first byte, tcpi_last_data_recv a u32 of milliseconds.
 _ESTABLISHED: Final = 1
 _LAST_DATA_RECEIVED: Final = 52
+_BYTES_RECEIVED: Final = 128
+_TCP_INFO_BYTES: Final = 136
 
 
 @dataclass(frozen=True)
@@ -41,10 +47,14 @@ class Limits:
 
     ``idle_s``: without a byte, while a body is awaited; more than the longest answer takes.
     ``stop_s``: for what is left of a body when the proxy is asked to stop.
+    ``connections``: how many the server serves at once; from three quarters of it on, a connection may be silent for
+    ``first_byte_s`` after it was opened.
     """
 
     idle_s: float = 30.0
     stop_s: float = 5.0
+    first_byte_s: float = 5.0
+    connections: int = 4096
 
 
 class StallWatch:
@@ -94,12 +104,13 @@ class StallWatch:
         self._stopping.set()
 
     def _run(self) -> None:
-        while not self._stopping.wait(self._limits.idle_s / _LOOKS_PER_LIMIT):
+        while not self._stopping.wait(min(self._limits.idle_s / _LOOKS_PER_LIMIT, self._limits.first_byte_s)):
             now = time.monotonic()
             # list() of a set is one step for other threads.
             waits = (body.reading_since or now for body in list(self._requests))
             if now - min(waits, default=now) > self._limits.idle_s:
                 self._cut(self._limits.idle_s)
+            self._cut_what_asks_for_nothing()
         began = time.monotonic()
         was_quiet = False
         while not self._ended.wait(_STOP_LOOK_S):
@@ -109,6 +120,17 @@ class StallWatch:
             if late_s > GATEWAY_PATIENCE_S or (late_s > 0 and quiet and was_quiet):
                 self._cut(0)
             was_quiet = quiet
+
+    def _cut_what_asks_for_nothing(self) -> None:
+        try:
+            crowded = sum(1 for _ in _connections(self._port)) > self._limits.connections * _CROWDED
+            for connection in _connections(self._port) if crowded else ():
+                with contextlib.suppress(OSError):  # the peer was quicker
+                    information = _tcp_info(connection)
+                    if information is not None and _received(information) == 0:
+                        self._cut_if_silent(connection, self._limits.first_byte_s)
+        except OSError as error:  # no file descriptor is left to list them with
+            logger.warning("silent connections not found", extra={"reason": str(error)})
 
     def _cut(self, idle_s: float) -> None:
         """Cut each connection that has been silent for so long; 0 cuts all."""
@@ -191,4 +213,12 @@ def _silent_s(connection: socket.socket) -> float | None:
 def _tcp_info(connection: socket.socket) -> bytes | None:
     if not hasattr(socket, "TCP_INFO"):
         return None
-    return connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 64)
+    return connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO_BYTES)
+
+
+def _received(information: bytes) -> int | None:
+    """Bytes that the peer has ever sent (Linux 4.1 and later), or None where the system does not tell."""
+    if len(information) < _TCP_INFO_BYTES:
+        return None
+    received: int = struct.unpack_from("Q", information, _BYTES_RECEIVED)[0]
+    return received

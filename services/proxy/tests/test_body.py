@@ -52,3 +52,14 @@ def test_a_body_that_was_cut_off() -> None:
 def test_a_compressed_body() -> None:
     with pytest.raises(UnsupportedMediaTypeError, match="gzip"):
         read_body({"wsgi.input": Unreadable(), "HTTP_CONTENT_ENCODING": "gzip"}, 10)
+
+
+@pytest.mark.parametrize("coding", ["identity", "Identity", " IDENTITY ", "identity, identity", ""])
+def test_a_coding_that_changes_nothing_is_read(coding: str) -> None:
+    assert read_body({"wsgi.input": io.BytesIO(b"x"), "HTTP_CONTENT_ENCODING": coding}, 10) == b"x"
+
+
+@pytest.mark.parametrize("coding", ["gzip", "GZIP", "identity, gzip", "br"])
+def test_a_compressed_body_is_refused(coding: str) -> None:
+    with pytest.raises(UnsupportedMediaTypeError, match="is not read here"):
+        read_body({"wsgi.input": Unreadable(), "HTTP_CONTENT_ENCODING": coding}, 10)

@@ -111,7 +111,7 @@ def test_what_is_not_json(body: bytes) -> None:
             b'{"records":[{"partition":true}]}',
             "Expected `int | float | null`, got `bool` - at `$.records[0].partition`",
         ),
-        (b'{"records":[{},{},{},{}]}', "4 records in one request; at most 3 are taken"),
+        (b'{"records":[{},{},{},{}]}', "More than 3 records in one request; at most 3 are taken"),
     ],
 )
 def test_what_is_no_produce_request(body: bytes, message: str) -> None:
