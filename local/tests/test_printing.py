@@ -119,7 +119,7 @@ DOCUMENTS: dict[str, Callable[[str], Result]] = {
 
 
 @pytest.mark.parametrize("name", PRINTERS)
-@settings(max_examples=15)
+@settings(max_examples=15, deadline=None)
 @given(text=HOSTILE)
 def test_every_text_and_table_is_inert(name: str, text: str) -> None:
     said = PRINTERS[name](text).stdout_bytes or PRINTERS[name](text).output_bytes
@@ -128,7 +128,7 @@ def test_every_text_and_table_is_inert(name: str, text: str) -> None:
 
 
 @pytest.mark.parametrize("name", DOCUMENTS)
-@settings(max_examples=15)
+@settings(max_examples=15, deadline=None)
 @given(text=HOSTILE)
 def test_every_json_document_is_inert_and_means_the_same(name: str, text: str) -> None:
     said = DOCUMENTS[name](text).stdout_bytes.decode()
@@ -136,6 +136,7 @@ def test_every_json_document_is_inert_and_means_the_same(name: str, text: str) -
     assert json.dumps(text) in json.dumps(json.loads(said))
 
 
+@settings(deadline=None)
 @given(st.lists(st.lists(STORED, min_size=2, max_size=2), min_size=1, max_size=4))
 def test_csv_holds_the_very_values(rows: list[list[str]]) -> None:
     said = printed(lambda: printing.say_csv(rows, spreadsheet_safe=False)).stdout_bytes

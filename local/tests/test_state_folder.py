@@ -6,7 +6,7 @@ from tempfile import TemporaryDirectory
 
 import pytest
 from click.testing import CliRunner
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pipeline_local import state_folder
 from pipeline_local.cli import CommandGroup, reset
@@ -45,6 +45,7 @@ def content(folder: Path) -> dict[str, bytes]:
     return {str(file): file.read_bytes() if file.is_file() else b"" for file in folder.rglob("*")}
 
 
+@settings(deadline=None)
 @given(
     ours=st.sets(st.sampled_from(OURS)),
     theirs=st.sets(st.sampled_from(THEIRS)),

@@ -3,7 +3,7 @@ import sys
 import unicodedata
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from service_kit.inert import json_text, visible
 
@@ -21,6 +21,7 @@ def test_unicodes_own_list_is_escaped_and_nothing_else() -> None:
     assert {character for character in map(chr, range(sys.maxunicode + 1)) if visible(character) != character} == OBEYED
 
 
+@settings(deadline=None)
 @given(HOSTILE)
 def test_text_is_visible_and_json_means_the_same(text: str) -> None:
     assert not OBEYED & set(visible(text))
