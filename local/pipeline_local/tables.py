@@ -46,13 +46,13 @@ def print_status(console: InertConsole, installation: Installation) -> None:
     if status is None or not installation.runs:
         console.print(installation.why_not_running, soft_wrap=True)
         return
-    table = Table("service", "state", "process", "port", "restarts", "ready in", "memory")
+    table = Table("service", "state", "process", "port", "restarts", "ready in", "MiB")
     table.columns[0].min_width = max(map(len, status.services), default=0)
     for name, service in status.services.items():
         colour = _COLOURS.get(service.state, "white")
         seconds = "" if service.seconds_to_ready is None else f"{service.seconds_to_ready:.1f} s"
         process = str(service.pid) if service.pid else ""
-        memory = f"{memory_bytes(installation, name) / 1024**2:,.0f} MiB"
+        memory = f"{memory_bytes(installation, name) / 1024**2:,.0f}"
         table.add_row(
             name, Text(service.state, style=colour), process, str(service.port), str(service.restarts), seconds, memory
         )

@@ -1,10 +1,14 @@
 import io
+from pathlib import Path
 from typing import Any
 
 import pytest
-from pipeline_local import tables
+from pipeline_local import locks, tables
 from pipeline_local.audit.report import Audit, AuditRow
+from pipeline_local.installation import Installation
+from pipeline_local.layout import Layout
 from pipeline_local.printing import InertConsole
+from pipeline_local.status import ServiceState, ServiceStatus, Status
 
 MADE_ANEW = "arn:aws:kinesis:us-east-1:0:stream/s"
 QUARANTINED = {"reason": "not_json", "source": "record", "partition": "p", "offset": "1", "raw_base64": "eA=="}
@@ -13,6 +17,25 @@ QUARANTINED = {"reason": "not_json", "source": "record", "partition": "p", "offs
 @pytest.fixture
 def console() -> InertConsole:
     return InertConsole(record=True, width=150, file=io.StringIO())
+
+
+def test_the_status_fits_80_columns_and_a_trouble_is_one_line(tmp_path: Path) -> None:
+    own = Installation(Layout(Path(__file__).parents[2], tmp_path))
+    states: dict[str, ServiceState] = {"stream-reader": "restarting", "kafka": "ready"}
+    services = {name: ServiceStatus(state, 123456, 24534, 12, 168.2) for name, state in states.items()}
+    services["s3-sink"] = ServiceStatus("failing", failures=6, reason=f"no bucket {'x' * 200}")
+    Status(1, "degraded", None, services).write(own.layout.status_file)
+    narrow = InertConsole(record=True, width=80, file=io.StringIO())
+    held = locks.take(own.layout.supervisor_lock)
+    assert held is not None
+    with held:
+        tables.print_status(narrow, own)
+    *table, restarting, failing = narrow.export_text().splitlines()
+    assert max(len(line) for line in table) <= 80
+    assert all(line.endswith(("┓", "┃", "┩", "│", "┘")) for line in table), "no column is cut off"
+    assert restarting.startswith("stream-reader failed and is started again")
+    assert failing.startswith("s3-sink failed 6 times in a row")
+    assert failing.endswith("`pipeline down` first)")
 
 
 def test_each_path_has_a_table_and_the_verdict_comes_once(console: InertConsole) -> None:
