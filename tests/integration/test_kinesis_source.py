@@ -175,6 +175,33 @@ def test_a_partition_key_that_is_no_text_stops_nothing(kinesis: Kinesis) -> None
     assert [record.data for record in page.records] == [b"x"] * 4
 
 
+def test_retention(kinesis: Kinesis) -> None:
+    def hours() -> float:
+        return kinesis.stream.describe().retention_ms / 3_600_000
+
+    def raise_to(to: int) -> None:
+        kinesis.client.increase_stream_retention_period(StreamName=kinesis.name, RetentionPeriodHours=to)
+
+    def lower_to(to: int) -> None:
+        kinesis.client.decrease_stream_retention_period(StreamName=kinesis.name, RetentionPeriodHours=to)
+
+    raise_to(48)
+    wait_until("raised", lambda: hours() == 48)
+    assert failure(lambda: raise_to(24)) == failure(lambda: lower_to(72)) == "InvalidArgumentException"
+    out_of_range = {failure(lambda: raise_to(8761)), failure(lambda: lower_to(23))}
+    assert out_of_range <= {"InvalidArgumentException", "ValidationException"}
+    lower_to(24)
+    wait_until("lowered", lambda: hours() == 24)
+
+
+def test_a_listing_in_pages(kinesis: Kinesis) -> None:
+    kinesis.split(FIRST)
+    shards = kinesis.stream.list_shards(1)
+    assert sorted(shard.shard_id for shard in shards) == [shard.shard_id for shard in kinesis.shards(kinesis.client)]
+    assert not kinesis.stream.lacks(FIRST)
+    assert kinesis.stream.lacks("shardId-000000000007")
+
+
 def test_what_is_refused(kinesis: Kinesis) -> None:
     [number] = kinesis.put("a")
     stream = kinesis.stream

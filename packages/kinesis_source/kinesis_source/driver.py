@@ -7,6 +7,7 @@ from typing import Any
 
 from service_kit.retries import RetryPolicy
 
+from kinesis_source.cut import split
 from kinesis_source.errors import DataLossError
 from kinesis_source.fetch import FetchSettings, ShardFetcher
 from kinesis_source.horizon import START_GRACE_MS, may_be_lost
@@ -14,7 +15,7 @@ from kinesis_source.listing import Listing
 from kinesis_source.offsets import Offset, ShardOffset, Start, from_json, to_json
 from kinesis_source.options import Options
 from kinesis_source.planner import Chunk, Observed, Plan, Sightings, TipRule, plan, readable, reconcile, starting_shards
-from kinesis_source.prefetch import MAX_THREADS, Prefetcher, split
+from kinesis_source.prefetch import MAX_THREADS, Prefetcher
 from kinesis_source.spool import Spool
 from kinesis_source.stream import Stream
 
