@@ -187,7 +187,7 @@ class ShardFetcher:
             return  # not known yet
         if self._last is None or first is None or first.sequence_number != self._last:
             self._trimmed(first)
-        if self._last is None and first is not None and self._not_before_ms is None:
+        if self._last is None and first is not None and first.arrival_ms and self._not_before_ms is None:
             self.tip_ms = min(first.arrival_ms, asked_ms)  # nothing is older
         self._unchecked, self._checked = False, (self._last, asked_ms)
 

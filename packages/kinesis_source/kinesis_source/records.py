@@ -4,7 +4,6 @@ One pass over the body in C (JSON, Base64 and numbers at once) takes about 2 µs
 parser with a datetime per record takes about 20.
 """
 
-import re
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
@@ -55,7 +54,7 @@ class Page(msgspec.Struct, rename="pascal"):
 
 
 _DECODER = msgspec.json.Decoder(Page)
-_MARK_IN_BODY = re.compile(rb"u001[aA]")
+_MARK_IN_BODY = (b"u001a", b"u001A")
 
 
 def page_from_body(body: bytes) -> Page:
@@ -69,7 +68,7 @@ def page_from_body(body: bytes) -> Page:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         answer = lenient(body)
         return _page(answer, [record["PartitionKey"] for record in answer["Records"]])
-    if _MARK_IN_BODY.search(body) is not None:  # rare; in most cases by chance, in Base64
+    if any(mark in body for mark in _MARK_IN_BODY):  # rare; in most cases by chance, in Base64
         for record in page.records:
             record.partition_key = shown_key(record.partition_key)
     return page
