@@ -36,7 +36,11 @@ class Stack:
         self.environment = {**os.environ, **SHORT_LIVED, **own, **free_ports()}
 
     def __enter__(self) -> Self:
-        self.up()
+        try:
+            self.up()
+        except BaseException:
+            self.down()  # what is ready runs on where one service is not
+            raise
         return self
 
     def __exit__(
