@@ -114,8 +114,13 @@ def _headers(message: Message) -> tuple[Header, ...]:
     try:
         headers = message.headers()
         return () if headers is None else tuple(Header(key, value) for key, value in cast("_Headers", headers))
-    except UnicodeDecodeError as error:  # the client takes keys for text, and gives no header where one of them is not
-        msg = f"the key of a header is not UTF-8: {error.object!r:.100}, {error.reason} at byte {error.start}"
+    except (UnicodeDecodeError, SystemError) as error:
+        # The client takes keys for text and gives no header where one of them is not, as one of these two errors: it
+        # returns a result and an error at once, which Python notices sooner or later.
+        cause = error.__cause__ if isinstance(error, SystemError) else error
+        if not isinstance(cause, UnicodeDecodeError):
+            raise
+        msg = f"the key of a header is not UTF-8: {cause.object!r:.100}, {cause.reason} at byte {cause.start}"
         raise HeadersError(msg) from error
 
 
