@@ -103,6 +103,22 @@ def test_both_paths(clients: Clients, gateway: str, tmp_path: Path) -> None:
             assert {at: content_hash(data) for at, data in log.items()} == known
 
 
+def test_a_row_that_the_gateway_refuses_holds_up_no_other(clients: Clients, gateway: str, tmp_path: Path) -> None:
+    source = tmp_path / "posts"
+    source.mkdir()
+    rows = [{"ind": 900_000 + number, "note": f"held up {number}"} for number in range(40)]
+    lines = [json.dumps(row) for row in rows]
+    lines[7] = '{"ind":900007,"note":' + "[" * 150 + "]" * 150 + "}"
+    for kind in ("pin", "user"):
+        (source / f"{kind}.jsonl").touch()
+    (source / "geo.jsonl").write_text("\n".join(lines) + "\n")
+    code, summary = emit(gateway, tmp_path / "l", "--path", "stream", "--source", str(source), EMITTER_DEADLINE_S="60")
+    assert summary["paths"]["stream"] == {"acknowledged": 39, "refused": 1, "unacknowledged": 0}, summary
+    assert code == 1
+    found = stored(clients, NAMES.stream("geo"), 39).values()
+    assert sum(b"held up" in data for data in found) == 39
+
+
 def test_a_wrong_key_is_waited_for_and_then_named(gateway: str, tmp_path: Path) -> None:
     started = time.monotonic()
     code, summary = emit(
