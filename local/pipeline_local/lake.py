@@ -20,7 +20,10 @@ from pipeline_local.installation import InstallationError
 _READ: Final = ParquetReadOptions(coerce_int96_timestamp_unit="us")
 """For the form in which Spark wrote times once: as nanoseconds, those before 1677 cannot be read."""
 
-_ORDER: Final = ("recorded_at", '"partition"', 'length("offset")', '"offset"', "log_id")
+_NUMBER: Final = "split_part(\"offset\", '.', 1)"
+PLACE_ORDER: Final = (f"length({_NUMBER})", _NUMBER, 'length("offset")', '"offset"')
+"""The order of a shard's records: the sequence number, which is a number as text, then that of a sub-record."""
+_ORDER: Final = ("recorded_at", '"partition"', *PLACE_ORDER, "log_id")
 EARLIEST_FIRST: Final = ", ".join(_ORDER)
 LATEST_FIRST: Final = ", ".join(f"{column} desc" for column in _ORDER)
 """The order of a stream table's records. Sequence numbers are text of digits, and compare as numbers."""

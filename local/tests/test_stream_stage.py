@@ -1,5 +1,7 @@
 """What AWS answers and the laptop's Kinesis never does. The rest: ``tests/integration/test_audit_streams.py``."""
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -7,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import boto3
 import pytest
 from botocore.stub import Stubber
+from kinesis_source.aggregation import SubRecord, aggregate
 from pipeline_contracts.content import content_hash
 from pipeline_local.audit.stages import StageUnreachableError
 from pipeline_local.audit.stream_stage import KinesisStage
@@ -80,6 +83,24 @@ def test_an_empty_page_is_not_the_end_while_it_is_behind(client: "KinesisClient"
     expect(kinesis, page(1), page(behind=5000), page(2), page())
     assert offsets(client) == ["1", "2"]
     kinesis.assert_no_pending_responses()
+
+
+def test_an_aggregate_is_as_many_records_as_it_holds(client: "KinesisClient", kinesis: Stubber) -> None:
+    """As the reader takes it: the first has the sequence number, the others a number behind it."""
+    taken = page(1, 2, 3)
+    inner = [b"a", b"b", b"c"]
+    taken["Records"][1]["Data"] = aggregate([SubRecord(b"key", data) for data in inner])
+    expect(kinesis, taken, page())
+    found = KinesisStage(client, ManualClock(START)).read(["s"]).records.to_pylist()
+    hashes = {row["offset"]: row["content_hash"] for row in found}
+    expected = {"1": b"1", "2": b"a", "2.1": b"b", "2.2": b"c", "3": b"3"}
+    assert hashes == {offset: content_hash(data) for offset, data in expected.items()}
+
+
+def test_the_audit_needs_no_spark() -> None:
+    """The image of the commands has none."""
+    code = "import sys; import pipeline_local.audit.stream_stage; assert 'pyspark' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
 
 
 def test_a_closed_shard_ends(client: "KinesisClient", kinesis: Stubber) -> None:

@@ -13,6 +13,7 @@ from pipeline_contracts.lake import STREAM_QUARANTINE, stream_table
 from pipeline_contracts.names import KINDS, Names
 from pipeline_transforms.cleaning import clean
 from pipeline_transforms.hashing import with_content_hash
+from pyspark.sql import Window
 from pyspark.sql import functions as fn
 from service_kit.retries import RetryPolicy, retry
 from spark_kit.lake import DeltaLake, Transaction
@@ -86,7 +87,20 @@ def records(kind, log_id):
 
 # COMMAND ----------
 
-order = fn.struct(fn.length("offset"), "offset")  # a sequence number is a number of up to 56 digits
+# A sequence number is a number of up to 56 digits; behind its point stands which sub-record of an aggregate it is.
+digits = fn.substring_index("offset", ".", 1)
+order = fn.struct(fn.length(digits), digits.alias("digits"), fn.length("offset"), fn.col("offset"))
+
+
+def numbered(rows):
+    """The sub-records of one Kinesis record (KPL) share a sequence number: tell them apart by their order in it.
+
+    The source gives them one after the other, in one batch and one task.
+    """
+    within = Window.partitionBy("partition", "offset").orderBy("row")
+    nth = fn.row_number().over(within) - 1
+    place = fn.when(nth == 0, fn.col("offset")).otherwise(fn.concat_ws(".", "offset", nth))
+    return rows.withColumn("row", fn.monotonically_increasing_id()).withColumn("offset", place).drop("row")
 
 
 def held(kind, log_id):
@@ -109,7 +123,7 @@ def writer(kind, log_id, query_id):
     def write(rows, number):
         no_text = fn.col("value").isNull() & fn.col("data").isNotNull()
         reason = fn.when(no_text, "not_json").otherwise(fn.col("reason"))
-        judged = clean(rows, kind).withColumn("reason", reason).persist()
+        judged = clean(numbered(rows), kind).withColumn("reason", reason).persist()
         shards = judged.groupBy("partition").agg(fn.min(order), fn.count("reason")).collect()
         # After the rows were read: creation times do not come back, so all of them are of this stream.
         if current_log(kind) != log_id:

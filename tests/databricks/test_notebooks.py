@@ -184,7 +184,7 @@ class FakeKinesis(DataSource):
 
 
 class _Records(SimpleDataSourceStreamReader):
-    data: ClassVar[dict[str, list[bytes]]] = {
+    data: ClassVar[dict[str, list[bytes | tuple[bytes, ...]]]] = {
         NAMES.stream(kind): [json.dumps(post(0)[kind]).encode(), b"nonsense", json.dumps(post(2)[kind]).encode()]
         for kind in KINDS
     }
@@ -193,7 +193,8 @@ class _Records(SimpleDataSourceStreamReader):
         at = datetime(2026, 1, 1, tzinfo=UTC)
         self._rows = [
             ("key", data, stream, "shardId-000000000000", f"{number:056d}", at)
-            for number, data in enumerate(self.data[stream])
+            for number, record in enumerate(self.data[stream])
+            for data in (record if isinstance(record, tuple) else (record,))
         ]
 
     def initialOffset(self) -> dict[str, int]:
@@ -250,7 +251,7 @@ def test_stream_takes_each_record_once(streams: Streams, tmp_path: Path) -> None
     for name, (schema, _) in record_tables(NAMES).items():
         assert streams.table(name).schema == schema, name
         assert streams.properties(name) == DeltaTable(tmp_path / "reader" / name).metadata().configuration, name
-    sent = json.loads(_Records.data[NAMES.stream("pin")][2])
+    sent = post(2)["pin"]
     [row] = streams.table(stream_table(NAMES, "pin")).where("ind = 2").collect()
     assert json.loads(row["value"]) == sent
 
@@ -306,6 +307,25 @@ def test_after_its_checkpoint_is_lost_the_stream_loses_and_doubles_nothing(strea
         _Records.data[NAMES.stream(kind)].append(json.dumps(post(4)[kind]).encode())
     assert streams.run() == [[0, 2, 4]] * len(KINDS)
     assert streams.table("quarantine/stream").count() == len(KINDS)
+
+
+def test_the_records_of_an_aggregate_are_rows_of_their_own(streams: Streams) -> None:
+    """They share a sequence number (KPL)."""
+    for kind in KINDS:
+        inner = [json.dumps(post(ind)[kind]).encode() for ind in range(4, 16)]
+        _Records.data[NAMES.stream(kind)].append((*inner, b"nonsense"))
+    expected = [0, 2, *range(4, 16)]
+    assert streams.run() == [expected] * len(KINDS)
+    shutil.rmtree(streams.folder / "checkpoints")
+    for kind in KINDS:
+        _Records.data[NAMES.stream(kind)].append(json.dumps(post(16)[kind]).encode())
+    assert streams.run() == [[*expected, 16]] * len(KINDS)
+    for kind in KINDS:
+        offsets = {row["ind"]: row["offset"] for row in streams.table(stream_table(NAMES, kind)).collect()}
+        third = f"{3:056d}"
+        assert [offsets[ind] for ind in range(4, 16)] == [third, *(f"{third}.{nth}" for nth in range(1, 12))]
+    bad = [row["offset"] for row in streams.table("quarantine/stream").collect()]
+    assert sorted(bad) == sorted([f"{1:056d}", f"{third}.12"] * len(KINDS))
 
 
 def test_a_stream_made_anew_while_a_batch_is_read_leaves_no_row(

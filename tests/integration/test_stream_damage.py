@@ -3,13 +3,18 @@
 import json
 import shutil
 import uuid
+from base64 import b64decode
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from pipeline_contracts.lake import stream_table
+from kinesis_source.aggregation import SubRecord, aggregate
+from pipeline_contracts.lake import STREAM_QUARANTINE, stream_table
 from pipeline_contracts.names import Names
+from pipeline_local.audit.report import Audit
+from pipeline_local.audit.stream_fates import StreamStages, audit
+from pipeline_local.audit.stream_stage import KinesisStage, StreamRecords
 from pipeline_local.lake import Lake
 from prometheus_client import CollectorRegistry
 from pyspark.sql import SparkSession
@@ -17,7 +22,7 @@ from raw_objects import post
 from servers import LocalStack
 from service_kit.clock import SystemClock
 from spark_session import spark_session
-from stream_process import Streams
+from stream_process import DEADLINE_S, Streams
 from stream_reader.arrivals import Arrivals
 from stream_reader.batch import Sink
 from stream_reader.checkpoints import checkpoint_folder
@@ -82,7 +87,7 @@ class Bench:
         """Start the query, and stop it in order once this holds."""
         writer, query = self.launch("pin", self.log_id)
         try:
-            wait_until("the query", lambda: self._holds(query, until), 60)
+            wait_until("the query", lambda: self._holds(query, until), DEADLINE_S)
         finally:
             writer.close(10)
             query.stop()
@@ -167,6 +172,38 @@ def test_a_table_that_is_lost_while_the_query_runs_is_noticed(bench: Bench) -> N
     finally:
         writer.close(10)
         query.stop()
+
+
+def test_a_key_that_is_no_text_and_an_aggregate_stop_nothing(bench: Bench, localstack: LocalStack) -> None:
+    """Half an emoji in a partition key; records that the Kinesis Producer Library put together."""
+    stream, client = bench.names.stream("pin"), bench.streams.client
+    rows = [json.dumps(post(ind)["pin"]).encode() for ind in range(1_000, 1_014)]
+    bench.send(2)
+    answer = client.put_record(StreamName=stream, Data=rows[0], PartitionKey="Nice post \ud83d")
+    bad = (answer["ShardId"], answer["SequenceNumber"])
+    aggregated = aggregate([SubRecord(b"k", row) for row in rows[1:13]])
+    answer = client.put_record(StreamName=stream, Data=aggregated, PartitionKey="k")
+    shard, number = answer["ShardId"], answer["SequenceNumber"]
+    bench.sent += [(shard, number), *((shard, f"{number}.{nth}") for nth in range(1, 12))]
+    bench.sent += bench.streams.put("pin", [("k", rows[13])])
+    bench.run(bench.all_stored)
+    assert sorted(bench.stored()) == sorted(bench.sent)
+
+    # A new checkpoint reads all of it again.
+    shutil.rmtree(bench.checkpoint)
+    bench.sent += bench.streams.put("pin", [("k", json.dumps(post(2_000)["pin"]).encode())])
+    bench.run(bench.all_stored)
+    assert sorted(bench.stored()) == sorted(bench.sent)
+    (row,) = Lake(bench.lake).rows(STREAM_QUARANTINE)
+    assert (row["partition"], row["offset"], row["reason"]) == (*bad, "bad_envelope")
+    assert (b64decode(row["raw_base64"]), row["value"]) == (rows[0], '{"PartitionKey":"Nice post \\ud83d"}')
+
+    contents = KinesisStage.connect(localstack.endpoint_url, "us-east-1", "test", "test").read([stream])
+    stages = StreamStages(contents, StreamRecords.empty_table())
+    found = Audit(audit(bench.names, Lake(bench.lake), stages))
+    assert found.ok
+    assert sum(one.quarantined for one in found.rows) == 1
+    assert sum(one.current for one in found.rows) == len(bench.sent)
 
 
 @pytest.mark.parametrize("content", [b"", b'{"add":', b"\0" * 300])

@@ -20,7 +20,7 @@ from pipeline_contracts.names import Names
 from pipeline_local.audit.ranges import ranges
 from pipeline_local.audit.report import AuditRow, Range
 from pipeline_local.audit.stream_stage import StreamContents
-from pipeline_local.lake import EARLIEST_FIRST, LATEST_FIRST, Lake
+from pipeline_local.lake import EARLIEST_FIRST, LATEST_FIRST, PLACE_ORDER, Lake
 
 _EMPTY_TABLES: Final = """
 create table logs (name text, log_id text, created_at timestamptz, horizon timestamptz);
@@ -48,7 +48,7 @@ seen as (
   union all select *, null, null, null, 'ledger' from acknowledged
 )
 select name, log_id, "partition", "offset",
-  row_number() over (partition by name, log_id, "partition" order by length("offset"), "offset") place,
+  row_number() over (partition by name, log_id, "partition" order by {", ".join(PLACE_ORDER)}) place,
   count(*) filter (stage = 'table') in_table,
   count(*) filter (stage = 'quarantine') in_quarantine,
   count(*) filter (stage = 'stream') > 0 in_stream,

@@ -1,5 +1,6 @@
 """Reads what streams hold now. Nothing here judges."""
 
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -9,6 +10,7 @@ import boto3
 import pyarrow as pa
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
+from kinesis_source.aggregation import sub_records
 from pipeline_contracts.content import content_hash
 from pipeline_contracts.kinesis import StreamSummary
 from service_kit.clock import Clock, SystemClock
@@ -140,8 +142,9 @@ class KinesisStage:
                 self._clock.sleep(PAUSE_S)
                 continue
             for record in page["Records"]:
-                numbers.append(record["SequenceNumber"])
-                hashes.append(content_hash(record["Data"]))
+                for place, data in _rows(record["SequenceNumber"], record["Data"]):
+                    numbers.append(place)
+                    hashes.append(content_hash(data))
             iterator = page.get("NextShardIterator")
             if page["Records"]:
                 if page["Records"][-1]["ApproximateArrivalTimestamp"] > until:
@@ -160,3 +163,13 @@ class KinesisStage:
             return self._client.get_records(ShardIterator=iterator, Limit=PAGE_RECORDS)
         except self._client.exceptions.ProvisionedThroughputExceededException:
             return None
+
+
+def _rows(number: str, data: bytes) -> Iterator[tuple[str, bytes]]:
+    """Place and data of a record, or of each record in an aggregate of the Kinesis Producer Library."""
+    inner = sub_records(data)
+    if inner is None:
+        yield number, data
+        return
+    for nth, one in enumerate(inner):
+        yield f"{number}.{nth}" if nth else number, one.data

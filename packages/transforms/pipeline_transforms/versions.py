@@ -6,7 +6,8 @@ portions the records arrive: only the place of each content's first record matte
 first of the firsts of all portions.
 
 Records are ordered by ``recorded_at``, ``partition``, ``offset``, ``log_id``. ``offset`` may be a number, or text
-of digits of any length (a sequence number), which is compared as a number.
+of digits of any length (a sequence number), which is compared as a number, and then by the number behind its point
+(``4966….1``: the sub-records of one Kinesis record).
 """
 
 from typing import Final, Literal, get_args
@@ -78,6 +79,8 @@ def _exploded(rows: DataFrame, names: list[str]) -> DataFrame:
 
 def _order(rows: DataFrame) -> list[Column]:
     offset = fn.col("offset")
-    by_offset = [fn.length(offset), offset] if dict(rows.dtypes)["offset"] == "string" else [offset]
+    number = fn.substring_index(offset, ".", 1)
+    is_text = dict(rows.dtypes)["offset"] == "string"
+    by_offset = [fn.length(number), number, fn.length(offset), offset] if is_text else [offset]
     columns = [fn.col("recorded_at"), fn.col("partition"), *by_offset, fn.col("log_id")]
     return [column.alias(f"by_{position}") for position, column in enumerate(columns)]

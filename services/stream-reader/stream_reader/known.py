@@ -9,19 +9,12 @@ from typing import Final
 
 import pyarrow as pa
 import pyarrow.compute as pc
+from kinesis_source.places import SEPARATOR, place_order
 
 from stream_reader.failures import FAILURES, TableError
 from stream_reader.tables import Tables
 
-Sequence = tuple[int, str]
-"""A sequence number that compares like the number: its length, its digits."""
-
 _PLACE: Final = ("partition", "offset")
-
-
-def sequence(offset: str) -> Sequence:
-    """What a sequence number is ordered by."""
-    return len(offset), offset
 
 
 class Held:
@@ -37,14 +30,17 @@ class Held:
         for rows in self._rows(where, self._of):
             yield from zip(*(rows[name].to_pylist() for name in _PLACE), strict=True)
 
-    def highest(self, of: Collection[str]) -> dict[str, Sequence]:
-        """The highest sequence number of each shard in these tables; found by Arrow, because the rows are many."""
-        highest: dict[str, Sequence] = {}
+    def highest(self, of: Collection[str]) -> dict[str, str]:
+        """The last place of each shard in these tables; found by Arrow, because the rows are many."""
+        highest: dict[str, str] = {}
         for rows in self._rows(None, of):
-            sized = rows.append_column("length", pc.binary_length(rows["offset"]))
-            found = sized.group_by(["partition", "length"]).aggregate([("offset", "max")])
+            # Of places of one form the greatest is the last one, as text.
+            offsets = rows["offset"]
+            form = {"length": pc.binary_length(offsets), "point": pc.find_substring(offsets, SEPARATOR)}
+            places = pa.table({"partition": rows["partition"], "offset": offsets, **form})
+            found = places.group_by(["partition", *form]).aggregate([("offset", "max")])
             for shard, offset in zip(found["partition"].to_pylist(), found["offset_max"].to_pylist(), strict=True):
-                highest[shard] = max(highest.get(shard, sequence("")), sequence(offset))
+                highest[shard] = max(highest.get(shard, offset), offset, key=place_order)
         return highest
 
     def _rows(self, where: pc.Expression | None, of: Collection[str]) -> Iterator[pa.Table]:
@@ -57,37 +53,37 @@ class Held:
 
 
 class Known:
-    """The highest sequence number of each shard that the tables held when the query's checkpoint began.
+    """The last place of each shard that the tables held when the query's checkpoint began.
 
     A shard is forgotten once a batch lies wholly above it, so that in the long run nothing is looked up.
     """
 
-    def __init__(self, held: Held, highest: Mapping[str, Sequence]) -> None:
+    def __init__(self, held: Held, highest: Mapping[str, str]) -> None:
         self._held = held
         self._highest = dict(highest)
 
     @classmethod
     def of(cls, held: Held, changed: Collection[str], kept: Mapping[str, str]) -> "Known":
         """What was kept, and what the tables hold that changed since; reads two columns of all their rows."""
-        highest = {shard: sequence(offset) for shard, offset in kept.items()}
+        highest = dict(kept)
         for shard, newest in held.highest(changed).items():
-            highest[shard] = max(highest.get(shard, newest), newest)
+            highest[shard] = max(highest.get(shard, newest), newest, key=place_order)
         return cls(held, highest)
 
     @property
     def highest(self) -> dict[str, str]:
         """The last record of each shard that may be met again."""
-        return {shard: offset for shard, (_, offset) in self._highest.items()}
+        return dict(self._highest)
 
     def overlaps(self, records: Iterable[tuple[str, str]]) -> bool:
         """Whether one of these (shard, sequence number) may be held already; forgets shards that are past it."""
         if not self._highest:
             return False
-        lowest: dict[str, Sequence] = {}
+        lowest: dict[str, str] = {}
         for shard, offset in records:
             if shard in self._highest:
-                lowest[shard] = min(lowest.get(shard, sequence(offset)), sequence(offset))
-        past = {shard for shard, first in lowest.items() if first > self._highest[shard]}
+                lowest[shard] = min(lowest.get(shard, offset), offset, key=place_order)
+        past = {shard for shard, first in lowest.items() if place_order(first) > place_order(self._highest[shard])}
         for shard in past:
             del self._highest[shard]
         return lowest.keys() > past

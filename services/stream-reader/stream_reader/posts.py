@@ -20,6 +20,7 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 import pyarrow as pa
+from kinesis_source.places import SEPARATOR
 from pipeline_contracts.names import Kind
 from pipeline_transforms.ages import age_group_of
 
@@ -373,8 +374,9 @@ def _posters(database: sqlite3.Connection, inds: set[int]) -> set[str]:
 
 
 def _place(arrived_us: int, partition: str, offset: str, log_id: str) -> str:
-    """Text that sorts as records do: by arrival, shard, sequence number (a number, longer than 64 bits), log."""
-    return f"{arrived_us:020d}\t{partition}\t{len(offset):03d}\t{offset}\t{log_id}"
+    """Text that sorts as records do: by arrival, shard, sequence number (longer than 64 bits), sub-record, log."""
+    number, _, sub = offset.partition(SEPARATOR)
+    return f"{arrived_us:020d}\t{partition}\t{len(number):03d}\t{number}{f'.{int(sub):06d}' if sub else ''}\t{log_id}"
 
 
 def _moment(micros: int) -> datetime:

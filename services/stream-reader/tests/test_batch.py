@@ -2,13 +2,14 @@
 
 import base64
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pytest
+from kinesis_source.envelope import UNREADABLE, marked, shown_key
 from pipeline_contracts.content import content_hash
 from pipeline_contracts.lake import STREAM_QUARANTINE, stream_table
 from pipeline_contracts.names import Kind, Names
@@ -94,13 +95,15 @@ class Bench:
     def bad(self) -> list[dict[str, Any]]:
         return self.tables.rows(STREAM_QUARANTINE)
 
-    def frame(self, *values: Any, shard: str = "shardId-000000000000") -> DataFrame:
-        """The next records of a shard."""
+    def frame(self, *values: Any, shard: str = "shardId-000000000000", keys: Sequence[str] = ()) -> DataFrame:
+        """The next records of a shard; a tuple is an aggregate, taken apart as the source does."""
         rows = []
-        for value in values:
+        for nth, value in enumerate(values):
             self.number += 1
             arrived = ARRIVED + timedelta(milliseconds=self.number)
-            rows.append(("key", as_bytes(value), self.stream, shard, str(self.number), arrived))
+            key = keys[nth] if keys else "key"
+            for one in value if isinstance(value, tuple) else (value,):
+                rows.append((key, as_bytes(one), self.stream, shard, str(self.number), arrived))
         return read_rows(self.spark.createDataFrame(rows, KINESIS), self.kind, self.log_id)
 
 
@@ -169,6 +172,47 @@ def test_what_cannot_be_read_is_quarantined_with_its_bytes(bench: Bench) -> None
         assert (row["log_id"], row["partition"]) == (log_id(bench.stream, 1.0), "shardId-000000000000")
     assert sorted(row["ind"] for row in bench.good()) == [7, 8]
     assert (bench.writer.progress.seen, bench.writer.progress.rejected) == (len(BAD) + 2, len(BAD))
+
+
+def test_a_record_whose_envelope_cannot_be_decoded_is_quarantined(bench: Bench) -> None:
+    """Half an emoji in a partition key, as when a text is cut: the source marks it."""
+    other = {**PIN, "index": 8}
+    keys = [shown_key(key) for key in ("Nice post \ud83d", "fine 🙂", f"{UNREADABLE}fine, too", "k")]
+    keys[3] = marked(PartitionKey="k", Data=7)
+    bench.writer(bench.frame(PIN, PIN, other, None, keys=keys), 0)
+    first, second = sorted(bench.bad(), key=lambda row: int(row["offset"]))
+    text = json.dumps(PIN, ensure_ascii=False).encode()
+    assert (first["offset"], first["reason"]) == ("1", "bad_envelope")
+    assert first["value"] == '{"PartitionKey":"Nice post \\ud83d"}'
+    assert base64.b64decode(first["raw_base64"]) == text
+    assert (second["offset"], second["reason"], second["raw_base64"]) == ("4", "bad_envelope", None)
+    assert second["value"] == '{"Data":7,"PartitionKey":"k"}'
+    assert places(bench.good()) == ["2", "3"]
+    assert bench.metrics.rejected.labels("pin", "bad_envelope")._value.get() == 2
+
+
+def test_the_records_of_an_aggregate_are_rows_of_their_own(bench: Bench) -> None:
+    """They share a sequence number; a new checkpoint leaves out each by its own place."""
+    values = [tuple({**PIN, "index": number} for number in range(12)), {**PIN, "index": 12}, (b"x", PIN, b"y", PIN)]
+    bench.writer(bench.frame(*values), 0)
+    assert sorted(row["offset"] for row in bench.good()) == sorted(
+        ["1", *(f"1.{number}" for number in range(1, 12)), "2", "3.1", "3.3"]
+    )
+    assert sorted(row["offset"] for row in bench.bad()) == ["3", "3.2"]
+    bench.tables.make_anew(STREAM_QUARANTINE)
+    bench.number = 0
+    bench.made("another query")(bench.frame(*values, PIN), 0)
+    assert len(bench.good()) == 16
+    assert {row["offset"] for row in bench.good()} >= {"1.11", "3.3", "4"}
+    assert sorted(row["offset"] for row in bench.bad()) == ["3", "3.2"]
+
+
+def test_of_an_aggregate_s_versions_the_last_one_counts(bench: Bench) -> None:
+    versions = tuple({**PIN, "title": str(number)} for number in range(12))
+    bench.writer(bench.frame(versions), 0)
+    rows = bench.spark.createDataFrame(bench.good(), rows_schema("pin")).drop("value")
+    (row,) = current_rows(rows).collect()
+    assert (row["title"], row["offset"]) == ("11", "1.11")
 
 
 def test_an_empty_batch_writes_nothing(bench: Bench) -> None:
