@@ -1,7 +1,7 @@
 """Looks at the outline of a produce request before it is decoded: how many records, and no field twice.
 
 The decoder makes an object for each record before anybody can count them, and of two fields of one name it keeps the
-last. Both are told here from the bytes alone, in constant memory. Source of the grammar: RFC 8259.
+last. Both are told here from the bytes alone, with little more memory than the body itself. Grammar: RFC 8259.
 """
 
 import re
@@ -12,10 +12,16 @@ import msgspec
 
 # Possessive, so that no text makes it go back: each byte is looked at once. A quote alone begins an unfinished string.
 _TOKEN: Final = re.compile(rb'"(?:[^"\\]++|\\.)*+"|["{}\[\]]', re.DOTALL)
+_NOT_OUTLINE: Final = bytes(byte for byte in range(256) if byte not in b'{}"')
+_OPENING: Final = ord("{")
+_QUOTE: Final = ord('"')
+_DEEPEST: Final = 1000
+"""Deeper than any decoder here reads."""
 _NAME_ENDS: Final = re.compile(rb"[ \t\r\n]*+:")
 # Escapes of letters and "_", which no encoder writes unasked.
 _LETTER_ESCAPES: Final = (b"\\u005", b"\\u006", b"\\u007")
-_RECORD_DEPTH: Final = 2
+_RECORD_DEPTH: Final = 1
+"""Braces that are open where a record begins: the request's own."""
 _decode_text = msgspec.json.Decoder(str).decode
 
 
@@ -23,11 +29,23 @@ def has_more_records(body: bytes, limit: int) -> bool:
     """Whether more than ``limit`` objects stand in the array of a request. Right for JSON; any answer for else."""
     if body.count(b"{") <= limit:
         return False
-    found = 0
-    for depth, token, _ in _outline(body):
-        found += token == b"{" and depth == _RECORD_DEPTH
-        if found > limit:
-            return True
+    # Quotes and braces alone, without escaped quotes and without strings that hold no brace. Two strings with nothing
+    # but such strings between them become one. Brackets do not matter: only the request's own array holds objects here.
+    outline = body.replace(b"\\\\", b"").replace(b'\\"', b"").translate(None, _NOT_OUTLINE).replace(b'""', b"")
+    found = depth = 0
+    in_string = False
+    for byte in outline:
+        if byte == _QUOTE:
+            in_string = not in_string
+        elif in_string:
+            continue
+        elif byte == _OPENING:
+            found += depth == _RECORD_DEPTH
+            depth += 1
+            if found > limit:
+                return True
+        else:
+            depth -= 1
     return False
 
 
@@ -55,7 +73,7 @@ def _outline(body: bytes) -> Iterator[tuple[int, bytes, int]]:
         yield depth, token, found.end()
         if token in b"{[":
             depth += 1
-        if token == b'"':
+        if token == b'"' or depth > _DEEPEST:
             return
 
 
