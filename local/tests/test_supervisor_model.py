@@ -6,12 +6,14 @@ hold is checked at every start, kill and turn of its loop.
 
 import os
 import random
+import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import Executor, Future
 from pathlib import Path
 
 import pytest
+from fake_process import FakeProcess
 from pipeline_local.command import Command
 from pipeline_local.layout import Layout
 from pipeline_local.status import DamagedStatusError, Status, read_status
@@ -29,6 +31,7 @@ NEEDS = {
 }  # fmt: skip
 LIMITS = Limits(first_pause_s=0.5, longest_pause_s=4, failing_after=3, steady_s=5, start_s=8, silence_s=4, stop_s=3)
 MODES = ("well", "well", "well", "unready", "hangs", "dies", "cannot start", "cannot be killed")
+NOWHERE = "/no/such/program"
 SLACK_S = 1.0
 """Some turns of the loop."""
 
@@ -40,7 +43,7 @@ class World:
         self.random = random.Random(seed)
         self.clock = clock
         self.mode = dict.fromkeys(NEEDS, "well")
-        self.processes: dict[str, FakeProcess] = {}
+        self.processes: dict[str, Watched] = {}
         self.free_bytes = 10 * 1024**3
         self.full_since: float | None = None
         self.space_since = 0.0
@@ -48,28 +51,27 @@ class World:
         self.wrong: list[str] = []
 
 
-class FakeProcess:
-    """A process that does what ``World.mode`` says."""
+class Watched(FakeProcess):
+    """A process that does what ``World.mode`` says, and tells when the supervisor does what it must not do."""
 
-    def __init__(self, world: World, log: Path, name: str) -> None:
-        self._world, self.log, self._name = world, log, name
-        self.running = False
-        self.code: int | None = None
+    def __init__(self, world: World, log: Path, owner: str) -> None:
+        super().__init__(log, owner)
+        self._world, self._name = world, owner.rpartition("/")[2].rstrip(":")
         self.started_at = self.down_since = self.changed_at = 0.0
         self.hangs_since: float | None = None
         self.last_ready_at = self.last_answer_at = float("-inf")
         self.starts = 0
         self.dies_at = float("inf")
         self.terminated = False
-        world.processes[name] = self
+        world.processes[self._name] = self
 
     @property
-    def pid(self) -> int | None:
-        return 1000 + self.starts if self.running else None
+    def mode(self) -> str:
+        return self._world.mode[self._name]
 
-    def start(self, _command: Command) -> None:
+    def start(self, command: Command) -> None:
         now = self._world.clock.monotonic()
-        if self.running:
+        if self.pid is not None:
             self._wrong("was started while it runs")
         if self._world.full_since is not None and now - self._world.full_since > LOOK_AT_DISK_S + SLACK_S:
             self._wrong("was started on a full disk")
@@ -80,51 +82,49 @@ class FakeProcess:
             self._wrong("was started while all are stopped")
         self.starts += 1
         self.down_since = now
-        if self._world.mode[self._name] == "cannot start":
-            raise OSError("no such folder")
-        self.running, self.code, self.started_at = True, None, now
-        self.hangs_since = now if self._world.mode[self._name] == "hangs" else None
-        dies = self._world.mode[self._name] == "dies"
-        self.dies_at = now + self._world.random.uniform(0, 3) if dies else float("inf")
+        super().start(Command([NOWHERE]) if self.mode == "cannot start" else command)
+        self.started_at = now
+        self.hangs_since = now if self.mode == "hangs" else None
+        self.dies_at = now + self._world.random.uniform(0, 3) if self.mode == "dies" else float("inf")
 
     def exit_code(self) -> int | None:
-        if self.running and self.code is None and self._world.clock.monotonic() >= self.dies_at:
-            self.exits(7)
-        return self.code
+        if self._world.clock.monotonic() >= self.dies_at:
+            self.says("no such\ttable")
+            self.ends(7)
+        return super().exit_code()
 
-    def exits(self, code: int) -> None:
-        if self.running and self.code is None:
-            self.code, self.down_since = code, self._world.clock.monotonic()
+    def ends(self, code: int) -> None:
+        if self.is_alive:
+            self.down_since = self._world.clock.monotonic()
+        super().ends(code)
 
     def terminate(self) -> None:
         for name, needs in NEEDS.items():
             other = self._world.processes[name]
-            if self._name in needs and other.running and not other.terminated:
+            if self._name in needs and other.pid is not None and not other.terminated:
                 self._wrong(f"was stopped before {name}, which needs it")
         self.terminated = True
+        super().terminate()
 
     def wait(self, seconds: float) -> None:
         self._world.clock.sleep(min(seconds, 0.1))
 
     def kill(self) -> None:
         now = self._world.clock.monotonic()
-        runs = self.running and self.code is None
-        if runs and now - max(self.last_answer_at, self.started_at) < LIMITS.silence_s and not self._world.stopping:
-            self._wrong(f"was killed while it runs ({self._world.mode[self._name]})")
-        if self._world.mode[self._name] == "cannot be killed" and self.running:
-            raise TimeoutError("these processes do not end: [7]")
-        if self.running and self.code is None:
+        is_silent = now - max(self.last_answer_at, self.started_at) >= LIMITS.silence_s
+        if self.is_alive and not is_silent and not self._world.stopping:
+            self._wrong(f"was killed while it runs ({self.mode})")
+        self.immortal = self.mode == "cannot be killed"
+        if self.is_alive and not self.immortal:
             self.down_since = now
-        self.running, self.code, self.hangs_since = False, None, None
-
-    def last_words(self) -> str | None:
-        return "no such\ntable" if self.code is None else None
+        super().kill()
+        self.hangs_since = None
 
     def _wrong(self, what: str) -> None:
         self._world.wrong.append(f"{self._name} {what} at {self._world.clock.monotonic():.1f}")
 
     def look(self) -> Health:
-        mode = self._world.mode[self._name]
+        mode = self.mode
         if mode == "hangs":
             return Health(live=False, ready=False, said="it does not answer")
         self.last_answer_at = self._world.clock.monotonic()
@@ -177,12 +177,12 @@ class History:
             Topology(services),
             self.layout,
             Script(self.world, self._turn),
-            command=lambda *_: Command([]),
+            command=lambda *_: Command([sys.executable]),
             probe=lambda service: self.world.processes[service.name].look,
             free_bytes=lambda _: self.world.free_bytes,
             limits=LIMITS,
             clock=self.clock,
-            process=lambda log, owner: FakeProcess(self.world, log, owner.rpartition("/")[2].rstrip(":")),
+            process=lambda log, owner: Watched(self.world, log, owner),
             looks=AtOnce(),
             retry=self.retry,
         )
@@ -210,10 +210,10 @@ class History:
         match world.random.choice(("mode", "mode", "mode", "mode", "exit", "disk", "damage", "block", "retry")):
             case "mode":
                 world.mode[name] = mode = world.random.choice(MODES)
-                process.hangs_since = now if mode == "hangs" and process.running else None
+                process.hangs_since = now if mode == "hangs" and process.is_alive else None
                 process.changed_at = now
             case "exit":
-                process.exits(world.random.choice((-9, 0, 1, 3)))
+                process.ends(world.random.choice((-9, 0, 1, 3)))
             case "disk":
                 self._fill(world.random.random() < 0.5)
             case "retry":
@@ -250,11 +250,11 @@ class History:
         world, now = self.world, self.clock.monotonic()
         for name, process in world.processes.items():
             longest = LIMITS.longest_pause_s + TRY_AGAIN_S + SLACK_S
-            is_down = process.starts and (not process.running or process.code is not None)
+            is_down = process.starts and not process.is_alive
             may_start = world.full_since is None and world.mode[name] != "cannot be killed"
             if is_down and may_start and now - max(process.changed_at, process.down_since, world.space_since) > longest:
                 world.wrong.append(f"{name} was not tried again at {now:.1f}")
-            if process.running and process.hangs_since is not None and world.mode[name] == "hangs":
+            if process.is_alive and process.hangs_since is not None and world.mode[name] == "hangs":
                 patience = max(LIMITS.silence_s, LIMITS.start_s) + LOOK_AT_READY_S + TRY_AGAIN_S + SLACK_S
                 if now - process.hangs_since > patience:
                     world.wrong.append(f"{name} hangs and was left so at {now:.1f}")
@@ -282,4 +282,4 @@ def test_whatever_happens_to_one_the_others_run_and_all_comes_back(tmp_path: Pat
     assert history.last is not None
     assert (history.last.state, troubles.lines(history.last)) == ("ready", [])
     assert history.status.state == "stopped"
-    assert not [name for name, process in history.world.processes.items() if process.running]
+    assert not [name for name, process in history.world.processes.items() if process.pid is not None]
