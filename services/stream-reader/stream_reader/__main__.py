@@ -25,7 +25,7 @@ from spark_kit.session import build_session, session_alive, stop_session
 from werkzeug.serving import BaseWSGIServer
 
 from stream_reader.reader import Reader, build_reader
-from stream_reader.rehearsal import rehearse
+from stream_reader.rehearsal import rehearse, try_rehearsal
 from stream_reader.settings import Settings
 from stream_reader.streams import KinesisStreams
 
@@ -87,7 +87,7 @@ def _serve(
     http = threading.Thread(target=server.serve_forever, name="http", daemon=True)
     http.start()
     if rehearsal is not None:
-        rehearsal()
+        try_rehearsal(rehearsal)
     if not shutdown.requested:
         reader.start()
     while not shutdown.wait(0.5) and session_alive():

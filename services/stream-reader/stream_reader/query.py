@@ -25,6 +25,10 @@ State = Literal["starting", "running", "failed", "stopped"]
 STATES: Final[tuple[State, ...]] = get_args(State)
 _AFTER_TROUBLE_S = 5.0
 _LINES, _CHARACTERS = 8, 2000
+_FRAMES_FOLLOW = "Traceback (most recent call last):"
+_GO_ON_WITHOUT = (
+    "to go on without these records, set STREAM_READER_FAIL_ON_DATA_LOSS=false and start the stream reader again"
+)
 
 
 class Running(Protocol):
@@ -250,6 +254,8 @@ class StreamQuery:
             self._next_try = self._clock.monotonic()
         else:
             reason = _brief(error)
+            if "DataLossError" in reason:  # its own words are of the source's options
+                reason += f" ({_GO_ON_WITHOUT})"
             self._pulse.failed(reason)
             self._failed(reason)
 
@@ -302,8 +308,9 @@ class StreamQuery:
 
 
 def _brief(error: Exception | None) -> str:
-    """A failure's own words, without the frames of Python's and Java's tracebacks, and not Spark's whole plan."""
+    """A failure's own words in one line, without the frames of tracebacks, and not Spark's whole plan."""
     if error is None:
         return "it ended by itself"
     lines = [line for line in str(error).splitlines() if line.strip() and not line[0].isspace()]
-    return "\n".join(lines[:_LINES])[:_CHARACTERS] or type(error).__name__
+    told = " ".join(line.removesuffix(_FRAMES_FOLLOW).strip() for line in lines[:_LINES])
+    return told[:_CHARACTERS] or type(error).__name__

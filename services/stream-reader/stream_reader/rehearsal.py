@@ -18,6 +18,8 @@ from pipeline_contracts.kinesis import StreamSummary
 from pipeline_contracts.lake import stream_table
 from pipeline_contracts.names import KINDS, Kind, Names
 from prometheus_client import CollectorRegistry
+from py4j.protocol import Py4JError
+from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame, SparkSession
 from service_kit.clock import SystemClock
 from service_kit.retries import RetryPolicy
@@ -27,6 +29,7 @@ from stream_reader.batch import BatchWriter, Sink, Source
 from stream_reader.beginning import begin
 from stream_reader.decode import read_rows
 from stream_reader.delta import DeltaTables
+from stream_reader.failures import FAILURES, brief
 from stream_reader.latency import Latencies
 from stream_reader.metrics import Metrics
 from stream_reader.posts import Posts
@@ -78,6 +81,14 @@ def rehearse(spark: SparkSession, names: Names, folder: Path, go_on: Callable[[]
             profiles.commit(datetime.now(UTC), {stream_table(names, kind): 0 for kind in KINDS})
     shutil.rmtree(folder, ignore_errors=True)
     logger.info("rehearsed", extra={"seconds": round(time.monotonic() - started, 1)})
+
+
+def try_rehearsal(rehearsal: Callable[[], None]) -> None:
+    """Rehearse; where that fails, as on a full disk, say so and go on: each query then tells of its own trouble."""
+    try:
+        rehearsal()
+    except (PySparkException, Py4JError, *FAILURES) as error:
+        logger.warning("the first batch could not be rehearsed", extra={"reason": brief(error)})
 
 
 def _frame(spark: SparkSession, kind: Kind) -> DataFrame:

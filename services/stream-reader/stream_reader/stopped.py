@@ -37,7 +37,7 @@ class StoppedQueries:
         try:
             return Stopped(**json.loads(text))
         except (ValueError, TypeError):
-            return Stopped(f"{self._file(kind)} cannot be read", "")
+            return Stopped(f"{self._file(kind)} cannot be read, so why is not known: resume the query to go on", "")
 
     def put(self, kind: Kind, reason: str, now: datetime) -> Stopped:
         """Stop it: durable when this returns."""

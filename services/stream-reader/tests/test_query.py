@@ -116,7 +116,16 @@ def test_a_problem_is_told_in_the_failure_s_words_not_its_frames(bench: Bench) -
     told = f"Return Message: Traceback (most recent call last):\n{frame * 9}OSError: no space\n\n\tat py4j.Protocol"
     bench.launch.query.fail(PySparkException(told))
     bench.steps()
-    assert bench.query.problem() == "Return Message: Traceback (most recent call last):\nOSError: no space"
+    assert bench.query.problem() == "Return Message: OSError: no space"
+
+
+def test_records_that_are_lost_are_told_with_the_setting_that_goes_on(bench: Bench) -> None:
+    bench.steps()
+    bench.launch.query.fail(PySparkException("kinesis_source.errors.DataLossError: shard s: it has expired"))
+    bench.steps()
+    told = bench.query.problem() or ""
+    assert told.startswith("kinesis_source.errors.DataLossError: shard s: it has expired (to go on without these")
+    assert "STREAM_READER_FAIL_ON_DATA_LOSS=false" in told
 
 
 def test_a_stream_made_anew_is_noticed_without_a_batch(bench: Bench) -> None:

@@ -6,16 +6,19 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
+from deltalake.exceptions import DeltaError
 from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry, Histogram
 from pydantic import ValidationError
+from pyspark.errors import PySparkException
 from service_kit.clock import ManualClock
 from stream_reader.arrivals import Arrivals, Rows
 from stream_reader.checkpoints import checkpoint_folder
 from stream_reader.failures import brief
 from stream_reader.lag import LagWatch
 from stream_reader.latency import KEPT, Latencies
+from stream_reader.rehearsal import try_rehearsal
 from stream_reader.settings import Settings
 from stream_reader.stopped import Stopped, StoppedQueries
 
@@ -139,6 +142,15 @@ def test_settings_that_cannot_be(more: dict[str, Any]) -> None:
     assert Settings(**good).names.stream_table("pin") == "pinterest_pin_table"
     with pytest.raises(ValidationError):
         Settings(**{**good, **more})
+
+
+@pytest.mark.parametrize("error", [OSError(28, "No space left on device"), PySparkException("no"), DeltaError("no")])
+def test_a_rehearsal_that_fails_stops_nothing(error: Exception, caplog: pytest.LogCaptureFixture) -> None:
+    def fail() -> None:
+        raise error
+
+    try_rehearsal(fail)
+    assert [record.message for record in caplog.records] == ["the first batch could not be rehearsed"]
 
 
 @pytest.mark.parametrize(
