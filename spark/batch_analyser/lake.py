@@ -45,7 +45,7 @@ SCHEMAS: Final[Mapping[str, str]] = {
 }
 OF_OBJECTS: Final[Mapping[str, str]] = {"line": "bigint", "raw_bytes": "bigint", "raw_sha256": "string"}
 """Columns of quarantine that only lines of objects have, and their types; tables of earlier versions lack them."""
-_SAME_ROWS: Final = ("OPTIMIZE", "VACUUM START", "VACUUM END")
+SAME_ROWS: Final = ("OPTIMIZE", "VACUUM START", "VACUUM END")
 """Delta's names of commits that change no row. Databricks commits its VACUUMs, open-source Delta here does not."""
 _MORE_PROPERTIES: Final[Mapping[str, dict[str, str]]] = {
     EVENTS: {"delta.dataSkippingStatsColumns": "log_id,partition,offset,recorded_at,ingest_batch"},
@@ -102,14 +102,28 @@ class Lake(DeltaLake):
             raise
 
     def cleaned(self, kind: Kind) -> Cleaned:
-        """How far one kind's silver has come."""
-        return Cleaned.newest(self.notes(silver(kind)))
+        """How far one kind's silver has come.
+
+        An OPTIMIZE repeats the note that it read when it began, in case that the log forgets all others; beside it
+        another run may have come further.
+        """
+
+        def notes() -> Iterator[str]:
+            repeated: list[str] = []
+            for commit in self.history(silver(kind)):
+                if commit.note is not None and commit.operation in SAME_ROWS:
+                    repeated.append(commit.note)
+                elif commit.note is not None:
+                    yield commit.note
+            yield from repeated
+
+        return Cleaned.newest(notes())
 
     def same_rows_since(self, table: str, version: int) -> bool:
         """Whether every commit after that version changed no row; false where the log does not reach back."""
         newer = [commit for commit in self.history(table) if commit.version > version]
         newest = self.version(table)
-        return len(newer) == newest - version and all(commit.operation in _SAME_ROWS for commit in newer)
+        return len(newer) == newest - version and all(commit.operation in SAME_ROWS for commit in newer)
 
     def oldest_commit(self, table: str) -> datetime:
         """When the oldest version that the log still knows was made, in UTC."""

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from batch_analyser.jobs.audit import in_objects
-from batch_analyser.jobs.ingest import tails
+from batch_analyser.jobs.find_new import tails
 from batch_analyser.lake import SCHEMAS, Lake
 from batch_analyser.objects.listing import Tail
 from pipeline_contracts.lake import OBJECTS
@@ -59,8 +59,8 @@ def test_the_tail_of_each_folder(spark: SparkSession) -> None:
         entry(0, 4, object_key=name(0, prefix=other)),
     )
     assert tails(rows) == {
-        PREFIX: Tail(name(5), "new", name(0), even=True),
-        other: Tail(name(0, prefix=other), "e", None, even=True),
+        PREFIX: Tail(name(5), "new", name(0), even=True, reach=12),
+        other: Tail(name(0, prefix=other), "e", None, even=True, reach=4),
     }
 
 

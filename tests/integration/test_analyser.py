@@ -14,7 +14,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
-from batch_analyser.jobs import answers, audit, clean, ingest, upkeep
+from batch_analyser.jobs import answers, audit, clean, find_new, ingest, upkeep
 from batch_analyser.jobs.catalogue import run_task
 from batch_analyser.lake import SCHEMAS, UPKEEP, DamagedLakeError, Lake
 from batch_analyser.service.store import RunStore
@@ -392,6 +392,32 @@ def test_what_cannot_be_read_is_reported_and_the_rest_is_taken(
     found = audit.run(spark, settings)
     assert found.ok
     assert len(found.unreadable_objects) == 1
+
+
+def test_the_ledger_is_not_read_for_what_its_newest_commit_notes(
+    spark: SparkSession, raw: RawObjects, settings: AnalyserSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So that a run's cost does not grow with the objects that were read before."""
+    lake = Lake(spark, settings.lake_uri)
+    raw.put_posts(range(4))
+    ingest.run(spark, settings)
+    raw.put_posts(range(4, 6), 4)
+    whole = find_new.tails
+
+    def never(_ledger: object) -> None:
+        raise AssertionError("the whole ledger was read")
+
+    monkeypatch.setattr(find_new, "tails", never)
+    assert ingest.run(spark, settings).records == 6
+    assert ingest.run(spark, settings).objects == 0
+    assert find_new.known_tails(lake) == whole(lake.read(OBJECTS))
+    lake.compact(OBJECTS, 1)
+    assert find_new.known_tails(lake) == whole(lake.read(OBJECTS))
+    monkeypatch.undo()
+    topic = raw.names.topic("pin")
+    raw.put_bytes(f"topics/{topic}/partition=0/rows.json", json.dumps(post(9)["pin"]).encode())
+    assert ingest.run(spark, settings).records == 1
+    assert find_new.known_tails(lake) == whole(lake.read(OBJECTS)), "where nothing is noted it is read"
 
 
 def test_answers_that_cannot_be_read_are_computed_anew_and_other_tables_are_named(

@@ -3,10 +3,14 @@
 import subprocess
 import sys
 from pathlib import Path
+from typing import cast
 
 import pyarrow as pa
 import pytest
-from deltalake import write_deltalake
+from batch_analyser.lake import Lake
+from deltalake import CommitProperties, DeltaTable, write_deltalake
+from pipeline_contracts.lake import Cleaned, silver
+from pyspark.sql import SparkSession
 from spark_kit import on_disk
 from spark_kit.on_disk import TableOnDisk
 from spark_kit.tables import Condition, Size
@@ -77,3 +81,26 @@ def test_files_that_hold_no_row_of_those_asked_for_do_not_count(
         found = table.few(None, where)
         assert found is not None
         assert found["batch"].to_pylist() == batches
+
+
+def test_an_optimize_beside_another_run_puts_no_mark_back(tmp_path: Path) -> None:
+    """It repeats the note that it read when it began; where the log holds no other one, that is the mark."""
+    folder = tmp_path / silver("pin")
+
+    def write(note: Cleaned | None) -> None:
+        properties = CommitProperties(custom_metadata={} if note is None else {"userMetadata": note.note})
+        write_deltalake(folder, pa.table({"ind": [1]}), mode="append", commit_properties=properties)
+
+    def optimize(note: Cleaned) -> None:
+        properties = CommitProperties(custom_metadata={"userMetadata": note.note})
+        DeltaTable(folder).optimize.compact(commit_properties=properties)
+
+    lake = Lake(cast("SparkSession", None), tmp_path.as_uri())
+    write(None)
+    write(None)
+    optimize(Cleaned(3, replaying=True))
+    assert lake.cleaned("pin") == Cleaned(3, replaying=True)
+    write(Cleaned(4))
+    write(Cleaned(7, replaying=True))
+    optimize(Cleaned(4))
+    assert lake.cleaned("pin") == Cleaned(7, replaying=True)

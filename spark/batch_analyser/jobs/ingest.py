@@ -16,14 +16,16 @@ from itertools import pairwise
 import pyarrow as pa
 from pipeline_contracts.lake import EVENTS, OBJECTS, QUARANTINE
 from pyspark import StorageLevel
-from pyspark.sql import Column, DataFrame, Row, SparkSession, Window
+from pyspark.sql import Column, DataFrame, Row, SparkSession
 from pyspark.sql import functions as fn
 from service_kit.clock import Clock, SystemClock
 
+from batch_analyser.jobs.find_new import find_new, known_tails
 from batch_analyser.lake import COORDINATE, OF_OBJECTS, Lake, no_object_columns
-from batch_analyser.objects.fetch import fetch_here, s3_client, task_body
-from batch_analyser.objects.listing import Bucket, Listed, Tail, in_commits, in_tasks, list_candidates, new_objects
+from batch_analyser.objects.fetch import fetch_here, task_body
+from batch_analyser.objects.listing import Listed, Tail, in_commits, in_tasks
 from batch_analyser.objects.rows import DDL, DEAD_LETTER, GONE, OBJECT, RECORD, REJECT, Source
+from batch_analyser.objects.tails import Taken, advanced, to_note
 from batch_analyser.settings import MIB, AnalyserSettings
 
 logger = logging.getLogger(__name__)
@@ -86,77 +88,25 @@ def run(
     lake = Lake(spark, settings.lake_uri)
     lake.create_all()
     start = time.monotonic()
-    new = _find_new(lake, settings, report, all_keys=all_keys)
+    known = known_tails(lake)
+    listing, new = find_new(lake, settings, known, all_keys=all_keys)
+    report.listed = listing.listed
     report.add_seconds("list", start)
-    ingest = _Ingest(lake, settings, clock or SystemClock(), report, at)
+    ingest = _Ingest(lake, settings, clock or SystemClock(), report, at, known)
     for part in in_commits(new, settings.commit_objects, settings.commit_mib * MIB):
         ingest.commit(part)
     logger.info("ingest finished", extra={"objects": report.objects, "records": report.records})
     return report
 
 
-def tails(ledger: DataFrame) -> dict[str, Tail]:
-    """The end of each folder that the ledger knows.
-
-    A hole before or between the ranges of known objects means that an object may yet come behind the last one's back
-    (one was deleted, and the sink fills its place), so that such a folder has to be listed whole: not ``even``. So is
-    the folder of a log whose first records expired before the sink came: one request more per thousand objects.
-    """
-    width = fn.length(fn.regexp_extract("object_key", r"\+(\d+)\.[^/]*$", 1))
-    each = Window.partitionBy("folder")
-    from_last = each.orderBy(fn.col("object_key").desc())
-    reached = fn.max("next_offset").over(
-        each.orderBy("first_offset", "next_offset").rowsBetween(Window.unboundedPreceding, -1)
-    )
-    rows = (
-        ledger.groupBy("object_key")
-        .agg(
-            *[fn.max_by(name, "ingested_at").alias(name) for name in ("etag", "first_offset")],
-            fn.max("next_offset").alias("next_offset"),
-        )
-        .select("*", fn.regexp_extract("object_key", "^(.*/)", 1).alias("folder"), width.alias("width"))
-        .select("*", (fn.coalesce(reached, fn.lit(0)) < fn.col("first_offset")).alias("hole"))
-        .select(
-            "*",
-            fn.row_number().over(from_last).alias("place"),
-            fn.lead("object_key").over(from_last).alias("previous_key"),
-            (fn.min("width").over(each) == fn.max("width").over(each)).alias("one_width"),
-            fn.max("hole").over(each).alias("holes"),
-        )
-        .where("place = 1")
-        .collect()
-    )
-    return {
-        row["folder"]: Tail(
-            row["object_key"], row["etag"], row["previous_key"], even=row["one_width"] and not row["holes"]
-        )
-        for row in rows
-    }
-
-
-def _find_new(lake: Lake, settings: AnalyserSettings, report: IngestReport, *, all_keys: bool) -> list[Listed]:
-    bucket = Bucket(s3_client(settings.aws_endpoint_url, settings.aws_region, 1), settings.bucket)
-    ledger = lake.read(OBJECTS)
-    first = lake.never_written(OBJECTS)
-    topics = [*settings.names.topics, settings.names.dead_letter_topic]
-    listing = list_candidates(bucket, topics, {} if first else tails(ledger), all_keys=all_keys)
-    report.listed = listing.listed
-    if first or not listing.candidates:
-        return new_objects(listing.candidates, set())
-    asked = lake.spark.createDataFrame(
-        [(entry.key, entry.etag) for entry in listing.candidates], "object_key string, etag string"
-    )
-    known = ledger.join(fn.broadcast(asked), ["object_key", "etag"], how="inner").select("object_key", "etag").collect()
-    return new_objects(listing.candidates, {(row["object_key"], row["etag"]) for row in known})
-
-
-@dataclass(frozen=True)
+@dataclass
 class _Ingest:
     lake: Lake
     settings: AnalyserSettings
     clock: Clock
     report: IngestReport
     at: Callable[[str], None]
+    tails: dict[str, Tail] | None
 
     def commit(self, objects: list[Listed]) -> None:
         start = time.monotonic()
@@ -278,7 +228,11 @@ class _Ingest:
             fn.lit(now).alias("ingested_at"),
             "ranges",
         )
-        self.lake.append_few(OBJECTS, rows.toArrow())
+        held = rows.toArrow()
+        columns = ("object_key", "etag", "first_offset", "next_offset")
+        moved = [Taken(*(row[name] for name in columns)) for row in held.select(columns).to_pylist()]
+        self.tails = advanced(self.tails, moved)
+        self.lake.append_few(OBJECTS, held, to_note(self.tails) if moved else None)
 
 
 def quarantine_rows(fetched: DataFrame, what: str, source: str, now: datetime) -> DataFrame:

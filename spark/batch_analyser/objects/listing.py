@@ -33,13 +33,15 @@ class Listed(NamedTuple):
 class Tail(NamedTuple):
     """What the ledger knows of the end of one prefix.
 
-    ``even`` says whether all known names have offsets of one width, and their ranges follow each other.
+    ``even`` says whether all known names have offsets of one width, and their ranges follow each other; ``reach`` is
+    the offset before which the known objects' ranges end.
     """
 
     last_key: str
     last_etag: str
     previous_key: str | None
     even: bool
+    reach: int = 0
 
     @property
     def start_after(self) -> str | None:
