@@ -11,10 +11,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from batch_analyser.service.runs import Run
 from batch_analyser.service.store import RunStore
-from batch_analyser.service.worker import CRASHED, STOPPED
+from batch_analyser.service.worker import CRASHED, JVM_GONE, STOPPED
 from pipeline_local.layout import Layout
 from raw_objects import RawObjects
 from servers import LocalStack, free_port
@@ -141,3 +142,21 @@ def test_killed_in_the_middle_fenced_and_ended(service: Service) -> None:
     ended = service.stored(going)
     assert ended.over
     assert ended.result == "SUCCESS" or ended.message == STOPPED
+
+
+def test_a_run_in_which_the_jvm_is_killed_may_be_started_again(service: Service) -> None:
+    """Not FAILED: the command and Airflow start an INTERNAL_ERROR again, which is what the README promises."""
+    service.start()
+    cut_off = service.run_now(audit="full")
+    service.wait_for("a task runs", lambda: "RUNNING" in service.states(cut_off).values())
+    assert service.child is not None
+    (jvm,) = [one for one in psutil.Process(service.child.pid).children(recursive=True) if one.name() == "java"]
+    jvm.kill()
+    assert service.child.wait(DEADLINE_S) == 1
+    ended = service.stored(cut_off)
+    assert (ended.life_cycle, ended.result, ended.message) == ("INTERNAL_ERROR", "FAILED", JVM_GONE)
+
+    service.start()
+    again = service.run_now()
+    service.wait_for("the run ended", lambda: service.states(again)["run"] != "")
+    assert service.states(again)["run"] == "SUCCESS"
