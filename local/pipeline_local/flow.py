@@ -25,7 +25,8 @@ def await_archived(
 ) -> None:
     """Block until the objects of the sink reach behind every record that the topics hold now.
 
-    Not waited for: what is sent meanwhile, and what expired in Kafka before it was archived.
+    Not waited for: what is sent meanwhile, what expired in Kafka before it was archived, and what lies behind another
+    program's transaction that has not ended: nobody can read it yet.
 
     A stage that does not answer for a moment is asked again: the runner may be restarting it. ``on_wait`` is called
     before each pause; what it raises ends the waiting.
@@ -41,7 +42,7 @@ def await_archived(
     wanted: list[LogPartition] | None = None
     while clock.monotonic() < deadline:
         try:
-            logs = kafka.watermarks(topics)
+            logs = [readable(log) for log in kafka.watermarks(topics)]
             wanted = logs if wanted is None else what_is_left_of(wanted, logs)
             reached = bucket.reached(wanted)
         except StageUnreachableError as error:
@@ -58,6 +59,11 @@ def await_archived(
         f"records were not archived within {deadline_s:.0f} s{trouble}; "
         "see `pipeline status` and `pipeline logs s3-sink`"
     )
+
+
+def readable(log: LogPartition) -> LogPartition:
+    """A log as far as it can be read now."""
+    return log if log.open_from is None else replace(log, high=max(log.low, log.open_from))
 
 
 def what_is_left_of(earlier: Iterable[LogPartition], now: Iterable[LogPartition]) -> list[LogPartition]:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 TIMEOUT_S = 10.0
 MOST_AT_ONCE = 10_000
@@ -20,7 +20,13 @@ def read(servers: str, topic: str, limit: int, *, last: bool) -> list[dict[str, 
         TopicUnreadableError: they cannot be read.
     """
     consumer = Consumer(
-        {"bootstrap.servers": servers, "group.id": "pipeline-consume", "enable.auto.commit": False, "log_level": 0}
+        {
+            "bootstrap.servers": servers,
+            "group.id": "pipeline-consume",
+            "enable.auto.commit": False,
+            "enable.partition.eof": True,
+            "log_level": 0,
+        }
     )
     try:
         return _records(consumer, topic, limit, last=last)
@@ -45,8 +51,10 @@ def _records(consumer: Consumer, topic: str, limit: int, *, last: bool) -> list[
     # More than is there would be waited for until the deadline.
     while (wanted := sum(missing.values())) and (got := consumer.consume(min(wanted, MOST_AT_ONCE), timeout=TIMEOUT_S)):
         for message in got:
-            partition = message.partition()
-            if message.error() is None and partition is not None and missing[partition]:
+            partition, error = message.partition(), message.error()
+            if error is not None and error.code() == KafkaError._PARTITION_EOF and partition is not None:
+                missing[partition] = 0  # at the offsets that are left there are no records, but markers
+            elif error is None and partition is not None and missing[partition]:
                 missing[partition] -= 1
                 messages.append(message)
         if full := [one for one in assignment if not missing[one.partition]]:

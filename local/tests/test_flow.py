@@ -1,3 +1,4 @@
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -117,6 +118,17 @@ def test_what_goes_while_it_waits_is_not_waited_for(
     made_anew = LogPartition("pinterest.pin", "another", 0, 0, 40)
     for later in (expired, made_anew):
         assert archived(monkeypatch, installation, Kafka(later), Bucket(at_most=0)) == flow.POLL_S
+
+
+def test_what_lies_behind_an_open_transaction_is_not_waited_for(
+    installation: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Held(Kafka):
+        def watermarks(self, _topics: list[str]) -> list[LogPartition]:
+            return [replace(log(0, 40), open_from=10)]
+
+    assert archived(monkeypatch, installation, Held(), Bucket(at_most=10)) == flow.POLL_S
+    assert flow.readable(replace(log(20, 40), open_from=10)) == replace(log(20, 20), open_from=10)
 
 
 def test_offsets_that_no_object_reaches_are_left() -> None:

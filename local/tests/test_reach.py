@@ -25,7 +25,7 @@ class FakePaginator:
         ]
         self._s3.listed += len(found)
         for start in range(0, max(1, len(found)), 3):
-            yield {"Contents": [{"Key": key} for key in found[start : start + 3]]}
+            yield {"Contents": [{"Key": key, "ETag": str(self._s3.objects[key])} for key in found[start : start + 3]]}
 
 
 class FakeS3:
@@ -115,3 +115,19 @@ def test_a_bucket_that_was_made_anew_is_looked_at_anew(s3: FakeS3) -> None:
 def test_a_bucket_that_is_not_there_is_named() -> None:
     with pytest.raises(StageUnreachableError, match="the bucket other cannot be read"):
         reached(ObjectReach(FakeS3(), "other"))  # type: ignore[arg-type]
+
+
+def test_what_another_put_there_is_passed_over(s3: FakeS3) -> None:
+    """Other bytes, and a copy of ours under another name."""
+    s3.put(0, 4)
+    prefix = partition_prefix(TOPIC, 0)
+    s3.objects[f"{prefix}"] = {}
+    s3.objects[f"{prefix}copy of x"] = s3.objects[ObjectName(TOPIC, 0, 0).key]
+    s3.objects[ObjectName(TOPIC, 0, 722).key] = {}
+    s3.objects[ObjectName(TOPIC, 0, 723).key] = {"log-id": "L", "first-offset": "0", "next-offset": "4000"}
+    reach = ObjectReach(s3, "raw")  # type: ignore[arg-type]
+    assert reached(reach) == 4
+    s3.put(4, 9)
+    assert reached(reach) == 9
+    s3.put(722, 730)
+    assert reached(reach) == 730, "somebody took the other bytes away, and the sink came so far"

@@ -5,11 +5,14 @@ import shutil
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pyarrow as pa
 import pytest
 from deltalake import CommitProperties, DeltaTable, write_deltalake
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from pipeline_contracts.names import Names
 from pipeline_local.audit.fates import Acknowledged, Stages, audit
 from pipeline_local.audit.report import Audit
@@ -64,11 +67,13 @@ def judged(
     high: int,
     low: int = 0,
     covered: tuple[tuple[int, int, str], ...] = (),
+    with_holes: tuple[CoveredRange, ...] = (),
     dead: tuple[int, ...] = (),
     acknowledged: dict[int, str] | None = None,
 ) -> Audit:
     logs = [LogPartition(TOPIC, "L", 0, low, high)]
     ranges = [CoveredRange(TOPIC, "L", 0, first, until, until - first, key, "e") for first, until, key in covered]
+    ranges += with_holes
     rows = [{**AT, "offset": offset, "content_hash": content} for offset, content in (acknowledged or {}).items()]
     said = pa.Table.from_pylist(rows, schema=Acknowledged)
     origins = {Coordinate(TOPIC, "L", 0, offset) for offset in dead}
@@ -111,6 +116,87 @@ def test_a_record_that_ingest_passed_over_is_missing(tmp_path: Path) -> None:
     assert found.rows[0].missing == [[1, 2]]
     assert found.exit_code == 1
     assert row(found)["sum"] == 4
+
+
+def holey(first: int, until: int, records: int, dead: int = 0, key: str = "o") -> CoveredRange:
+    return CoveredRange(TOPIC, "L", 0, first, until, records, key, "e", dead)
+
+
+def test_offsets_without_records_have_no_fate(tmp_path: Path) -> None:
+    """Markers between records, a dead letter among them, and behind the last one an object of markers alone."""
+    bronze(tmp_path, {0: "1", 3: "4"})
+    silver(tmp_path, (1, 0, "1", []), (4, 3, "4", []))
+    ledger(tmp_path, "o", "e")
+    objects = (holey(0, 6, 2, 1), holey(6, 8, 0, key="unread"))
+    found = judged(tmp_path, high=8, with_holes=objects, dead=(4,), acknowledged={0: "1", 3: "4"})
+    assert (found.exit_code, found.rows[0].in_log, found.rows[0].dead_lettered) == (0, 3, 1)
+
+
+def test_a_record_that_is_lost_among_holes_is_missing(tmp_path: Path) -> None:
+    bronze(tmp_path, {0: "1"})
+    silver(tmp_path, (1, 0, "1", []))
+    ledger(tmp_path, "o", "e")
+    found = judged(tmp_path, high=4, with_holes=(holey(0, 4, 2),))
+    assert (found.exit_code, found.rows[0].missing) == (1, [[1, 3]])
+    lost_letter = judged(tmp_path, high=4, with_holes=(holey(0, 4, 1, 1),))
+    assert (lost_letter.exit_code, lost_letter.rows[0].missing) == (1, [[1, 3]])
+
+
+def test_an_acknowledged_record_is_no_hole(tmp_path: Path) -> None:
+    bronze(tmp_path, {0: "1"})
+    silver(tmp_path, (1, 0, "1", []))
+    ledger(tmp_path, "o", "e")
+    found = judged(tmp_path, high=4, with_holes=(holey(0, 4, 1),), acknowledged={2: "x"})
+    assert (found.exit_code, found.rows[0].missing) == (1, [[2, 2]])
+
+
+def test_of_an_object_that_was_not_read_its_records_are_in_flight_and_no_holes(tmp_path: Path) -> None:
+    bronze(tmp_path, {0: "1"})
+    silver(tmp_path, (1, 0, "1", []))
+    found = judged(tmp_path, high=12, with_holes=(holey(0, 5, 3), holey(5, 10, 2, 1, key="p")), dead=(6,))
+    row = found.rows[0]
+    assert (row.in_flight, row.in_log, found.exit_code) == (2 + 2 + 2, 8, 4)
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.lists(st.lists(st.sampled_from("rrrdh"), min_size=1, max_size=5), max_size=5), st.data())
+def test_every_record_has_one_fate_and_no_hole_has_any(objects: list[list[str]], data: st.DataObject) -> None:
+    """Objects of records, dead letters and holes; some are read, and of those at most one record is lost."""
+    offset = 0
+    ranges: list[CoveredRange] = []
+    dead: list[int] = []
+    stored: dict[int, str] = {}
+    read: list[str] = []
+    for number, kinds in enumerate(objects):
+        places = list(enumerate(kinds, offset))
+        key = f"o{number}"
+        ranges.append(holey(offset, offset + len(kinds), kinds.count("r"), kinds.count("d"), key))
+        dead += [place for place, kind in places if kind == "d"]
+        if data.draw(st.booleans()):
+            read.append(key)
+            stored |= {place: str(place) for place, kind in places if kind == "r"}
+        offset += len(kinds)
+    lost = data.draw(st.none() | st.sampled_from(sorted(stored))) if stored else None
+    with TemporaryDirectory() as name:
+        folder = Path(name)
+        kept = {place: content for place, content in stored.items() if place != lost}
+        if kept:
+            bronze(folder, kept)
+            silver(folder, *[(place, place, content, []) for place, content in kept.items()])
+        for key in read:
+            ledger(folder, key, "e")
+        found = judged(folder, high=offset, with_holes=tuple(ranges), dead=tuple(dead))
+    if not offset:
+        return
+    (row,) = found.rows
+    records = sum(kind != "h" for kinds in objects for kind in kinds)
+    assert (row.current, row.dead_lettered) == (len(kept), len(dead))
+    assert row.in_flight == records - len(dead) - len(stored)
+    named = [place for first, last in row.missing for place in range(int(first), int(last) + 1)]
+    assert (lost in named) if lost is not None else not named
+    assert found.exit_code == (1 if lost is not None else 4 if row.in_flight else 0)
+    if lost is None:
+        assert row.in_log == row.fates == records
 
 
 def test_an_object_that_ingest_has_not_read_is_in_flight(tmp_path: Path) -> None:

@@ -5,6 +5,9 @@ A record of bronze is *quarantined* or *current* or *superseded* where those tab
 these is *in flight* while the cleaner has not come to its batch, and *missing* afterwards. A record that is not in
 bronze is *dead-lettered*, *expired* (below the low watermark), *in flight* (no object holds it yet, or ingest has
 not read that object yet), or else *missing*.
+
+An offset is no record, and has no fate, where everything is accounted for that its object says it holds, lines and
+dead letters: what the object covers beyond that are transaction markers, aborted or compacted records.
 """
 
 from dataclasses import astuple, dataclass, replace
@@ -40,7 +43,8 @@ create table settled (
 create table cleaned (topic text, batch bigint);
 create table logs (topic text, log_id text, "partition" bigint, low bigint, high bigint);
 create table covered (
-  topic text, log_id text, "partition" bigint, first bigint, next bigint, records bigint, object_key text, etag text);
+  topic text, log_id text, "partition" bigint, first bigint, next bigint, records bigint, object_key text, etag text,
+  dead_lettered bigint);
 create table dead (topic text, log_id text, "partition" bigint, "offset" bigint);
 """
 
@@ -81,18 +85,40 @@ elsewhere as (
   select l.topic, l.log_id, l."partition", o."offset", l.low
   from logs l, lateral (select unnest(range(l.high)) as "offset") o
   anti join known k on (k.topic, k.log_id, k."partition", k."offset") = (l.topic, l.log_id, l."partition", o."offset")
+),
+with_holes as (select * from covered where next - first > records + dead_lettered),
+accounted as (
+  select h.object_key, h.etag, count(*) n from known k
+  asof join with_holes h
+    on h.topic = k.topic and h.log_id = k.log_id and h."partition" = k."partition" and h.first <= k."offset"
+  where k."offset" < h.next
+  group by all
+),
+owed as (
+  select object_key, etag, records + dead_lettered - coalesce(n, 0) n
+  from with_holes left join accounted using (object_key, etag)
+),
+placed as (
+  select e.topic, e.log_id, e."partition", e."offset", c.object_key, r.object_key is not null has_been_read, o.n owed,
+    case when c.next is not null and e."offset" < c.next then 'covered'
+         when e."offset" < e.low then 'expired'
+         else 'in_flight' end as fate
+  from elsewhere e
+  asof left join covered c
+    on c.topic = e.topic and c.log_id = e.log_id and c."partition" = e."partition" and c.first <= e."offset"
+  left join objects_read r on r.object_key = c.object_key and r.etag = c.etag
+  left join owed o on o.object_key = c.object_key and o.etag = c.etag
 )
 select * from known
 union all
-select e.topic, e.log_id, e."partition", e."offset",
-  case when (c.next is null or c.next <= e."offset") and e."offset" < e.low then 'expired'
-       when c.next is null or c.next <= e."offset" then 'in_flight'
-       when r.object_key is null then 'in_flight'
-       else 'missing' end
-from elsewhere e
-asof left join covered c
-  on c.topic = e.topic and c.log_id = e.log_id and c."partition" = e."partition" and c.first <= e."offset"
-left join objects_read r on r.object_key = c.object_key and r.etag = c.etag
+select topic, log_id, "partition", "offset",
+  case when fate != 'covered' then fate when has_been_read then 'missing' else 'in_flight' end
+from placed where fate != 'covered' or owed is null or (has_been_read and owed > 0)
+union all
+-- Which of them are its records nobody knows before the object is read, only how many.
+select topic, log_id, "partition", "offset", 'in_flight'
+from placed where fate = 'covered' and not has_been_read and owed > 0
+qualify row_number() over (partition by object_key order by "offset") <= owed
 """
 
 _COUNTS: Final = """
@@ -160,7 +186,10 @@ def audit(names: Names, lake: Lake, stages: Stages) -> list[AuditRow]:
     with lake.database() as connection:
         connection.execute(_EMPTY_TABLES)
         _load_lake(connection, names, lake)
-        _insert(connection, "logs", [astuple(one) for one in stages.logs])
+        logs: list[tuple[object, ...]] = [
+            (one.topic, one.log_id, one.partition, one.low, one.high) for one in stages.logs
+        ]
+        _insert(connection, "logs", logs)
         _insert(connection, "covered", [astuple(one) for one in stages.covered])
         _insert(connection, "dead", [astuple(one) for one in stages.dead])
         connection.register("acknowledged", stages.acknowledged)

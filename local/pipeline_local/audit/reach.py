@@ -14,11 +14,12 @@ if TYPE_CHECKING:
 
 
 class _Folder(NamedTuple):
-    """What is known of one folder: its last key of our sink, and what the last object of a known log covers."""
+    """What is known of one folder: the last key of our sink, what that object covers, and foreign objects behind it."""
 
     last_key: str | None = None
     log_id: str | None = None
     next_offset: int = 0
+    foreign: frozenset[tuple[str, str]] = frozenset()
 
 
 class ObjectReach:
@@ -55,23 +56,29 @@ class ObjectReach:
         return 0
 
     def _look(self, prefix: str, known: _Folder) -> _Folder:
-        keys = self._keys(prefix, known.last_key)
-        if known.last_key is not None and known.last_key not in keys:  # the bucket was made anew
-            known, keys = _Folder(), self._keys(prefix, None)
-        for key in reversed(keys):
+        entries = self._entries(prefix, known.last_key)
+        if known.last_key is not None and known.last_key not in dict(entries):  # the bucket was made anew
+            known, entries = _Folder(), self._entries(prefix, None)
+        foreign = set(known.foreign)
+        for key, etag in reversed(entries):
             if key == known.last_key:
                 break
+            if (key, etag) in known.foreign:
+                continue
             metadata = self._client.head_object(Bucket=self._bucket, Key=key)["Metadata"]
             beyond = integer(metadata.get(objects.NEXT_OFFSET, ""), MAX_OFFSET)
-            if beyond is not None and objects.LOG_ID in metadata:
-                return _Folder(keys[-1], metadata[objects.LOG_ID], beyond)
-        return known._replace(last_key=keys[-1] if keys else None)
+            name = parse_object_key(key)
+            own = name is not None and metadata.get(objects.FIRST_OFFSET) == str(name.start_offset)
+            if own and beyond is not None and objects.LOG_ID in metadata:
+                return _Folder(key, metadata[objects.LOG_ID], beyond, frozenset(foreign))
+            foreign.add((key, etag))  # ours may yet come before it
+        return known._replace(foreign=frozenset(foreign & set(entries)))
 
-    def _keys(self, prefix: str, last_key: str | None) -> list[str]:
-        """Names as our sink gives them, from the last known one on. Padded numbers sort like offsets."""
+    def _entries(self, prefix: str, last_key: str | None) -> list[tuple[str, str]]:
+        """Names as our sink gives them, with ETags, from the last known one on. Padded numbers sort like offsets."""
         before_it = prefix if last_key is None else last_key[:-1]
         pages = self._client.get_paginator("list_objects_v2").paginate(
             Bucket=self._bucket, Prefix=prefix, Delimiter="/", StartAfter=before_it
         )
-        keys = [entry["Key"] for page in pages for entry in page.get("Contents", [])]
-        return [key for key in keys if (name := parse_object_key(key)) is not None and key == name.key]
+        entries = [(entry["Key"], entry["ETag"]) for page in pages for entry in page.get("Contents", [])]
+        return [entry for entry in entries if (name := parse_object_key(entry[0])) and entry[0] == name.key]

@@ -3,14 +3,15 @@
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
-from confluent_kafka import Consumer, KafkaException, TopicPartition
+from confluent_kafka import Consumer, IsolationLevel, KafkaError, KafkaException, Message, TopicPartition
 from confluent_kafka import TopicCollection as Topics
-from confluent_kafka.admin import AdminClient
+from confluent_kafka.admin import AdminClient, OffsetSpec
 from pipeline_contracts import dead_letters as headers
 from pipeline_contracts import objects
 from pipeline_contracts.objects import MAX_OFFSET, MAX_PARTITION, integer
@@ -28,13 +29,17 @@ class StageUnreachableError(RuntimeError):
 
 @dataclass(frozen=True)
 class LogPartition:
-    """One partition of a topic, as the broker has it now. ``high`` is the offset of the next record."""
+    """One partition of a topic, as the broker has it now. ``high`` is the offset of the next record.
+
+    ``open_from`` is where a transaction begins that has not ended, and readers must stop; None without one.
+    """
 
     topic: str
     log_id: str
     partition: int
     low: int
     high: int
+    open_from: int | None = None
 
 
 @dataclass(frozen=True)
@@ -49,7 +54,10 @@ class Coordinate:
 
 @dataclass(frozen=True)
 class CoveredRange:
-    """What one object covers: offsets ``first`` to ``next - 1``, of which ``records`` are lines in it."""
+    """What one object covers: offsets ``first`` to ``next - 1``, of which ``records`` are lines in it.
+
+    ``dead_lettered`` of the others went to the dead-letter topic, and at the rest the log holds no record.
+    """
 
     topic: str
     log_id: str
@@ -59,6 +67,7 @@ class CoveredRange:
     records: int
     object_key: str
     etag: str
+    dead_lettered: int = 0
 
 
 class KafkaStage:
@@ -75,7 +84,8 @@ class KafkaStage:
             "group.id": "pipeline-audit",
             "enable.auto.commit": False,
             "auto.offset.reset": "error",
-            "enable.partition.eof": False,
+            # Markers may stand at the end of a log: what was read up to says this, not the last record.
+            "enable.partition.eof": True,
             "log_level": 0,
         }
 
@@ -85,18 +95,22 @@ class KafkaStage:
             admin = AdminClient({"bootstrap.servers": self._servers, "log_level": 0})
             futures = admin.describe_topics(Topics(topics), request_timeout=TIMEOUT_S)
             described = {topic: future.result(TIMEOUT_S) for topic, future in futures.items()}
-            consumer = Consumer(self._settings)
-            try:
-                found = []
-                for topic, description in described.items():
-                    for partition in description.partitions:
-                        low, high = consumer.get_watermark_offsets(
-                            TopicPartition(topic, partition.id), timeout=TIMEOUT_S, cached=False
-                        )
-                        found.append(LogPartition(topic, str(description.topic_id), partition.id, low, high))
-                return found
-            finally:
-                consumer.close()
+            places = [(topic, one.id) for topic, found in described.items() for one in found.partitions]
+            # The stable ends last: a transaction that ended meanwhile is none, and what it holds is below the high one.
+            lows = _offsets(admin, places, OffsetSpec.earliest(), IsolationLevel.READ_UNCOMMITTED)  # type: ignore[no-untyped-call]
+            highs = _offsets(admin, places, OffsetSpec.latest(), IsolationLevel.READ_UNCOMMITTED)  # type: ignore[no-untyped-call]
+            stable = _offsets(admin, places, OffsetSpec.latest(), IsolationLevel.READ_COMMITTED)  # type: ignore[no-untyped-call]
+            return [
+                LogPartition(
+                    topic,
+                    str(described[topic].topic_id),
+                    partition,
+                    lows[topic, partition],
+                    highs[topic, partition],
+                    stable[topic, partition] if stable[topic, partition] < highs[topic, partition] else None,
+                )
+                for topic, partition in places
+            ]
         except TimeoutError as error:
             raise StageUnreachableError(f"Kafka at {self._servers} does not answer within {TIMEOUT_S:g} s") from error
         except KafkaException as error:
@@ -121,17 +135,39 @@ class KafkaStage:
                         f"Kafka at {self._servers} gave nothing of {log.topic} for {TIMEOUT_S} s"
                     )
                 for message in messages:
-                    if message.error():
-                        raise KafkaException(message.error())
-                    offset = message.offset() or 0
+                    error, offset = message.error(), message.offset() or 0
+                    if error is not None and error.code() == KafkaError._PARTITION_EOF:
+                        return origins  # markers, or a transaction that has not ended, lie between here and the end
+                    if error is not None:
+                        raise KafkaException(error)
                     position = offset + 1
                     own = Coordinate(log.topic, log.log_id, log.partition, offset)
-                    origins.add(_origin(dict(message.headers() or {})) or own)
+                    origins.add(_origin(_headers(message)) or own)
         except KafkaException as error:
             raise StageUnreachableError(f"Kafka at {self._servers} does not answer: {error}") from error
         finally:
             consumer.close()
         return origins
+
+
+def _offsets(
+    admin: AdminClient, places: list[tuple[str, int]], spec: OffsetSpec, isolation: IsolationLevel
+) -> dict[tuple[str, int], int]:
+    """One end of each partition."""
+    asked = {TopicPartition(*place): spec for place in places}
+    answers = admin.list_offsets(asked, isolation_level=isolation, request_timeout=TIMEOUT_S) if asked else {}
+    return {(place.topic, place.partition): answer.result(TIMEOUT_S).offset for place, answer in answers.items()}
+
+
+def _headers(message: Message) -> dict[str, str | bytes | None]:
+    """A letter's headers; none where the client cannot read them, since one of their keys is not UTF-8."""
+    try:
+        return dict(message.headers() or {})
+    except (UnicodeDecodeError, SystemError) as error:
+        # The client returns a result and an error at once, which Python notices sooner or later.
+        if not isinstance(error.__cause__ if isinstance(error, SystemError) else error, UnicodeDecodeError):
+            raise
+        return {}
 
 
 def _origin(found: dict[str, str | bytes | None]) -> Coordinate | None:
@@ -175,6 +211,7 @@ class ObjectStage:
     def __init__(self, client: "S3Client", bucket: str) -> None:
         self._client = client
         self._bucket = bucket
+        self._asked: dict[tuple[str, str], dict[str, str]] = {}
 
     @classmethod
     def connect(cls, endpoint_url: str | None, region: str, bucket: str, key: str, secret: str) -> "ObjectStage":
@@ -183,7 +220,10 @@ class ObjectStage:
         return cls(client, bucket)
 
     def covered(self, topics: list[str]) -> list[CoveredRange]:
-        """What the objects of our sink cover; objects without its metadata are left out."""
+        """What the objects of our sink cover; objects without its names and metadata are left out.
+
+        Each object is asked for its metadata once in the life of this stage.
+        """
         try:
             listed = [entry for topic in topics for entry in self._list(objects.topic_prefix(topic))]
             with ThreadPoolExecutor(HEAD_THREADS) as pool:
@@ -199,18 +239,25 @@ class ObjectStage:
     def _head(self, entry: tuple[str, str]) -> CoveredRange | None:
         key, etag = entry
         name = objects.parse_object_key(key)
-        if name is None:
+        if name is None or name.key != key:
             return None
-        metadata = self._client.head_object(Bucket=self._bucket, Key=key)["Metadata"]
-        if objects.NEXT_OFFSET not in metadata:
-            return None
-        return CoveredRange(
-            name.topic,
-            metadata[objects.LOG_ID],
-            name.partition,
-            int(metadata[objects.FIRST_OFFSET]),
-            int(metadata[objects.NEXT_OFFSET]),
-            int(metadata[objects.RECORDS]),
-            key,
-            etag.strip('"'),
+        if entry not in self._asked:
+            self._asked[entry] = self._metadata(key)
+        metadata = self._asked[entry]
+        first, after, records, dead = (
+            integer(metadata.get(field, ""), MAX_OFFSET)
+            for field in (objects.FIRST_OFFSET, objects.NEXT_OFFSET, objects.RECORDS, objects.DEAD_LETTERED)
         )
+        log_id = metadata.get(objects.LOG_ID)
+        if first != name.start_offset or after is None or after <= first or records is None or not log_id:
+            return None
+        return CoveredRange(name.topic, log_id, name.partition, first, after, records, key, etag.strip('"'), dead or 0)
+
+    def _metadata(self, key: str) -> dict[str, str]:
+        """An object's metadata; none of one that was deleted since it was listed."""
+        try:
+            return self._client.head_object(Bucket=self._bucket, Key=key)["Metadata"]
+        except ClientError as error:
+            if error.response["ResponseMetadata"]["HTTPStatusCode"] == HTTPStatus.NOT_FOUND:
+                return {}
+            raise
