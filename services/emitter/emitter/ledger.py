@@ -25,6 +25,7 @@ from emitter.verdicts import Refused, Stored
 
 VERSION = 1
 _PAGE = 1_000
+_DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 _decode_taken = msgspec.json.Decoder(Taken).decode
 
 
@@ -64,7 +65,11 @@ class Ledger:
         except LedgerError:
             os.close(self._held)
             raise
-        self._next_intent = self._one("SELECT coalesce(max(id), 0) + 1 FROM intents")
+        try:
+            self._next_intent = self._one("SELECT coalesce(max(id), 0) + 1 FROM intents")
+        except LedgerError:
+            self.__exit__()
+            raise
         self._logs: dict[tuple[str, str, str], int] = {}
 
     def __enter__(self) -> Self:
@@ -160,7 +165,7 @@ class Ledger:
         last = 0
         end = self._next_intent
         while True:
-            with self._lock:
+            with self._lock, told(self._file, "read"):
                 page = self._database.execute(
                     "SELECT i.path, i.id, i.name, i.key, i.content_hash, p.value FROM pending p JOIN intents i"
                     " ON i.id = p.intent WHERE p.intent > ? AND p.intent < ? AND i.run = ? ORDER BY p.intent LIMIT ?",
@@ -192,27 +197,50 @@ class Ledger:
         return known
 
     def _one(self, query: str, *values: str) -> int:
-        number: int = self._database.execute(query, values).fetchone()[0]
+        with told(self._file, "read"):
+            number: int = self._database.execute(query, values).fetchone()[0]
         return number
 
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
         with self._lock:
             try:
-                self._database.execute("BEGIN IMMEDIATE")
-                yield self._database
-                self._database.execute("COMMIT")
-            except BaseException as error:
+                with told(self._file, "write to"):
+                    self._database.execute("BEGIN IMMEDIATE")
+                    yield self._database
+                    self._database.execute("COMMIT")
+            except BaseException:
                 self._logs.clear()
                 if self._database.in_transaction:
                     self._database.execute("ROLLBACK")
-                if isinstance(error, sqlite3.Error):
-                    msg = f"cannot write to the ledger {self._file}: {error}"
-                    raise LedgerError(msg) from error
                 raise
 
     def _now(self) -> str:
         return self._clock.now().isoformat(timespec="milliseconds")
+
+
+@contextmanager
+def told(file: Path, doing: str) -> Iterator[None]:
+    """Turn errors of SQLite, and of reading what a damaged file gives, into one that says what a person can do.
+
+    Raises:
+        LedgerError: SQLite could not do it.
+    """
+    try:
+        yield
+    except (sqlite3.Error, UnicodeDecodeError, msgspec.DecodeError) as error:
+        raise LedgerError(f"cannot {doing} the ledger {file}: {_remedy(error)}") from error
+
+
+def _remedy(error: Exception) -> str:
+    """The error; of a damaged file, what to do as well."""
+    unread = not isinstance(error, sqlite3.Error) or "no such table" in str(error) or "decode" in str(error)
+    if unread or getattr(error, "sqlite_errorcode", None) in _DAMAGED:
+        return (
+            f"{error}. The file is damaged: put a copy of it back, or move it away and send again. What is sent twice "
+            "counts once; the audit can no longer compare what it knew as acknowledged"
+        )
+    return str(error)
 
 
 def _hold(ledger: Path) -> int:
@@ -247,7 +275,7 @@ def _open(file: Path) -> sqlite3.Connection:
             database.executescript(f"BEGIN;\n{schema}\nPRAGMA user_version = {VERSION};\nCOMMIT;")
             version = VERSION
     except sqlite3.Error as error:
-        msg = f"{file} cannot be used as a ledger: {error}; set EMITTER_LEDGER to another file"
+        msg = f"{file} cannot be used as a ledger: {_remedy(error)}; or set EMITTER_LEDGER to another file"
         raise LedgerError(msg) from error
     if version != VERSION:
         database.close()

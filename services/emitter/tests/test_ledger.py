@@ -1,12 +1,17 @@
+import contextlib
+import sqlite3
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 from emitter.errors import LedgerError
-from emitter.ledger import Ledger, RunKey
+from emitter.ledger import VERSION, Ledger, RunKey
 from emitter.ledger_reader import Acknowledged, Coordinate, LedgerReader, PathCounts
 from emitter.rows import Event, Rejection, Row, examine
 from emitter.sources.source import Taken
 from emitter.verdicts import Refused, Stored
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from pipeline_contracts.names import KINDS, Kind, Names
 from service_kit.clock import ManualClock
 
@@ -105,3 +110,38 @@ def test_files_that_are_no_ledger(tmp_path: Path) -> None:
     (tmp_path / "text").write_text("hello, I am a text file, and long enough to be looked at as a database" * 20)
     with pytest.raises(LedgerError, match="EMITTER_LEDGER"):
         Ledger(tmp_path / "text", ManualClock())
+
+
+@given(st.integers(0, 40_000), st.binary(min_size=1, max_size=4_096), st.booleans())
+@settings(max_examples=40, deadline=None)
+def test_a_damaged_ledger_is_named_and_never_a_traceback(at: int, junk: bytes, cut: bool) -> None:
+    with TemporaryDirectory() as folder:
+        file = Path(folder) / "ledger.sqlite"
+        with Ledger(file, ManualClock()) as ledger:
+            run = ledger.begin(KEY, fresh=False)
+            ledger.intend(run.id, [("batch", NAMES)], events(*range(200)), Taken())
+        content = file.read_bytes()
+        at %= len(content)
+        file.write_bytes(content[:at] if cut else content[:at] + junk + content[at + len(junk) :])
+        with contextlib.suppress(LedgerError), LedgerReader(file) as reader:
+            reader.acknowledged()
+            list(reader.coordinates("batch", "a", "b", "0"))
+            reader.paths(run.id)
+            reader.rejected(run.id)
+        with contextlib.suppress(LedgerError), Ledger(file, ManualClock()) as ledger:
+            again = ledger.begin(KEY, fresh=False)
+            list(ledger.pending(again.id))
+            ledger.intend(again.id, [("batch", NAMES)], events(1), Taken())
+
+
+def test_a_file_that_is_no_ledger_is_said_with_the_remedy(file: Path) -> None:
+    file.parent.mkdir()
+    file.write_bytes(b"not a database, but long enough to be taken for one" * 50)
+    with pytest.raises(LedgerError, match="The file is damaged: put a copy of it back, or move it away"):
+        Ledger(file, ManualClock())
+    file.unlink()
+    database = sqlite3.connect(file)
+    database.execute(f"PRAGMA user_version = {VERSION}")
+    database.close()
+    with pytest.raises(LedgerError, match=r"no such table: intents\. The file is damaged"):
+        Ledger(file, ManualClock())
