@@ -121,8 +121,9 @@ class Partition:
 
     def reading_resumes(self, *, nothing_left: bool) -> None:
         """A reader is opened for it again. It counts as stuck until a record comes, unless there is none to come."""
-        self.problem = None
+        self.problem, self.waiting = None, self.problem
         if nothing_left:
+            self.waiting = None
             self._since.pop("problem", None)
 
     def saw_end(self, end: int, now: float) -> None:

@@ -148,12 +148,11 @@ class Placement:
         if partition.held is not None:
             return  # until a listing finds room for its next object
         if partition.problem is None:
-            partition.waiting = (
-                f"a transaction of another program, begun at offset {stable}, has not ended, and what lies behind it "
-                "cannot be read; it ends by itself after its own timeout, or by kafka-transactions.sh abort"
-                if stable <= position < high
-                else None
-            )
+            if stable <= position < high:
+                partition.waiting = (
+                    f"a transaction of another program, begun at offset {stable}, has not ended, and what lies behind "
+                    "it cannot be read; it ends by itself after its own timeout, or by kafka-transactions.sh abort"
+                )
             return
         for lost in partition.expire(low):
             self._metrics.expired.labels(partition.place.topic).inc(lost.end - lost.first)

@@ -24,6 +24,7 @@ from s3_sink.coverage import Coverage, Hole, Range
 from s3_sink.fakes import FakeArchive, FakeLog
 from s3_sink.health import Health
 from s3_sink.metrics import Metrics
+from s3_sink.partition import Partition
 from s3_sink.placement import Placement
 from s3_sink.ports import Header, Record, TopicPartition
 from s3_sink.sink import Limits, Sink
@@ -485,6 +486,16 @@ def test_what_was_read_before_it_expired_is_kept(world: World) -> None:
     world.run(20)
     assert world.offsets() == [0, 1, 6, 7, 8, 9]
     assert world.names() == [(0, 2), (6, 10)]
+
+
+def test_the_reason_stays_while_reading_is_tried_again() -> None:
+    partition = Partition(CONNECTORS[0], Epoch("a.pin", "log-1", None), PIN, Coverage())
+    partition.reading_failed("the batch at offset 0 cannot be unpacked", 0)
+    partition.reading_resumes(nothing_left=False)
+    assert (partition.problem, partition.waiting) == (None, "the batch at offset 0 cannot be unpacked")
+    assert partition.stuck_for(61) == 61
+    partition.take(Record(PIN, 0, None, b"1", 0), 62)
+    assert (partition.waiting, partition.stuck_for(62)) == (None, 0)
 
 
 def test_a_log_cut_short_is_waited_for_and_told(world: World) -> None:
