@@ -1,12 +1,15 @@
 import json
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from batch_analyser.jobs import answers, catalogue
 from batch_analyser.jobs.answers import AnswersReport
+from batch_analyser.settings import AnalyserSettings
 from pipeline_transforms.answers import Policies
+from pyspark.sql import SparkSession
 
-SETTINGS: Any = None
+SETTINGS = AnalyserSettings.model_validate({"LAKE_URI": "file:///nowhere"})
+NO_SESSION = cast("SparkSession", None)
 
 
 @pytest.fixture
@@ -29,7 +32,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[str | Policies]:
 
 def ran(**parameters: str) -> dict[str, Any]:
     checked = catalogue.check_parameters(parameters)
-    report: dict[str, Any] = json.loads(catalogue.run_task(SETTINGS, SETTINGS, "answers", checked))
+    report: dict[str, Any] = json.loads(catalogue.run_task(NO_SESSION, SETTINGS, "answers", checked))
     return report
 
 
