@@ -274,7 +274,7 @@ def _open(file: Path) -> sqlite3.Connection:
             schema = resources.files("emitter").joinpath("schema.sql").read_text("utf-8")
             database.executescript(f"BEGIN;\n{schema}\nPRAGMA user_version = {VERSION};\nCOMMIT;")
             version = VERSION
-    except sqlite3.Error as error:
+    except (sqlite3.Error, UnicodeDecodeError) as error:
         msg = f"{file} cannot be used as a ledger: {_remedy(error)}; or set EMITTER_LEDGER to another file"
         raise LedgerError(msg) from error
     if version != VERSION:
