@@ -46,7 +46,10 @@ class Requests:
         limit = within(given, "limit", 20, 100)
         name = text(given, "name")
         after = integer(given, "page_token") if given.get("page_token") else 0
-        with_tasks, with_user = switch(given, "expand_tasks"), switch(given, "include_user_names")
+        with_tasks, with_user = (
+            switch(given, "expand_tasks"),
+            switch({"include_user_names": True, **given}, "include_user_names"),
+        )
         found = [
             views.job(number, job, tasks, with_tasks=with_tasks, with_user=with_user)
             for number, (job, tasks) in self._jobs.items()
