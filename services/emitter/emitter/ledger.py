@@ -83,7 +83,8 @@ class Ledger:
     def begin(self, key: RunKey, *, fresh: bool) -> Run:
         """Go on with the latest unfinished run of this key, or begin a new one.
 
-        With ``fresh``, unfinished runs of this key are marked abandoned and a new one begins.
+        With ``fresh``, unfinished runs of this key are marked abandoned, what they had yet to send is forgotten, and a
+        new one begins.
         """
         same = (key.source, key.seed, key.events, key.pipeline_id, ",".join(key.paths))
         unfinished = (
@@ -92,6 +93,11 @@ class Ledger:
         )
         with self._transaction() as database:
             if fresh:
+                abandoned = f"SELECT id FROM runs WHERE {unfinished}"  # noqa: S608
+                database.execute(
+                    f"DELETE FROM pending WHERE intent IN (SELECT id FROM intents WHERE run IN ({abandoned}))",  # noqa: S608
+                    same,
+                )
                 database.execute(f"UPDATE runs SET abandoned = ? WHERE {unfinished}", (self._now(), *same))  # noqa: S608
             found = database.execute(
                 f"SELECT id, taken FROM runs WHERE {unfinished} ORDER BY id DESC LIMIT 1",  # noqa: S608

@@ -112,6 +112,18 @@ def test_files_that_are_no_ledger(tmp_path: Path) -> None:
         Ledger(tmp_path / "text", ManualClock())
 
 
+def test_a_fresh_start_forgets_what_abandoned_runs_had_yet_to_send(file: Path) -> None:
+    """Their rows would stay in the ledger for ever."""
+    other = RunKey("generator", 2, 10, "pinterest", ("batch",))
+    with Ledger(file, ManualClock()) as ledger:
+        for key in (KEY, other):
+            run = ledger.begin(key, fresh=False)
+            ledger.intend(run.id, [("batch", NAMES)], events(1, 2), Taken(2, "geo", {"geo": "2"}))
+        ledger.begin(KEY, fresh=True)
+        assert list(ledger.pending(1)) == []
+        assert len(list(ledger.pending(2))) == 2
+
+
 @given(st.integers(0, 40_000), st.binary(min_size=1, max_size=4_096), st.booleans())
 @settings(max_examples=40, deadline=None)
 def test_a_damaged_ledger_is_named_and_never_a_traceback(at: int, junk: bytes, cut: bool) -> None:
