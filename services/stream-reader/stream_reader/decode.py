@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 from kinesis_source.envelope import UNREADABLE
 from kinesis_source.places import places
 from pipeline_contracts.content import content_hash
+from pipeline_contracts.lake import Reason
 from pipeline_contracts.names import Kind
 from pipeline_transforms.cleaning import clean
 from pipeline_transforms.schemas import CLEANED
@@ -18,7 +19,7 @@ from pyspark.sql import functions as fn
 
 from stream_reader.tables import COORDINATE, STORED
 
-_BAD_ENVELOPE: Final = "bad_envelope"
+BAD_ENVELOPE: Final[Reason] = "bad_envelope"
 
 
 def read_rows(frame: DataFrame, kind: Kind, log_id: str) -> DataFrame:
@@ -75,7 +76,7 @@ def _judged_envelopes(read: pa.Table) -> pa.Table:
     data = pc.coalesce(read["value"].cast(pa.binary()), read["bytes"])
     read = _replaced(read, "bytes", pc.if_else(mask, data, read["bytes"]))
     read = _replaced(read, "value", pc.if_else(mask, pa.array(told, pa.string()), read["value"]))
-    return _replaced(read, "reason", pc.if_else(mask, _BAD_ENVELOPE, read["reason"]))
+    return _replaced(read, "reason", pc.if_else(mask, BAD_ENVELOPE, read["reason"]))
 
 
 def _is_bad(key: str) -> bool:
@@ -83,7 +84,7 @@ def _is_bad(key: str) -> bool:
     if not key.startswith(UNREADABLE):
         return False
     try:
-        msgspec.json.decode(key.removeprefix(UNREADABLE), type=_MarkedKey)
+        _decode_marked(key.removeprefix(UNREADABLE))
     except (msgspec.DecodeError, msgspec.ValidationError):
         return True  # half a surrogate pair stands there as an escape, which this decoder refuses
     return False
@@ -111,8 +112,11 @@ def quarantine_rows(rows: pa.Table, now: datetime) -> pa.Table:
     columns = ("log_id", "stream", "partition", "offset", "recorded_at", "reason", "value")
     told = {"source": pa.array(["record"] * rejected.num_rows, pa.string())}
     told |= {name: rejected[name] for name in columns}
-    text = pc.if_else(pc.equal(rejected["reason"], _BAD_ENVELOPE), None, rejected["value"])  # there it is not the data
+    text = pc.if_else(pc.equal(rejected["reason"], BAD_ENVELOPE), None, rejected["value"])  # there it is not the data
     raw = pc.coalesce(rejected["bytes"], text.cast(pa.binary())).to_pylist()
     told["raw_base64"] = pa.array([None if one is None else b64encode(one).decode() for one in raw], pa.string())
     told["quarantined_at"] = pa.array([now] * rejected.num_rows, pa.timestamp("us", "UTC"))
     return pa.table(told)
+
+
+_decode_marked = msgspec.json.Decoder(_MarkedKey).decode

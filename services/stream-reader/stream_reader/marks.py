@@ -55,6 +55,9 @@ def application(query_id: str, table: str) -> str:
     return f"{query_id}/{table}"
 
 
+_decode_mark = msgspec.json.Decoder(Mark).decode
+
+
 def read_mark(folder: Path) -> Mark | None:
     """The mark of a checkpoint; None where there is none, as in checkpoints of earlier versions.
 
@@ -63,7 +66,7 @@ def read_mark(folder: Path) -> Mark | None:
     """
     file = folder / _FILE
     try:
-        return msgspec.json.decode(file.read_bytes(), type=Mark)
+        return _decode_mark(file.read_bytes())
     except FileNotFoundError:
         return None
     except (msgspec.DecodeError, IsADirectoryError) as error:
