@@ -19,7 +19,10 @@ Reason = Literal[
     "not_json", "not_object", "wrong_kind", "bad_envelope", "bad_key", "bad_number", "bad_date", "out_of_range"
 ]
 REASONS: Final[tuple[Reason, ...]] = get_args(Reason)
-"""Why a record is quarantined, `bad_envelope` on the stream path alone. Of several faults the first in this order counts."""
+"""Why a record is quarantined. A record with several faults gets the first of them in this order.
+
+``bad_envelope`` is of the stream path alone.
+"""
 
 ANSWERS: Final[Mapping[str, str]] = MappingProxyType(
     {
