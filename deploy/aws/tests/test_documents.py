@@ -16,6 +16,8 @@ README = Path(__file__).parents[1] / "README.md"
 
 # What would make a bucket, a stream or an API beside the templates.
 _MAKES = re.compile(r"\.(create_bucket|create_stream|create_rest_api|put_rest_api|import_rest_api)\(")
+# Beside a stream that somebody made anew, which no deployment takes over on the laptop, the mirror makes missing ones.
+_ALLOWED = {"deploy/aws/aws_deploy/mirror/sides.py": ["create_stream"]}
 _ELSEWHERE = ["packages", "services", "spark", "local", "deploy/aws/aws_deploy"]
 
 
@@ -25,13 +27,13 @@ def makers(text: str) -> list[str]:
 
 def test_buckets_streams_and_the_api_are_defined_in_one_place() -> None:
     assert makers("s3.create_bucket(Bucket=name)")
-    found = [
-        str(file.relative_to(ROOT))
+    found = {
+        str(file.relative_to(ROOT)): made
         for folder in _ELSEWHERE
         for file in (ROOT / folder).rglob("*.py")
-        if "tests" not in file.parts and makers(file.read_text(encoding="utf-8"))
-    ]
-    assert found == []
+        if "tests" not in file.parts and (made := makers(file.read_text(encoding="utf-8")))
+    }
+    assert found == _ALLOWED
     assert (ROOT / "local" / "pipeline_local" / "processes.py").read_text(encoding="utf-8").count(
         "aws_deploy.mirror"
     ) == 1
