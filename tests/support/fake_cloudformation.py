@@ -10,6 +10,14 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
+_CAN_BE_UPDATED = {
+    "CREATE_COMPLETE",
+    "UPDATE_COMPLETE",
+    "UPDATE_ROLLBACK_COMPLETE",
+    "IMPORT_COMPLETE",
+    "IMPORT_ROLLBACK_COMPLETE",
+}
+
 
 def refused(operation: str, message: str) -> ClientError:
     return ClientError({"Error": {"Code": "ValidationError", "Message": message}}, operation)
@@ -84,6 +92,8 @@ class FakeCloudFormation:
         before = self.stacks.get(StackName)
         if ChangeSetType == "CREATE" and before is not None and before.status != "REVIEW_IN_PROGRESS":
             raise refused("CreateChangeSet", f"Stack {StackName} already exists")
+        if ChangeSetType == "UPDATE" and before is not None and before.status not in _CAN_BE_UPDATED:
+            raise refused("CreateChangeSet", f"Stack:{StackName} is in {before.status} state and can not be updated.")
         has = before.parameters if before is not None and ChangeSetType == "UPDATE" else {}
         parameters = _values(json.loads(TemplateBody).get("Parameters", {}), Parameters, has)
         asked = (TemplateBody, parameters, Tags)

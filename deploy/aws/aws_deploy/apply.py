@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from pipeline_contracts.names import Names
 
-from aws_deploy.deployed import NOTHING_MADE, Deployment
+from aws_deploy.deployed import NO_OUTPUTS, NOTHING_MADE, Deployment
 from aws_deploy.deployer import Deployer
 from aws_deploy.errors import SettingError
 from aws_deploy.stacks import build, stack_name
@@ -35,7 +35,7 @@ def apply_stacks(
     for kind in ALL:
         name = stack_name(wanted.names, kind)
         if kind not in kinds:
-            if wanted.target == "aws" and deployer.status(name, wanted.names.pipeline_id):
+            if wanted.target == "aws" and deployer.settled(name, wanted.names.pipeline_id) not in NO_OUTPUTS:
                 outputs[kind] = around.after(kind, deployer.outputs(name))
             continue
         _check_needs(kind, outputs)

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from mypy_boto3_cloudformation import CloudFormationClient
     from mypy_boto3_cloudformation.type_defs import ParameterTypeDef, StackEventTypeDef, StackTypeDef
 
-_DONE = {"CREATE_COMPLETE", "UPDATE_COMPLETE"}
+DONE = {"CREATE_COMPLETE", "UPDATE_COMPLETE", "IMPORT_COMPLETE"}
+"""States of a stack that is as its template says."""
 _NO_CHANGES = ("didn't contain changes", "No updates are to be performed")
 _NOT_THE_CAUSE = "Resource creation cancelled"
 
@@ -130,7 +131,7 @@ class StackCalls:
         before = {event["EventId"] for event in self._events(stack.name)}
         self.client.execute_change_set(StackName=stack.name, ChangeSetName=change_set, **clean)
         status = self.wait(stack.name, set(before))
-        if status not in _DONE:
+        if status not in DONE:
             resource, reason = self._cause(stack.name, status, before)
             raise StackFailedError(stack.name, resource, reason)
 

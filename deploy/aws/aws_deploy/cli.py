@@ -8,6 +8,7 @@ from pipeline_contracts.kafka_topics import topic_specs
 from pydantic import SecretStr
 
 from aws_deploy.apply import apply_stacks, read_outputs
+from aws_deploy.calls import DONE
 from aws_deploy.connection import airflow_connection, store_connection
 from aws_deploy.destroy import Retained, delete_leftovers, destroy_stacks
 from aws_deploy.doctor import examine
@@ -83,7 +84,7 @@ def status(*, form: str, **given: Any) -> None:
             since = (there.get("LastUpdatedTime") or there["CreationTime"]).isoformat(" ", "seconds") if there else ""
             rows.append((name, state or "not there", since, there.get("StackStatusReason", "") if there else ""))
     show_rows(("stack", "state", "since", "reason"), rows, form)
-    if not all(state in {"CREATE_COMPLETE", "UPDATE_COMPLETE"} for _, state, *_ in rows):
+    if not all(state in DONE for _, state, *_ in rows):
         sys.exit(3)
 
 

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 NOTHING_MADE = {None, "REVIEW_IN_PROGRESS", "DELETE_COMPLETE", "ROLLBACK_COMPLETE"}
 """States of a stack that has no resources."""
+NO_OUTPUTS = NOTHING_MADE | {"CREATE_FAILED", "ROLLBACK_FAILED", "DELETE_FAILED"}
+"""States of a stack that no other can be built on."""
 
 _DEFAULT_SIZE: Size = "dev"
 _DEFAULT_TAG = {"env": "dev", "owner": "unknown"}

@@ -17,7 +17,16 @@ from aws_deploy.stacks import Stack
 from aws_deploy.wanted import Outputs
 from aws_deploy.watcher import Change
 
-_DEAD = {"CREATE_FAILED", "ROLLBACK_COMPLETE", "ROLLBACK_FAILED", "DELETE_FAILED", "UPDATE_FAILED"}
+# A stack whose update failed is in use: it is never to be deleted for that.
+# Source: https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/stack-failure-options.html
+_ENDED_BY = {
+    "CREATE_FAILED": "delete-stack",
+    "ROLLBACK_FAILED": "delete-stack",
+    "DELETE_FAILED": "delete-stack",
+    "UPDATE_FAILED": "rollback-stack",
+    "UPDATE_ROLLBACK_FAILED": "continue-update-rollback",
+}
+"""States that CloudFormation does not leave by an update, and the command of its CLI that ends each."""
 _HOLD_DATA = ("AWS::S3::Bucket", "AWS::Kinesis::Stream", "AWS::KMS::Key", "AWS::MSK::Cluster", "AWS::MSK::Topic")
 
 
@@ -28,6 +37,19 @@ def must_be_made_anew(changes: Sequence[Change]) -> bool:
     it deletes the old one. The stack holds no data: what was read is known to Kafka, and the new connector goes on.
     """
     return any(change.kind.startswith("AWS::KafkaConnect::") and change.replacement == "True" for change in changes)
+
+
+def stop_if_blocked(name: str, status: str) -> None:
+    """Do nothing to a stack that only a person may bring out of its state.
+
+    Raises:
+        StackBlockedError: it is in such a state; the text gives the command.
+    """
+    if way := _ENDED_BY.get(status):
+        raise StackBlockedError(
+            f"Stack {name} is {status}. Look at its events, then end that state with "
+            f"`aws cloudformation {way} --stack-name {name}` and apply again"
+        )
 
 
 @dataclass(frozen=True)
@@ -53,7 +75,8 @@ class Deployer(StackCalls):
         """
         before = self.settled(stack.name, stack.tags["project"])
         replaceable = self.target == "localstack"
-        if before and replaceable and (rebuild or before in _DEAD or before == "REVIEW_IN_PROGRESS"):
+        unfit = before in _ENDED_BY or before in {"ROLLBACK_COMPLETE", "REVIEW_IN_PROGRESS"}
+        if before and replaceable and (rebuild or unfit):
             self.watcher.rebuilding(stack.name)
             self.delete(stack.name)
             before = None
@@ -63,7 +86,7 @@ class Deployer(StackCalls):
             self.delete(stack.name)
             before = None
         if before and not replaceable:
-            self._stop_if_blocked(stack.name, before)
+            stop_if_blocked(stack.name, before)
         kind: SetType = "CREATE" if before in {None, "REVIEW_IN_PROGRESS"} else "UPDATE"
         made = self._shown(stack, kind)
         if made and kind == "UPDATE" and replaceable:
@@ -89,14 +112,6 @@ class Deployer(StackCalls):
         made = self.change_set(stack, kind)
         self.watcher.changes(stack.name, made[1] if made else [])
         return made
-
-    def _stop_if_blocked(self, name: str, status: str) -> None:
-        if status in _DEAD or status == "UPDATE_ROLLBACK_FAILED":
-            way = "continue-update-rollback" if status == "UPDATE_ROLLBACK_FAILED" else "delete-stack"
-            raise StackBlockedError(
-                f"Stack {name} is {status}. Look at its events, then end that state with "
-                f"`aws cloudformation {way} --stack-name {name}` and apply again"
-            )
 
     def _protect(self, stack: Stack) -> None:
         if not self.stand_in:

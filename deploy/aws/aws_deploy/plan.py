@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 
 from aws_deploy.calls import StackCalls
 from aws_deploy.costs import Idle, idle_costs
-from aws_deploy.deployed import NOTHING_MADE, Deployment
-from aws_deploy.deployer import must_be_made_anew
+from aws_deploy.deployed import NO_OUTPUTS, NOTHING_MADE, Deployment
+from aws_deploy.deployer import must_be_made_anew, stop_if_blocked
 from aws_deploy.resolve import resolve
 from aws_deploy.stacks import build, stack_name
 from aws_deploy.surroundings import Surroundings
@@ -47,6 +47,7 @@ def plan_stacks(
     Raises:
         SettingError: a parameter has a value that the template does not allow.
         ForeignStackError, ForeignResourceError: a name is taken.
+        StackBlockedError: a stack is in a state in which apply would not touch it.
     """
     outputs: dict[StackKind, Outputs] = {}
     deployment = Deployment.look(calls, wanted)
@@ -56,6 +57,8 @@ def plan_stacks(
         status = calls.status(name, wanted.names.pipeline_id)
         there = status not in NOTHING_MADE
         if kind in kinds:
+            if status:
+                stop_if_blocked(name, status)
             has = deployment.of(kind).parameters
             asked_for = _guessed(deployment.settled(kind, wanted), has)
             stack = build(kind, asked_for, {**_LATER, **outputs}, has)
@@ -71,8 +74,9 @@ def plan_stacks(
                 surroundings.has_leftovers(kind, wanted)
                 changes = [Change("Add", resource, item["Type"]) for resource, item in made.items()]
             found.append(Planned(kind, name, status if there else None, changes, idle_costs(made), anew))
-        if there:
-            outputs[kind] = surroundings.after(kind, calls.outputs(name))
+        if status not in NO_OUTPUTS:
+            # A stack that is being made tells nothing yet.
+            outputs[kind] = {**_LATER.get(kind, {}), **surroundings.after(kind, calls.outputs(name))}
     return found
 
 

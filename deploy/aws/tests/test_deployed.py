@@ -1,29 +1,25 @@
 """An apply changes what it was asked to change, and nothing else, whatever earlier ones were told."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
-from typing import Any, cast
+from dataclasses import replace
+from typing import Any
 
 import pytest
 from aws_deploy.apply import apply_stacks
-from aws_deploy.deployer import Deployer
 from aws_deploy.errors import SettingError
 from aws_deploy.plan import plan_stacks
 from aws_deploy.render import parse, template_path
 from aws_deploy.stacks import build
-from aws_deploy.surroundings import Account, Nothing
-from aws_deploy.wanted import ALL, Outputs, Size, StackKind, Wanted
-from fake_stacks import FakeStacks
+from aws_deploy.surroundings import Account
+from aws_deploy.wanted import ALL, Size, StackKind, Wanted
+from deployment_bench import BARE, Around, Bench
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from mypy_boto3_cloudformation import CloudFormationClient
-from rendered import EARLIER, IMAGE, wanted
-from service_kit.clock import ManualClock
+from rendered import EARLIER, IMAGE
 from stubbed_aws import StubbedAws
 
 type Place = tuple[StackKind, str]
 
-BARE = replace(wanted(), size=None, images={}, plugin_sha256="", startup_version="")
 CHOICES: dict[Place, tuple[str, ...]] = {
     ("kafka", "VolumeGiB"): ("200", "300"),
     ("kafka", "Partitions"): ("6", "9"),
@@ -37,36 +33,6 @@ CHOICES: dict[Place, tuple[str, ...]] = {
 OURS = {("streams", "Shards"): "2", ("kafka", "Partitions"): "3"}
 PLACES = st.sampled_from(sorted(CHOICES))
 PICKED = st.dictionaries(PLACES, st.integers(0, 1), max_size=3)
-
-
-class Around(Nothing):
-    """Finds an image and a plug-in at a stack's first creation, and MSK's addresses."""
-
-    def before(self, kind: StackKind, wanted: Wanted, has: Mapping[str, str]) -> Wanted:
-        if has:
-            return wanted
-        images = {"proxy": IMAGE, "emitter": IMAGE, "stream-reader": IMAGE}
-        return replace(wanted, images=images, plugin_sha256="1" * 64, startup_version="1")
-
-    def after(self, kind: StackKind, outputs: Outputs) -> Outputs:
-        return EARLIER.get(kind, {})
-
-
-@dataclass
-class Bench:
-    cloud: FakeStacks = field(default_factory=FakeStacks)
-
-    def deployer(self) -> Deployer:
-        return Deployer(cast("CloudFormationClient", self.cloud), "aws", clock=ManualClock())
-
-    def apply(self, asked: Wanted) -> None:
-        apply_stacks(self.deployer(), asked, kinds=ALL, surroundings=Around())
-
-    def parameters(self, kind: StackKind) -> dict[str, str]:
-        return self.cloud.stacks[f"pinterest-{kind}"].parameters
-
-    def all(self) -> dict[StackKind, dict[str, str]]:
-        return {kind: dict(self.parameters(kind)) for kind in ALL}
 
 
 def default(kind: StackKind, name: str) -> str:
