@@ -43,7 +43,7 @@ class Layout:
 
     @property
     def class_archives(self) -> Path:
-        """Class-data archives, which halve the start of a JVM; made anew when missing."""
+        """Class-data archives, which halve the start of a JVM; recreated when missing."""
         return self.tools / "cds"
 
     @property

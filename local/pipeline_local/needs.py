@@ -22,7 +22,7 @@ def must_serve(installation: Installation, *services: str) -> None:
     here: the command that misses a service names it.
 
     Raises:
-        InstallationError: in lines that say which, what it said last, when it is tried again, and what to do.
+        InstallationError: in lines that say which, what it said last, when it is retried, and what to do.
     """
     if not installation.runs:
         raise InstallationError(installation.why_not_running)

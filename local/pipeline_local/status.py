@@ -103,7 +103,7 @@ class StatusFile:
         self._failed = False
 
     def update(self, status: Status, *, at_once: bool = False) -> None:
-        """Write it if it changed or it is time to. Where that fails, the log says so once, and it is tried again."""
+        """Write it if it changed or it is time to. Where that fails, the log says so once, and it is retried."""
         now, document = self._monotonic(), replace(status, services=dict(status.services))
         if not at_once and now < self._next_at and (self._failed or document == self._written):
             return
@@ -113,7 +113,7 @@ class StatusFile:
             status.write(self._file)
         except OSError as error:
             if not self._failed:
-                logger.warning("status is not written; trying again", extra={"error": str(error)})
+                logger.warning("status is not written; retrying", extra={"error": str(error)})
             self._failed = True
             self._next_at = now + WRITE_AGAIN_S
         else:

@@ -2,7 +2,7 @@
 
 ``python -m pipeline_local.supervisor`` is what ``pipeline up`` leaves behind. It holds the installation's lock,
 writes ``status.json`` at every change, and ends on SIGTERM or SIGINT. What becomes of a service that fails is
-``supervision.lifecycle``'s to say: it is tried again for as long as this runs, and the others run on. A disk that is
+``supervision.lifecycle``'s to say: it is retried for as long as this runs, and the others run on. A disk that is
 full is waited for. An error of the loop's own ends everything: no child runs on unwatched.
 """
 

@@ -40,7 +40,7 @@ def test_a_service_that_keeps_failing_is_named_where_it_is_needed(installation: 
         }
         says(installation, Status(1, "degraded", None, services))
         must_serve(installation, "kafka")
-        with pytest.raises(InstallationError, match="s3-sink failed 6 times in a row and is being tried again: no bu"):
+        with pytest.raises(InstallationError, match="s3-sink failed 6 times in a row and is being retried: no bu"):
             must_serve(installation, "kafka", "s3-sink")
         says(installation, Status(1, "stopping", None, services))
         with pytest.raises(InstallationError, match="`pipeline up` starts them again"):

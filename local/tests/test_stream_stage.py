@@ -61,7 +61,7 @@ def page(*numbers: int, behind: int = 0, last: bool = False, at: datetime = STAR
 
 
 def expect(kinesis: Stubber, *pages: dict[str, Any] | str, created: datetime = START) -> None:
-    """One stream of one shard that gives these pages, or errors; made anew meanwhile if ``created`` is later."""
+    """One stream of one shard that gives these pages, or errors; recreated meanwhile if ``created`` is later."""
     kinesis.add_response("describe_stream_summary", summary(), {"StreamName": "s"})
     kinesis.add_response("list_shards", shards(0))
     kinesis.add_response("get_shard_iterator", {"ShardIterator": "first"})
@@ -129,7 +129,7 @@ def test_a_shard_without_end_is_given_up(client: "KinesisClient", kinesis: Stubb
 
 def test_made_anew_while_it_is_read(client: "KinesisClient", kinesis: Stubber) -> None:
     expect(kinesis, page(1), page(), created=START + timedelta(seconds=1))
-    with pytest.raises(StageUnreachableError, match="made anew"):
+    with pytest.raises(StageUnreachableError, match="recreated"):
         offsets(client)
 
 

@@ -253,7 +253,7 @@ class History:
             is_down = process.starts and not process.is_alive
             may_start = world.full_since is None and world.mode[name] != "cannot be killed"
             if is_down and may_start and now - max(process.changed_at, process.down_since, world.space_since) > longest:
-                world.wrong.append(f"{name} was not tried again at {now:.1f}")
+                world.wrong.append(f"{name} was not retried at {now:.1f}")
             if process.is_alive and process.hangs_since is not None and world.mode[name] == "hangs":
                 patience = max(LIMITS.silence_s, LIMITS.start_s) + LOOK_AT_READY_S + TRY_AGAIN_S + SLACK_S
                 if now - process.hangs_since > patience:

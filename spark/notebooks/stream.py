@@ -127,7 +127,7 @@ def writer(kind, log_id, query_id):
         shards = judged.groupBy("partition").agg(fn.min(order), fn.count("reason")).collect()
         # After the rows were read: creation times do not come back, so all of them are of this stream.
         if current_log(kind) != log_id:
-            raise RuntimeError(f"stream {names.stream(kind)} was made anew; start this notebook again")
+            raise RuntimeError(f"stream {names.stream(kind)} was recreated; start this notebook again")
         new = judged
         if any(shard in known and lowest <= known[shard] for shard, lowest, _ in shards):
             new = judged.join(held(kind, log_id), ["partition", "offset"], "left_anti")

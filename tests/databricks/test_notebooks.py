@@ -349,7 +349,7 @@ def test_a_stream_made_anew_while_a_batch_is_read_leaves_no_row(
 
     monkeypatch.setattr("pipeline_transforms.cleaning.clean", cleaned)
     monkeypatch.setattr(streams.described, "describe", anew)
-    with pytest.raises(StreamingQueryException, match="was made anew"):
+    with pytest.raises(StreamingQueryException, match="was recreated"):
         streams.run()
     assert all(
         streams.table(name).isEmpty() for name in (*(stream_table(NAMES, kind) for kind in KINDS), STREAM_QUARANTINE)

@@ -264,7 +264,7 @@ def test_connectors_that_cannot_be_replaced_are_made_anew_with_their_stack(bench
     planned = bench.run("plan", "--format", "json", *IMAGES, *slower)
     assert json.loads(planned.stdout)["made_anew"] == [f"{bench.id}-connect"]
     told = bench.apply(*stacks, *slower)
-    assert f"{bench.id}-connect: deleted and made anew" in told
+    assert f"{bench.id}-connect: deleted and recreated" in told
     assert (bench.states()["connect"], bench.states()["kafka"]) == ("CREATE_COMPLETE", "CREATE_COMPLETE")
     assert f"{bench.id}-connect: no changes" in bench.apply(*stacks, *slower)
 
@@ -352,7 +352,7 @@ def test_a_failed_stack_is_named_and_what_comes_after_is_not_begun(bench: Bench)
     assert (states["kafka"], states["api"]) == ("CREATE_COMPLETE", "not there")
     assert bench.run("status").exit_code == 3
     bench.cloud.control()
-    assert "its first creation failed and was undone; it is made anew" in bench.apply()
+    assert "its first creation failed and was undone; it is recreated" in bench.apply()
     assert set(bench.states().values()) == {"CREATE_COMPLETE"}
 
 

@@ -87,7 +87,7 @@ def test_send_that_is_ended_says_how_to_go_on(installation: Installation, number
         (Status(1, "stopping"), "`pipeline down` stops the services"),
         (
             Status(1, "degraded", None, {"proxy": ServiceStatus("failing", failures=5, reason="no such setting")}),
-            "proxy failed 5 times in a row and is being tried again: no such setting",
+            "proxy failed 5 times in a row and is being retried: no such setting",
         ),
     ],
     ids=["stopped", "failing"],

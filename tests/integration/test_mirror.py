@@ -101,7 +101,7 @@ def streams_status(endpoint_url: str, mirror: Mirror, key: str) -> int:
 
 
 def not_there(clients: Clients, stream: str) -> bool:
-    """Whether it is gone, or made anew already: not the one that is being deleted."""
+    """Whether it is gone, or recreated already: not the one that is being deleted."""
     try:
         summary = clients.kinesis.describe_stream_summary(StreamName=stream)["StreamDescriptionSummary"]
     except clients.kinesis.exceptions.ResourceNotFoundException:
@@ -179,7 +179,7 @@ def test_streams_that_somebody_made_with_other_shards_are_kept(
         assert streams_status(localstack.endpoint_url, mirror, mirror.key) == 200
         assert [records(clients, stream) for stream in made] == [[b"kept"], [b"kept"]]
         assert records(clients, mirror.names.stream("geo")) == []
-        # Deleted and made anew before the mirror looks, or after: it comes to rest either way.
+        # Deleted and recreated before the mirror looks, or after: it comes to rest either way.
         clients.kinesis.delete_stream(StreamName=mirror.names.stream("pin"))
         wait_until("it was deleted", lambda: not_there(clients, mirror.names.stream("pin")))
         with suppress(clients.kinesis.exceptions.ResourceInUseException):

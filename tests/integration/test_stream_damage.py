@@ -168,7 +168,7 @@ def test_a_table_that_is_lost_while_the_query_runs_is_noticed(bench: Bench) -> N
         wait_until("the rows", bench.all_stored, 60)
         assert writer.lost() is None
         shutil.rmtree(bench.lake / stream_table(bench.names, "pin"))
-        assert "was lost or made anew" in (writer.lost() or "")
+        assert "was lost or recreated" in (writer.lost() or "")
     finally:
         writer.close(10)
         query.stop()

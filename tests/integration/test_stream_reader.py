@@ -502,7 +502,7 @@ def test_rejects_a_stream_made_anew_and_a_lost_checkpoint(localstack: LocalStack
     reader.wait_for("all", lambda: all_stored(reader, 30) and reader.is_ready())
     assert_exactly(reader, 30)
 
-    # A stream that was made anew: the reader goes over to it, with another log id in its rows.
+    # A stream that was recreated: the reader goes over to it, with another log id in its rows.
     old = reader.query("user")["log_id"]
     streams.delete("user")
     time.sleep(1.1)  # its creation time has seconds
@@ -512,7 +512,7 @@ def test_rejects_a_stream_made_anew_and_a_lost_checkpoint(localstack: LocalStack
     new = reader.query("user")["log_id"]
     assert new != old
     assert {row["log_id"] for row in reader.stream_rows("user")} == {old, new}
-    assert "stream was made anew" in reader.log.read_text()
+    assert "stream was recreated" in reader.log.read_text()
     assert reader.stop() == 0
 
     # Without its checkpoints it begins at the oldest record: nothing twice, and nothing left out.

@@ -128,7 +128,7 @@ def test_a_service_that_keeps_dying_leaves_the_others_running(tmp_path: Path) ->
         assert stack.status.services["airflow"].waits_for == ["proxy"]
         proxy = stack.status.services["proxy"]
         assert proxy.reason == "it ended with exit code 7; its last words: no such table"
-        wait_until("it is tried again", lambda: stack.status.services["proxy"].failures > 4)
+        wait_until("it is retried", lambda: stack.status.services["proxy"].failures > 4)
         said = troubles.lines(stack.status)
         assert len(said) == 2
         assert said[0].startswith("proxy failed ")
@@ -189,7 +189,7 @@ def test_a_full_disk_is_waited_for(tmp_path: Path) -> None:
 
 
 def test_a_status_that_cannot_be_written_ends_nothing(tmp_path: Path) -> None:
-    """What stands in its place is set aside; a folder that may not be written is tried again."""
+    """What stands in its place is set aside; a folder that may not be written is retried."""
     with running(tmp_path, {"kafka": SLEEP, "proxy": SLEEP}) as stack:
         wait_until("all is ready", lambda: stack.status.state == "ready")
         stack.layout.status_file.unlink()

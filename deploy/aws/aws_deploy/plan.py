@@ -34,7 +34,7 @@ class Planned:
     changes: Sequence[Change]
     idle: Sequence[Idle]
     made_anew: bool = False
-    """The whole stack is deleted and made anew."""
+    """The whole stack is deleted and recreated."""
 
 
 def plan_stacks(

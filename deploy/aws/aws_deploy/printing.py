@@ -20,7 +20,7 @@ def console() -> Console:
     return Console(highlight=False, soft_wrap=True)
 
 
-_STACK_ANEW = "deleted and made anew, since two connectors cannot share a name; their offsets stay in Kafka"
+_STACK_ANEW = "deleted and recreated, since two connectors cannot share a name; their offsets stay in Kafka"
 
 
 class Printer(Watcher):
@@ -38,11 +38,11 @@ class Printer(Watcher):
 
     def rebuilding(self, stack: str) -> None:
         """One line."""
-        self._console.print(f"{stack}: LocalStack cannot change it in place; it is made anew")
+        self._console.print(f"{stack}: LocalStack cannot change it in place; it is recreated")
 
     def restarting(self, stack: str) -> None:
         """One line."""
-        self._console.print(f"{stack}: its first creation failed and was undone; it is made anew")
+        self._console.print(f"{stack}: its first creation failed and was undone; it is recreated")
 
     def making_anew(self, stack: str) -> None:
         """One line."""
@@ -120,4 +120,4 @@ def show_plan(planned: Sequence[Planned], form: Form) -> None:
 
 
 def _anew(change: Change) -> str:
-    return {"True": "; made anew", "Conditional": "; perhaps made anew"}.get(change.replacement, "")
+    return {"True": "; recreated", "Conditional": "; perhaps recreated"}.get(change.replacement, "")

@@ -52,7 +52,7 @@ def build(kind: StackKind, wanted: Wanted, earlier: Earlier, has: Mapping[str, s
     earlier_values = {
         key: value
         for key, value in has.items()
-        # A secret is told as asterisks: it can be kept in an update, and LocalStack's stacks are made anew instead.
+        # A secret is told as asterisks: it can be kept in an update, and LocalStack's stacks are recreated instead.
         if key in declared and key not in resets and not (declared[key].get("NoEcho") and wanted.target == "localstack")
     }
     given, kept = parameters(kind, wanted, earlier, earlier_values)

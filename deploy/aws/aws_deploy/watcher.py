@@ -11,7 +11,7 @@ class Change:
     resource: str
     kind: str
     replacement: str = ""
-    """``True`` or ``Conditional`` where the resource may be made anew."""
+    """``True`` or ``Conditional`` where the resource may be recreated."""
 
 
 @dataclass(frozen=True)
@@ -30,13 +30,13 @@ class Watcher:
         """A change set is about to be executed; empty when there is nothing to change."""
 
     def rebuilding(self, stack: str) -> None:
-        """The stack is about to be deleted and made anew (LocalStack only)."""
+        """The stack is about to be deleted and recreated (LocalStack only)."""
 
     def restarting(self, stack: str) -> None:
-        """A stack whose first creation failed is about to be deleted and made anew; it holds nothing."""
+        """A stack whose first creation failed is about to be deleted and recreated; it holds nothing."""
 
     def making_anew(self, stack: str) -> None:
-        """The stack is about to be deleted and made anew, since its connectors can be replaced in no other way."""
+        """The stack is about to be deleted and recreated, since its connectors can be replaced in no other way."""
 
     def adopted(self, stack: str, difference: str) -> None:
         """The stack has taken over a resource that is not as its template says, and stays so."""

@@ -16,7 +16,7 @@ README = Path(__file__).parents[1] / "README.md"
 
 # What would make a bucket, a stream or an API beside the templates.
 _MAKES = re.compile(r"\.(create_bucket|create_stream|create_rest_api|put_rest_api|import_rest_api)\(")
-# Beside a stream that somebody made anew, which no deployment takes over on the laptop, the mirror makes missing ones.
+# Beside a stream that somebody recreated, which no deployment takes over on the laptop, the mirror makes missing ones.
 _ALLOWED = {"deploy/aws/aws_deploy/mirror/sides.py": ["create_stream"]}
 _ELSEWHERE = ["packages", "services", "spark", "local", "deploy/aws/aws_deploy"]
 

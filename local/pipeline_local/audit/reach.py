@@ -57,7 +57,7 @@ class ObjectReach:
 
     def _look(self, prefix: str, known: _Folder) -> _Folder:
         entries = self._entries(prefix, known.last_key)
-        if known.last_key is not None and known.last_key not in dict(entries):  # the bucket was made anew
+        if known.last_key is not None and known.last_key not in dict(entries):  # the bucket was recreated
             known, entries = _Folder(), self._entries(prefix, None)
         foreign = set(known.foreign)
         for key, etag in reversed(entries):

@@ -106,7 +106,7 @@ class KinesisStage:
                 records = pa.concat_tables([StreamRecords.empty_table(), *read])
             for log in logs:
                 if self._log(log.name, started).log_id != log.log_id:
-                    raise StageUnreachableError(f"the stream {log.name} was made anew while it was read; audit again")
+                    raise StageUnreachableError(f"the stream {log.name} was recreated while it was read; audit again")
         except (BotoCoreError, ClientError) as error:
             raise StageUnreachableError(f"the streams {', '.join(names)} cannot be read: {error}") from error
         return StreamContents(logs, records)

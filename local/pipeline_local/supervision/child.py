@@ -167,7 +167,7 @@ class Child:
         if life.runs or life.state not in {"restarting", "failing"}:
             return None
         if self._retry is None or self._retry[0] != life.next_start_at:
-            # Told once: computed anew each time, it would move by a second now and then.
+            # Told once: recomputed each time, it would move by a second now and then.
             at = datetime.now(UTC) + timedelta(seconds=life.next_start_at - now)
             self._retry = (life.next_start_at, at.isoformat(timespec="seconds"))
         return self._retry[1]

@@ -32,7 +32,7 @@ def is_settled(status: Status) -> bool:
 
 
 def line(name: str, service: ServiceStatus, now: datetime) -> str | None:
-    """One service in one line: what it does, what it said last, when it is tried again, what to do. None: all well."""
+    """One service in one line: what it does, what it said last, when it is retried, what to do. None: all well."""
     said = f": {service.reason}" if service.reason else ""
     found: str | None = None
     match service.state:
@@ -47,7 +47,7 @@ def line(name: str, service: ServiceStatus, now: datetime) -> str | None:
         case "restarting":
             found = f"{name} failed{_times(service)} and is started again{_when(service, now)}{said}"
         case "failing":
-            tried = _when(service, now) or " and is being tried again"
+            tried = _when(service, now) or " and is being retried"
             found = f"{name} failed{_times(service)}{tried}{said}; see `pipeline logs {name}`; {REMEDY}"
         case "failed":
             found = f"{name} could not be stopped; see `pipeline logs supervisor`"

@@ -45,7 +45,7 @@ class Attempts:
         """What to do about an error of ``CLIENT_ERRORS``.
 
         Raises:
-            AccessError: trying again does not help.
+            AccessError: retrying does not help.
             StreamReplacedError: by ``check_identity``.
             UnavailableError, StreamMissingError: no answer for as long as the policy says.
         """

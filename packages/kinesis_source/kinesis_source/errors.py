@@ -36,12 +36,12 @@ class StreamMissingError(UnavailableError):
 
 
 class StreamReplacedError(KinesisSourceError):
-    """The stream was deleted and made anew; this checkpoint belongs to the old one. Start with a new checkpoint."""
+    """The stream was deleted and recreated; this checkpoint belongs to the old one. Start with a new checkpoint."""
 
     def __init__(self, expected: StreamId, found: StreamId) -> None:
         stream = found.arn if found.arn == expected.arn else f"{found.arn} (this checkpoint is of {expected.arn})"
         super().__init__(
-            f"the stream {stream} was made anew: this checkpoint belongs to the one created at "
+            f"the stream {stream} was recreated: this checkpoint belongs to the one created at "
             f"{expected.created}, but the stream there now was created at {found.created}. Its "
             "sequence numbers mean other records; go on with a new checkpoint"
         )

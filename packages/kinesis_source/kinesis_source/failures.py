@@ -15,7 +15,7 @@ from botocore.parsers import ResponseParserError
 
 Failure = Literal["transient", "expired", "missing", "invalid", "fatal"]
 """``transient``: try again later. ``expired``: get a new iterator. ``missing``: no such stream or shard (now).
-``invalid``: Kinesis does not accept this iterator or position. ``fatal``: trying again does not help."""
+``invalid``: Kinesis does not accept this iterator or position. ``fatal``: retrying does not help."""
 
 CLIENT_ERRORS = (ClientError, BotoCoreError, ResponseParserError)
 

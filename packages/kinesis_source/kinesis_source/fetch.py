@@ -104,7 +104,7 @@ class ShardFetcher:
 
         Raises:
             DataLossError: the next records have, or may have, expired, and that must not be.
-            StreamReplacedError: the stream was made anew.
+            StreamReplacedError: the stream was recreated.
             UnavailableError, StreamMissingError: no answer for as long as the retry policy says.
             AccessError: Kinesis refuses.
         """
@@ -244,7 +244,7 @@ class ShardFetcher:
         if again.failure == "missing" and self._is_gone():
             self.gone = True
         logger.info(
-            "shard could not be read, trying again",
+            "shard could not be read, retrying",
             extra={"shard": self.shard_id, "wait_s": round(again.wait_s, 3), "reason": str(error)},
         )
         return 0.0 if again.failure == "expired" else max(again.wait_s, self._settings.poll_interval_s)

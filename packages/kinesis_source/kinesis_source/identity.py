@@ -1,4 +1,4 @@
-"""Which stream: a stream deleted and made anew under one name is another one."""
+"""Which stream: a stream deleted and recreated under one name is another one."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime

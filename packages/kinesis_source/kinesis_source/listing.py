@@ -144,7 +144,7 @@ class Listing:
             except CLIENT_ERRORS as error:
                 wait_s = attempts.failed(error).wait_s
                 logger.info(
-                    "Kinesis does not answer, trying again",
+                    "Kinesis does not answer, retrying",
                     extra={"wait_s": round(wait_s, 3), "reason": str(error)},
                 )
             self._clock.sleep(wait_s)

@@ -36,7 +36,7 @@ def read_range(
 
     Raises:
         DataLossError: some of them have expired, and that must not be.
-        StreamReplacedError: the stream was made anew.
+        StreamReplacedError: the stream was recreated.
         UnavailableError, StreamMissingError: no answer for as long as ``retries`` says.
         AccessError: Kinesis refuses.
     """

@@ -88,7 +88,7 @@ class StreamPath:
         if isinstance(after, Unknown):
             return all_again(records, after.reason, after.retry_after_s)
         if after != before:
-            return all_again(records, "the stream was made anew meanwhile")
+            return all_again(records, "the stream was recreated meanwhile")
         return Reply([_verdict(record, after) for record in put.records], retry_after(answer, self._clock))
 
     def _ask(self, name: str) -> str | Unknown:

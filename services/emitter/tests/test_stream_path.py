@@ -92,7 +92,7 @@ def test_a_stream_made_anew_without_a_failed_request() -> None:
     path, script = stream_path(described(1.5), put("49", "50"), put("1", "2"), described(9.0), put("3", "4"))
     path.deliver(STREAM, RECORDS)
     script.clock.sleep(2)
-    assert path.deliver(STREAM, RECORDS).verdicts == [Again("the stream was made anew meanwhile")] * 2
+    assert path.deliver(STREAM, RECORDS).verdicts == [Again("the stream was recreated meanwhile")] * 2
     [stored, _] = path.deliver(STREAM, RECORDS).verdicts
     assert stored == Stored(f"arn:{STREAM}@9000", "shardId-000000000001", "3")
     assert script.methods == ["GET", "PUT", "PUT", "GET", "PUT"]

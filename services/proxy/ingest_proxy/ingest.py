@@ -91,7 +91,7 @@ class Ingest:
     def _check_same_log(self, log: Topic) -> None:
         now = self._topics.read_now().topics.get(log.name)
         if now is None or now.log_id != log.log_id:
-            raise self._unavailable(f"Topic {log.name} was made anew meanwhile; send the request again")
+            raise self._unavailable(f"Topic {log.name} was recreated meanwhile; send the request again")
 
     def _unavailable(self, message: str) -> UnavailableError:
         return UnavailableError(message, self._retry_after_s)

@@ -134,7 +134,7 @@ class KafkaSender:
         return pending
 
     def renew(self) -> None:
-        """Give up the client, for example because a topic was made anew. Does not block."""
+        """Give up the client, for example because a topic was recreated. Does not block."""
         self._link.opened_at -= _BETWEEN_CLIENTS_S  # Kafka is there: no need to wait with the next
         self._link.give_up()
 

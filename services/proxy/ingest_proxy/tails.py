@@ -1,6 +1,6 @@
 """Which log an acknowledged offset belongs to, without asking the broker each time.
 
-An acknowledgement holds an offset, not the log's id, and a topic can be made anew at any moment. Asking for
+An acknowledgement holds an offset, not the log's id, and a topic can be recreated at any moment. Asking for
 the id after each acknowledgement would be right, and cost a third of the throughput. But an offset that
 follows on the last one we saw, in a partition whose log was asked for since its last jump, is in that same
 log: a new log begins at 0, and its first record from us is a jump. (Unless another writer has brought the

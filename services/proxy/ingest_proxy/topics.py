@@ -48,7 +48,7 @@ class Partition:
 
 @dataclass(frozen=True)
 class Topic:
-    """One topic of one life: made anew under its old name it has another ``log_id``."""
+    """One topic of one life: recreated under its old name it has another ``log_id``."""
 
     name: str
     log_id: str
@@ -89,7 +89,7 @@ class Topics(Protocol):
 class KafkaTopics:
     """``Topics`` of a real cluster.
 
-    ``on_new_log`` is called when a topic was made anew, before any reader sees its new id. ``login`` comes from
+    ``on_new_log`` is called when a topic was recreated, before any reader sees its new id. ``login`` comes from
     ``login.py``.
     """
 
@@ -212,7 +212,7 @@ class KafkaTopics:
         for name, topic in reading.topics.items():
             known = self._known.get(name, topic.log_id)
             if known != topic.log_id:
-                logger.warning("topic was made anew", extra={"topic": name, "log_id": topic.log_id, "before": known})
+                logger.warning("topic was recreated", extra={"topic": name, "log_id": topic.log_id, "before": known})
                 anew = True
         if anew:
             self._on_new_log()

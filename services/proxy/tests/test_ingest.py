@@ -1,4 +1,4 @@
-"""The topic is made anew, or the broker goes away, between any two steps of one request."""
+"""The topic is recreated, or the broker goes away, between any two steps of one request."""
 
 from collections.abc import Callable, Sequence
 
@@ -55,7 +55,7 @@ def test_the_id_changes_with_the_log(ingest: Ingest, staged: Staged) -> None:
 @pytest.mark.parametrize("moment", ["before", "after"])
 def test_made_anew_during_a_request(ingest: Ingest, staged: Staged, moment: str) -> None:
     setattr(staged, moment, lambda: staged.make_anew(PIN))
-    with pytest.raises(UnavailableError, match="made anew"):
+    with pytest.raises(UnavailableError, match="recreated"):
         write(ingest)
 
 
@@ -63,9 +63,9 @@ def test_an_old_reading_is_never_told_with_new_offsets(ingest: Ingest, staged: S
     write(ingest, 3)
     staged.old = staged.read_now()
     staged.make_anew(PIN)
-    with pytest.raises(UnavailableError, match="made anew"):
+    with pytest.raises(UnavailableError, match="recreated"):
         write(ingest)
-    with pytest.raises(UnavailableError, match="made anew"):
+    with pytest.raises(UnavailableError, match="recreated"):
         write(ingest)
 
 

@@ -134,7 +134,7 @@ def build_sink(
     give_up: Event,
     threads: Threads,
 ) -> Sink:
-    """The sink over real clients. ``shutdown`` ends its waits; ``give_up`` ends stores that are tried again."""
+    """The sink over real clients. ``shutdown`` ends its waits; ``give_up`` ends stores that are retried."""
     retries = RetryPolicy(deadline_s=math.inf)  # ended by the stop of the service, shown by /readyz
     timeout_s = settings.request_timeout_ms / 1_000
     client = s3_client(settings.aws_endpoint_url, settings.aws_region, timeout_s, 3 * settings.uploads + 2)

@@ -184,7 +184,7 @@ class Placement:
     def _leave(self, topic: str, before: TopicState, state: TopicState) -> None:
         self._metrics.epoch_changes.labels(topic).inc()
         logger.warning(
-            "a topic was made anew: a new log begins",
+            "a topic was recreated: a new log begins",
             extra={"topic": topic, "old_log_id": before.log_id, "log_id": state.log_id},
         )
         for place in [place for place in self._partitions if place.topic == topic]:

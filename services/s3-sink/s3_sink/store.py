@@ -112,7 +112,7 @@ class Storer:
                     msg = f"{key} is not known to be stored: {error}"
                     raise GivenUpError(msg) from error
                 logger.warning(
-                    "an object cannot be stored now; trying again",
+                    "an object cannot be stored now; retrying",
                     extra={"key": key, "reason": str(error), "tries": tries, "wait_s": round(wait_s, 3)},
                 )
                 self.troubles[place] = str(error)

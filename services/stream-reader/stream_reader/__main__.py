@@ -61,7 +61,7 @@ def main() -> int:
 
 def _run(settings: Settings, spark: SparkSession, shutdown: Shutdown) -> int:
     streams = KinesisStreams(settings.aws_endpoint_url, settings.aws_region)
-    retries = RetryPolicy(  # without an end: the waits are bounded, and /readyz shows what is tried again
+    retries = RetryPolicy(  # without an end: the waits are bounded, and /readyz shows what is retried
         deadline_s=math.inf,
         first_wait_s=settings.restart_first_wait_s,
         longest_wait_s=settings.restart_longest_wait_s,

@@ -1,6 +1,6 @@
 """From where a query goes on: its checkpoint where tables and checkpoint belong together, else the oldest record.
 
-A checkpoint is of no use where one of its files is damaged, where a table that it counts on was lost, made anew or put
+A checkpoint is of no use where one of its files is damaged, where a table that it counts on was lost, recreated or put
 back to an older version, and where it is itself older than the tables (put back from a copy): Delta would then take new
 batches for old ones of the same number, and leave them out.
 """

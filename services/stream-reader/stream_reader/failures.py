@@ -13,7 +13,7 @@ class TableError(Exception):
     def __init__(self, table: str, error: BaseException) -> None:
         super().__init__(
             f"the table {table} cannot be used: {brief(error)} (if it is damaged, put its folder back from a copy; or "
-            "move it away, and it is made anew from what the stream still holds)"
+            "move it away, and it is recreated from what the stream still holds)"
         )
 
 

@@ -57,7 +57,7 @@ class Follower:
         self._error: str | None = None
 
     def run(self, stop: threading.Event) -> None:
-        """Follow until ``stop``. A failure is tried again, with waits that grow."""
+        """Follow until ``stop``. A failure is retried, with waits that grow."""
         waits = self._retries.waits()
         wait_s = 0.0
         while not stop.wait(wait_s):
@@ -81,7 +81,7 @@ class Follower:
         tables = self._opened()
         now = {kind: (tables.id(table), tables.version(table)) for kind, table in self._of.items()}
         if any(now[kind][0] != told for kind, (told, _) in self._seen.items()):
-            logger.warning("a table was made anew; the posts are read again")
+            logger.warning("a table was recreated; the posts are read again")
             self._posts.clear()
             self._index.put({"poster_name": name, "posts": 0} for name in self._index.names())
             self._seen = {}

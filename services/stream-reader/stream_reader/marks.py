@@ -40,7 +40,7 @@ class Mark(msgspec.Struct, frozen=True):
         for table, part in self.tables.items():
             found: State | None = tables.found(table)
             if found is None or found[0] != part.id:
-                return f"the table {table} was lost or made anew"
+                return f"the table {table} was lost or recreated"
             if found[1] < part.version:
                 return f"the table {table} went back from version {part.version} to {found[1]}"
             if query_id is not None and part.batch is not None:

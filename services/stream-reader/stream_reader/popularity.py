@@ -70,7 +70,7 @@ class Popularity:
         self._error: str | None = None
 
     def run(self) -> None:
-        """Work until ``stop``. A failure is tried again, with waits that grow."""
+        """Work until ``stop``. A failure is retried, with waits that grow."""
         waits = self._retries.waits()
         while True:
             try:
@@ -80,7 +80,7 @@ class Popularity:
                 wait_s = next(waits)
                 # Tables that were lost are looked at anew, and the posts filled from them.
                 self._started = self._started and not self._profiles.replaced()
-                logger.exception("popularity failed; it is tried again", extra={"wait_s": round(wait_s, 2)})
+                logger.exception("popularity failed; it is retried", extra={"wait_s": round(wait_s, 2)})
                 if self._stop.wait(wait_s):
                     self._clock.sleep(wait_s)  # who asked to stop waits for a while only
             else:

@@ -227,7 +227,7 @@ class Posts:
             raise PostsLostError(f"the file of posts was damaged: {error}") from error
 
     def _connect(self) -> sqlite3.Connection:
-        """The file, made anew where it is another version's or damaged."""
+        """The file, recreated where it is another version's or damaged."""
         self._file.parent.mkdir(parents=True, exist_ok=True)
         try:
             return _connected(self._file)

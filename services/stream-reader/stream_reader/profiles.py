@@ -53,7 +53,7 @@ class Profiles:
         """Bring the posts to where the stream tables are.
 
         After an orderly stop they are there; after a kill some files are read, and all where the posts are of other
-        tables, or of versions that Delta has forgotten. Its own table is made anew where it is lost or damaged.
+        tables, or of versions that Delta has forgotten. Its own table is recreated where it is lost or damaged.
 
         Raises:
             TableError: its own table cannot be made.

@@ -199,7 +199,7 @@ class StreamQuery:
             if self._log_id not in {None, log_id}:
                 self._metrics.replaced.labels(self.kind).inc()
                 logger.warning(
-                    "stream was made anew; the query goes over to it, with a checkpoint of its own",
+                    "stream was recreated; the query goes over to it, with a checkpoint of its own",
                     extra={"kind": self.kind, "stream": self._stream, "log_id": log_id, "before": self._log_id},
                 )
             self._log_id = log_id
@@ -230,7 +230,7 @@ class StreamQuery:
             self._waits = self._retries.waits()
 
     def _describe(self, writer: BatchWriter) -> None:
-        """Notice a stream made anew, and tables lost, though no batch comes."""
+        """Notice a recreated stream, and tables lost, though no batch comes."""
         try:
             current = self._streams.describe(self._stream).log_id
             lost = writer.lost()

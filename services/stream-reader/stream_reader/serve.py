@@ -53,7 +53,7 @@ def main() -> int:
     index, posts = Index(settings.half_life_s), Posts(settings.state_dir / "posts.sqlite")
     # What an earlier process has read is in no memory: all is read again.
     posts.clear()
-    retries = RetryPolicy(math.inf, settings.every_s, 30.0)  # /readyz shows what is tried again
+    retries = RetryPolicy(math.inf, settings.every_s, 30.0)  # /readyz shows what is retried
     tables = partial(DeltaTables, settings.lake_uri, settings.storage_options)
     follower = Follower(tables, settings.names, posts, index, every_s=settings.every_s, retries=retries)
     follower.measured(REGISTRY)

@@ -44,7 +44,7 @@ class Upkeep:
         self._vacuumed_at: dict[str, float] = {}
 
     def run(self, stop: threading.Event) -> None:
-        """Work until ``stop``, or until the JVM is gone. A table that cannot be kept is tried again next time."""
+        """Work until ``stop``, or until the JVM is gone. A table that cannot be kept is retried next time."""
         while not stop.wait(self._interval_s) and session_alive():
             for one in self._tables:
                 if stop.is_set():

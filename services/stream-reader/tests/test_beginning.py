@@ -276,4 +276,4 @@ def test_tables_lost_while_the_query_runs_are_noticed(tmp_path: Path) -> None:
     assert engine.begun is not None
     assert engine.begun.lost() is None
     engine.tables.make_anew(TABLE)
-    assert engine.begun.lost() == f"the table {TABLE} was lost or made anew"
+    assert engine.begun.lost() == f"the table {TABLE} was lost or recreated"

@@ -270,7 +270,7 @@ def test_kinesis_that_comes_back_makes_it_well_at_once(bench: Bench) -> None:
 def test_tables_that_are_lost_make_it_begin_anew(bench: Bench) -> None:
     bench.steps(5)
     first = bench.launch.writer
-    first.lost_table = "the table t was lost or made anew"
+    first.lost_table = "the table t was lost or recreated"
     bench.steps(6)
     assert first.closed
     assert bench.launch.started == [("pin", OLD)] * 2

@@ -132,7 +132,7 @@ def _begin_damaged_anew(lake: Lake, last: Row | None, now: datetime) -> bool:
         if reason is None:
             continue
         damaged = True
-        logger.warning("answers cannot be read: computed anew", extra={"table": table, "reason": reason[:300]})
+        logger.warning("answers cannot be read: recomputed", extra={"table": table, "reason": reason[:300]})
         lake.set_damaged_log_aside(table, now)
     return damaged
 

@@ -1,7 +1,7 @@
 """``bronze/events`` → ``silver/{pin,geo,user}`` and quarantine: only batches not cleaned yet, or quarantine again.
 
 Per kind: rows that cannot be read go to quarantine, unless their coordinate is there; then the touched keys are
-computed anew from their silver row and the new rows, and what changed is written in one commit. That commit's
+recomputed from their silver row and the new rows, and what changed is written in one commit. That commit's
 note names the last ingest batch it covers, so that rows and mark cannot come apart. A crash before it makes the
 next run clean the same batches again, which changes nothing: a content that is there is a repeat. For the same
 reason a lost mark costs time only. A replay's note says that quarantine has some rows of silver as well, until a

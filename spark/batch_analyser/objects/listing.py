@@ -135,7 +135,7 @@ def list_candidates(bucket: Bucket, topics: Iterable[str], tails: Mapping[str, T
     names sort among the known objects' are not seen; nothing that writes objects makes such names.
 
     Where the last known object is gone or was written again, the folder is listed again from its start: a bucket
-    that was made anew holds other objects under known names, and the Java connector rewrites more than one.
+    that was recreated holds other objects under known names, and the Java connector rewrites more than one.
     """
     candidates: list[Listed] = []
     listed = 0

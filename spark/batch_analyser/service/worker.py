@@ -185,7 +185,7 @@ class Worker:
             try:
                 self._go_on()
                 self._trouble, pause = None, _IDLE_S
-            except sqlite3.Error as error:  # a full disk, say: what is queued stays, and is tried again
+            except sqlite3.Error as error:  # a full disk, say: what is queued stays, and is retried
                 self._trouble = str(error)
                 logger.exception("the file of runs cannot be read or written")
                 self._stopping.wait(pause)

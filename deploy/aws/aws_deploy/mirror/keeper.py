@@ -67,7 +67,7 @@ class Keeper:
         return f"seen {age:.0f} s ago"
 
     def run(self, shutdown: Shutdown) -> None:
-        """Keep until asked to stop. A failure is logged and tried again, with growing waits up to 5 s."""
+        """Keep until asked to stop. A failure is logged and retried, with growing waits up to 5 s."""
         waits = self._backoff()
         while not shutdown.requested:
             try:

@@ -66,7 +66,7 @@ class LocalStackSide:
         return [kind for kind, present in there.items() if not present]
 
     def make(self, lost: Collection[str]) -> Sequence[str]:
-        """Apply all stacks; those that lost resources are made anew.
+        """Apply all stacks; those that lost resources are recreated.
 
         Streams of another shape than the template's, such as somebody has made meanwhile, are kept as they are, with
         their records: no stack could be made over them, and the side would stay unready for ever.
