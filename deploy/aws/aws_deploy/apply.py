@@ -8,6 +8,7 @@ from pipeline_contracts.names import Names
 from aws_deploy.deployed import NO_OUTPUTS, NOTHING_MADE, Deployment
 from aws_deploy.deployer import Deployer
 from aws_deploy.errors import SettingError
+from aws_deploy.parameters import check_meant
 from aws_deploy.stacks import build, stack_name
 from aws_deploy.surroundings import Nothing, Surroundings
 from aws_deploy.wanted import ALL, NEEDS, ORDER, Outputs, StackKind, Wanted
@@ -26,11 +27,14 @@ def apply_stacks(
     ``rebuild`` names stacks whose resources were lost (LocalStack only, see ``Deployer.apply``).
 
     Raises:
-        SettingError: a stack that one of these needs is neither there nor among them; or a bad parameter.
+        SettingError: a stack that one of these needs is neither there nor among them; or a bad parameter, or one of a
+            stack that is not among them.
         What ``Deployer.apply`` and ``surroundings`` raise.
     """
     around = surroundings or Nothing()
+    check_meant(wanted, kinds)
     deployment = Deployment.look(deployer, wanted)
+    deployment.check_stage(wanted, kinds)
     outputs: dict[StackKind, Outputs] = {}
     for kind in ALL:
         name = stack_name(wanted.names, kind)

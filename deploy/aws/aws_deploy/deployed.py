@@ -4,12 +4,13 @@ CloudFormation gives each parameter that is left out of an update its default ag
 ``--set`` or ``--size`` would have to repeat it each time, or lose brokers, certificates and trust.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Protocol
 
 from pipeline_contracts.names import API_STAGE
 
+from aws_deploy.errors import SettingError
 from aws_deploy.stacks import stack_name
 from aws_deploy.wanted import ALL, Size, StackKind, Wanted
 
@@ -21,6 +22,7 @@ NOTHING_MADE = {None, "REVIEW_IN_PROGRESS", "DELETE_COMPLETE", "ROLLBACK_COMPLET
 NO_OUTPUTS = NOTHING_MADE | {"CREATE_FAILED", "ROLLBACK_FAILED", "DELETE_FAILED"}
 """States of a stack that no other can be built on."""
 
+_KNOW_THE_STAGE: frozenset[StackKind] = frozenset({"proxy", "alarms"})
 _DEFAULT_SIZE: Size = "dev"
 _DEFAULT_TAG = {"env": "dev", "owner": "unknown"}
 
@@ -75,14 +77,39 @@ class Deployment:
             name: next((one.tags[name] for one in (own, *others) if name in one.tags), default)
             for name, default in _DEFAULT_TAG.items()
         }
-        stage = wanted.overrides.get("api", {}).get("Stage") or self.of("api").parameters.get("Stage", API_STAGE)
         return replace(
             wanted,
             size=size,
             environment=wanted.environment or tags["env"],
             owner=wanted.owner or tags["owner"],
-            stage=stage,
+            stage=self._stage(wanted),
         )
+
+    def check_stage(self, wanted: Wanted, kinds: Collection[StackKind]) -> None:
+        """See that the API's stage can be the one that is wanted, and that those who know it will know the same.
+
+        Raises:
+            SettingError: the API is there with another one. The emitter's stack imports its address, and
+                CloudFormation changes no output that is imported
+                (https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/using-cfn-stack-exports.html);
+                or a stack beside it, which is not among ``kinds``, stands for another one.
+        """
+        if wanted.target != "aws" or "api" not in kinds:
+            return
+        stage, own = self._stage(wanted), self.of("api").parameters.get("Stage")
+        if own not in {None, stage}:
+            raise SettingError(
+                f"--set api.Stage={stage}: the API is there with stage {own}, which is part of its address. To change "
+                "it, destroy stacks emitter and api (--stack emitter --stack api) and apply again"
+            )
+        for kind in _KNOW_THE_STAGE - set(kinds):
+            if self.of(kind).parameters.get("Stage") not in {None, stage}:
+                raise SettingError(f"The API's stage is to be {stage}, and stack {kind} has another; apply it too")
+
+    def _stage(self, wanted: Wanted) -> str:
+        known = [self.of(kind).parameters.get("Stage") for kind in ("api", *sorted(_KNOW_THE_STAGE, reverse=True))]
+        chosen = wanted.overrides.get("api", {}).get("Stage")
+        return chosen or next((stage for stage in known if stage), API_STAGE)
 
 
 def _deployed(stack: "StackTypeDef") -> Deployed:

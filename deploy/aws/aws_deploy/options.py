@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import click
 from pipeline_contracts.names import Names
@@ -13,6 +13,7 @@ from aws_deploy.checkout import Checkout, own_checkout
 from aws_deploy.clients import Clients
 from aws_deploy.deployer import Deployer
 from aws_deploy.errors import SettingError
+from aws_deploy.own_names import Service
 from aws_deploy.surroundings import Account, Nothing, Surroundings
 from aws_deploy.wanted import ALL, ORDER, Size, StackKind, Wanted
 from aws_deploy.watcher import Watcher
@@ -173,7 +174,7 @@ class Target:
             environment=environment,
             owner=owner,
             size=size,
-            images=dict(_pair("--image", image, "SERVICE=URI@DIGEST") for image in images),
+            images=_images(images),
             overrides=_overrides(settings),
             resets=_resets(resets),
         )
@@ -203,6 +204,14 @@ def _pair(option: str, text: str, form: str) -> tuple[str, str]:
     if not equals or not key or not value:
         raise SettingError(f"{option} {text}: must be {form}")
     return key, value
+
+
+def _images(given: tuple[str, ...]) -> dict[str, str]:
+    found = dict(_pair("--image", image, "SERVICE=URI@DIGEST") for image in given)
+    for service in found:
+        if service not in get_args(Service):
+            raise SettingError(f"--image {service}=…: there is no service {service!r}; {', '.join(get_args(Service))}")
+    return found
 
 
 def _overrides(settings: tuple[str, ...]) -> dict[StackKind, dict[str, str]]:

@@ -25,19 +25,43 @@ def parameters(
 
     Raises:
         KeyError: a stack that it reads from has not been deployed.
-        SettingError: a certificate without a name that it is for; one key for sending and for managing.
+        SettingError: a certificate without a name that it is for; one key for sending and for managing; something is
+            to have its default again that follows from the rest.
     """
-    given = {"PipelineId": wanted.names.pipeline_id, **_OF[kind](wanted, earlier), **wanted.overrides.get(kind, {})}
-    found = {**_defaults(kind, wanted), **has, **given}
+    chosen = wanted.overrides.get(kind, {})
+    derived = {"PipelineId": wanted.names.pipeline_id, **_OF[kind](wanted, earlier)}
     if kind == "connect":
-        flush = found.get("FlushIntervalMs", _FLUSH_INTERVAL_MS)
-        found["WorkerName"] = worker_name(wanted.names.pipeline_id, flush)
+        flush = {**has, **chosen}.get("FlushIntervalMs", _FLUSH_INTERVAL_MS)
+        derived["WorkerName"] = worker_name(wanted.names.pipeline_id, flush)
+    for name in wanted.resets.get(kind, frozenset()) & set(derived):
+        raise SettingError(
+            f"--reset {kind}.{name}: it follows from an option, a variable or another stack each time, so there is "
+            "nothing to give back"
+        )
+    given = {**derived, **chosen}
+    found = {**_defaults(kind, wanted), **has, **given}
     if found.get("CertificateArn") and not found.get("HostName"):
         raise SettingError(
             f"{kind}.CertificateArn needs a name that the certificate is for: give --set {kind}.HostName=… too "
             "(nobody has a certificate for the load balancer's own name)"
         )
-    return found, frozenset(has).difference(given, {"WorkerName"})
+    return found, frozenset(has).difference(given)
+
+
+def check_meant(wanted: Wanted, kinds: Collection[StackKind]) -> None:
+    """Compare what a person has asked of single stacks with the stacks that are meant.
+
+    Raises:
+        SettingError: it is asked of another one, which would not get it.
+    """
+    asked = [("--set", kind, name) for kind, values in wanted.overrides.items() for name in values]
+    asked += [("--reset", kind, name) for kind, names in wanted.resets.items() for name in sorted(names)]
+    for option, kind, name in asked:
+        if kind not in kinds:
+            raise SettingError(
+                f"{option} {kind}.{name}: stack {kind} is not among those that this is about "
+                f"({', '.join(kinds)}); nothing was changed"
+            )
 
 
 def check_resets(
@@ -177,8 +201,9 @@ def _popularity(wanted: Wanted, _earlier: Earlier) -> dict[str, str]:
     return {"Size": _size(wanted), **_image(wanted, "stream-reader")}
 
 
-def _alarms(wanted: Wanted, _earlier: Earlier) -> dict[str, str]:
-    return {"Stage": wanted.stage, "ProxyTasks": "2" if wanted.size == "prod" else "1"}
+def _alarms(wanted: Wanted, earlier: Earlier) -> dict[str, str]:
+    by_size = "2" if wanted.size == "prod" else "1"  # of a proxy that was deployed before it said how many
+    return {"Stage": wanted.stage, "ProxyTasks": earlier.get("proxy", {}).get("Tasks", by_size)}
 
 
 def _mwaa(wanted: Wanted, _earlier: Earlier) -> dict[str, str]:

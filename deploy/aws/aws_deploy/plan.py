@@ -8,6 +8,7 @@ from aws_deploy.calls import StackCalls
 from aws_deploy.costs import Idle, idle_costs
 from aws_deploy.deployed import NO_OUTPUTS, NOTHING_MADE, Deployment
 from aws_deploy.deployer import must_be_made_anew, stop_if_blocked
+from aws_deploy.parameters import check_meant
 from aws_deploy.resolve import resolve
 from aws_deploy.stacks import build, stack_name
 from aws_deploy.surroundings import Surroundings
@@ -50,7 +51,9 @@ def plan_stacks(
         StackBlockedError: a stack is in a state in which apply would not touch it.
     """
     outputs: dict[StackKind, Outputs] = {}
+    check_meant(wanted, kinds)
     deployment = Deployment.look(calls, wanted)
+    deployment.check_stage(wanted, kinds)
     found = []
     for kind in ALL:
         name = stack_name(wanted.names, kind)

@@ -9,6 +9,7 @@ from aws_deploy.apply import apply_stacks
 from aws_deploy.errors import SettingError
 from aws_deploy.plan import plan_stacks
 from aws_deploy.render import parse, template_path
+from aws_deploy.resolve import resolve
 from aws_deploy.stacks import build
 from aws_deploy.surroundings import Account
 from aws_deploy.wanted import ALL, Size, StackKind, Wanted
@@ -26,7 +27,7 @@ CHOICES: dict[Place, tuple[str, ...]] = {
     ("streams", "Shards"): ("4", "8"),
     ("network", "NatGateways"): ("per-zone", "none"),
     ("connect", "FlushIntervalMs"): ("30000", "120000"),
-    ("api", "Stage"): ("live", "two"),
+    ("api", "RequestsPerSecond"): ("100", "200"),
     ("databricks", "DatabricksExternalId"): ("12345678-1234-1234-1234-123456789012",),
     ("alarms", "Email"): ("ops@example.com",),
 }
@@ -117,6 +118,7 @@ def test_a_stack_that_comes_later_has_the_others_size() -> None:
 @pytest.mark.parametrize(
     ("resets", "overrides", "text"),
     [
+        ("Size", {}, "follows from an option, a variable or another stack each time"),
         ("VolumeGB", {}, "pinterest-kafka has no parameter VolumeGB"),
         ("BootstrapServers", {}, "has no parameter BootstrapServers"),
         ("VolumeGiB", {"VolumeGiB": "200"}, "given by both --set and --reset"),
@@ -146,3 +148,52 @@ def test_image_and_plugin_stay_where_nobody_names_others() -> None:
     aws.stub("s3").add_response("head_object", {}, {"Bucket": "pinterest-artifacts", "Key": f"plugins/{'1' * 64}.zip"})
     assert Account(aws.clients).before("connect", BARE, {"PluginSha256": "1" * 64}).plugin_sha256 == "1" * 64
     aws.nothing_left()
+
+
+@pytest.mark.parametrize("asked", [{"overrides": {"kafka": {"Brokers": "6"}}}, {"resets": {"kafka": {"Brokers"}}}])
+def test_what_is_asked_of_a_stack_that_is_not_meant_is_refused(asked: dict[str, Any]) -> None:
+    bench = Bench()
+    bench.apply(BARE)
+    for command in (apply_stacks, plan_stacks):
+        with pytest.raises(SettingError, match=r"set kafka.Brokers: stack kafka is not among .* \(data, proxy\)"):
+            command(bench.deployer(), replace(BARE, **asked), kinds=("data", "proxy"), surroundings=Around())
+
+
+def staged(stage: str) -> Wanted:
+    return replace(BARE, overrides={"api": {"Stage": stage}})
+
+
+def test_the_stage_is_chosen_when_the_api_is_made_and_never_moves_from_under_its_callers() -> None:
+    bench = Bench()
+    bench.apply(staged("live"))
+    before = bench.all()
+    assert [before[kind]["Stage"] for kind in ("proxy", "api", "alarms")] == ["live"] * 3
+    for kinds in (ALL, ("api",)):
+        with pytest.raises(SettingError, match="the API is there with stage live"):
+            apply_stacks(bench.deployer(), staged("two"), kinds=kinds, surroundings=Around())
+    assert bench.all() == before
+    bench.apply(staged("live"))
+
+    # What stands beside an API that is gone must go with it to another stage.
+    del bench.cloud.stacks["pinterest-emitter"], bench.cloud.stacks["pinterest-api"]
+    with pytest.raises(SettingError, match=r"The API's stage is to be two, and stack (proxy|alarms) has another"):
+        apply_stacks(bench.deployer(), staged("two"), kinds=("api",), surroundings=Around())
+    bench.apply(BARE)
+    assert bench.parameters("api")["Stage"] == "live"
+
+
+def test_a_workers_name_can_be_chosen_for_one_apply() -> None:
+    has = {"PluginSha256": "1" * 64, "WorkerName": "old", "FlushIntervalMs": "60000"}
+    chosen = build("connect", replace(BARE, overrides={"connect": {"WorkerName": "mine"}}), EARLIER, has)
+    assert chosen.parameters["WorkerName"] == "mine"
+    assert build("connect", BARE, EARLIER, has).parameters["WorkerName"].startswith("pinterest-worker-")
+
+
+@pytest.mark.parametrize(("tasks", "count"), [("0", 1), ("4", 4)])
+def test_the_alarm_wants_as_many_tasks_as_the_proxy_has(tasks: str, count: int) -> None:
+    template: Any = parse(template_path("proxy").read_text(encoding="utf-8"))
+    value = template | {"Resources": {"Tasks": {"Properties": template["Outputs"]["Tasks"]}}}
+    found = resolve(value, {"Size": "dev", "Tasks": tasks})["Tasks"]["Properties"]["Value"]
+    assert found == {"Fn::Sub": ["${Count}", {"Count": type(found["Fn::Sub"][1]["Count"])(count)}]}
+    earlier = {**EARLIER, "proxy": {"Tasks": str(count)}}
+    assert build("alarms", BARE, earlier).parameters["ProxyTasks"] == str(count)

@@ -82,6 +82,7 @@ def test_an_id_that_no_stack_can_have_is_said_before_anything_is_asked(
         (["--set", "kafka=1"], "there is no stack 'kafka=1'|must be|no stack"),
         (["--set", "nothing.A=1"], "there is no stack 'nothing'; there are data, streams"),
         (["--image", "proxy"], "--image proxy: must be SERVICE=URI@DIGEST"),
+        (["--image", "popularity=uri@sha256:1"], "there is no service 'popularity'; proxy, emitter, stream-reader"),
     ],
 )
 def test_a_malformed_setting_is_said_before_anything_is_asked(
