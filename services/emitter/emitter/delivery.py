@@ -64,7 +64,7 @@ def retry_after(answer: Answer, clock: Clock) -> float | None:
         return float(text)
     try:
         date = parsedate_to_datetime(text)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     aware = date if date.tzinfo is not None else date.replace(tzinfo=UTC)
     now: datetime = clock.now()

@@ -127,6 +127,7 @@ def test_everything_else_is_sent_again(answer: Answer | None) -> None:
         ("Mon, 23 Nov 2026 12:00:30 GMT", 30.0),
         ("Mon, 23 Nov 2026 11:00:00 GMT", 0.0),
         ("soon", None),
+        ("Mon, 23 Nov 2026 12:00:30 +99999999999999", None),
         (None, None),
     ],
 )
