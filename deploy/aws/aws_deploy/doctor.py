@@ -11,8 +11,16 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from aws_deploy.calls import StackCalls
 from aws_deploy.clients import Clients
-from aws_deploy.deployed import NOTHING_MADE
-from aws_deploy.errors import DeployError, ForeignResourceError, ForeignStackError, MissingImageError, SettingError
+from aws_deploy.deployed import NOTHING_MADE, Deployed, Deployment
+from aws_deploy.deployer import stop_if_blocked
+from aws_deploy.errors import (
+    DeployError,
+    ForeignResourceError,
+    ForeignStackError,
+    MissingImageError,
+    SettingError,
+    StackBlockedError,
+)
 from aws_deploy.explain import explain
 from aws_deploy.own_names import Service
 from aws_deploy.stacks import stack_name
@@ -55,15 +63,18 @@ class Finding:
 def examine(account: Account, wanted: Wanted, databricks_host: str | None) -> Iterator[Finding]:
     """Look at everything; one that fails does not keep the others from being looked at. Blocks on each call."""
     clients = account.clients
+    there = _deployed(clients, wanted)
+    chosen = wanted.overrides.get("network", {}).get("Zones")
+    zones = there.of("network").parameters.get("Zones", "") if chosen is None else chosen
     looks: list[tuple[str, Callable[[], tuple[State, str]]]] = [
         ("credentials", lambda: _credentials(clients)),
-        ("zones", lambda: _zones(clients, wanted.overrides.get("network", {}).get("Zones", ""))),
+        ("zones", lambda: _zones(clients, zones)),
         ("gateway logs", lambda: _gateway_role(clients)),
         ("names", lambda: _names(account, wanted)),
-        ("image proxy", lambda: _image(account, "proxy", wanted)),
-        ("image emitter", lambda: _image(account, "emitter", wanted)),
-        ("image stream-reader", lambda: _image(account, "stream-reader", wanted)),
-        ("plugin", lambda: _plugin(account)),
+        ("image proxy", lambda: _image(account, "proxy", wanted, there.of("proxy"))),
+        ("image emitter", lambda: _image(account, "emitter", wanted, there.of("emitter"))),
+        ("image stream-reader", lambda: _image(account, "stream-reader", wanted, there.of("popularity"))),
+        ("plugin", lambda: _plugin(account, there.of("connect"))),
         *((f"quota: {quota.what}", partial(_quota, clients, quota)) for quota in _QUOTAS),
     ]
     if databricks_host:
@@ -74,6 +85,14 @@ def examine(account: Account, wanted: Wanted, databricks_host: str | None) -> It
         except (DeployError, BotoCoreError, ClientError) as error:
             state, text = "failed", explain(error)
         yield Finding(name, state, text)
+
+
+def _deployed(clients: Clients, wanted: Wanted) -> Deployment:
+    """What apply would keep; nothing where it cannot be asked, which the look at names tells."""
+    try:
+        return Deployment.look(StackCalls(clients.cloudformation, wanted.target), wanted)
+    except (BotoCoreError, ClientError):
+        return Deployment({})
 
 
 def _credentials(clients: Clients) -> tuple[State, str]:
@@ -112,22 +131,29 @@ def _gateway_role(clients: Clients) -> tuple[State, str]:
 
 
 def _names(account: Account, wanted: Wanted) -> tuple[State, str]:
-    """What ``apply`` will find under the names of stacks, and of what stacks that are not there will make."""
+    """What ``apply`` will find: stacks that only a person may go on with, and names that are taken."""
     stacks = StackCalls(account.clients.cloudformation, wanted.target)
     ours, wrong = [], []
     for kind in ALL:
         try:
-            status = stacks.status(stack_name(wanted.names, kind), wanted.names.pipeline_id)
+            name = stack_name(wanted.names, kind)
+            status = stacks.status(name, wanted.names.pipeline_id)
+            if status:
+                stop_if_blocked(name, status)
             if status in NOTHING_MADE and account.has_leftovers(kind, wanted):
                 ours.append(kind)
-        except (ForeignStackError, ForeignResourceError, SettingError) as error:
+        except (ForeignStackError, ForeignResourceError, SettingError, StackBlockedError) as error:
             wrong.append(str(error))
     if wrong:
         return "failed", "; ".join(wrong)
     return "ok", f"{', '.join(ours)}: there and ours, and taken over" if ours else "nothing is in the way"
 
 
-def _image(account: Account, service: Service, wanted: Wanted) -> tuple[State, str]:
+def _image(account: Account, service: Service, wanted: Wanted, there: Deployed) -> tuple[State, str]:
+    if service in wanted.images:
+        return "ok", wanted.images[service]
+    if not account.tag and "Image" in there.parameters:
+        return "ok", f"stays {there.parameters['Image']}"
     try:
         return "ok", account.image(service, wanted)
     except MissingImageError:
@@ -136,7 +162,9 @@ def _image(account: Account, service: Service, wanted: Wanted) -> tuple[State, s
         return "ok", "not there yet; apply builds and pushes it"
 
 
-def _plugin(account: Account) -> tuple[State, str]:
+def _plugin(account: Account, there: Deployed) -> tuple[State, str]:
+    if account.plugin is None and "PluginSha256" in there.parameters:
+        return "ok", f"stays {there.parameters['PluginSha256']}"
     if account.plugin is None:
         return "warning", "no --plugin; stack connect needs the connector's zip at its first deployment"
     return ("ok", str(account.plugin)) if account.plugin.is_file() else ("failed", f"{account.plugin} is not there")

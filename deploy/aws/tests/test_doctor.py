@@ -10,7 +10,7 @@ from aws_deploy.errors import SettingError
 from aws_deploy.surroundings import Account
 from aws_deploy.wanted import ALL, StackKind
 from pydantic import SecretStr
-from rendered import wanted
+from rendered import IMAGE, wanted
 from stubbed_aws import StubbedAws
 
 NOON = datetime(2026, 5, 1, 12, tzinfo=UTC)
@@ -21,11 +21,15 @@ def zones(*names: str, **ids: str) -> dict[str, Any]:
     return {"AvailabilityZones": [{"ZoneName": name, "ZoneId": ids.get(name, f"id-of-{name}")} for name in names]}
 
 
-def no_stacks(aws: StubbedAws, *but: StackKind) -> None:
-    for kind in ALL:
+def no_stacks(
+    aws: StubbedAws, *but: StackKind, status: str = "CREATE_COMPLETE", parameters: dict[str, str] | None = None
+) -> None:
+    given = [{"ParameterKey": key, "ParameterValue": value} for key, value in (parameters or {}).items()]
+    # What is deployed is asked for first, and each stack's state with its name.
+    for kind in (*ALL, *ALL):
         if kind in but:
-            there = {"StackName": f"pinterest-{kind}", "StackStatus": "CREATE_COMPLETE", "CreationTime": NOON}
-            tagged = {**there, "Tags": [{"Key": "project", "Value": "pinterest"}]}
+            there = {"StackName": f"pinterest-{kind}", "StackStatus": status, "CreationTime": NOON}
+            tagged = {**there, "Tags": [{"Key": "project", "Value": "pinterest"}], "Parameters": given}
             aws.stub("cloudformation").add_response("describe_stacks", {"Stacks": [tagged]})
         else:
             aws.stub("cloudformation").add_client_error("describe_stacks", "ValidationError", "it does not exist")
@@ -128,6 +132,29 @@ def test_nothing_is_looked_for_that_a_stack_holds() -> None:
     aws = StubbedAws()
     no_stacks(aws, *ALL)
     assert look_at_names(aws) == ("ok", "nothing is in the way")
+
+
+def test_a_stack_that_only_a_person_may_go_on_with_is_told() -> None:
+    aws = StubbedAws()
+    no_stacks(aws, *ALL, status="UPDATE_ROLLBACK_FAILED")
+    state, text = look_at_names(aws)
+    assert state == "failed"
+    assert "aws cloudformation continue-update-rollback --stack-name pinterest-data" in text
+
+
+def test_what_apply_would_keep_is_not_asked_for_again() -> None:
+    aws = StubbedAws()
+    no_stacks(aws, *ALL, parameters={"Image": IMAGE, "PluginSha256": "1" * 64, "Zones": "a,c,d"})
+    aws.stub("ec2").add_response("describe_availability_zones", zones("a", "b", "c", "d", b="use1-az3"))
+    found = {look.name: (look.state, look.text) for look in examine(Account(aws.clients), WANTED, None)}
+    assert found["zones"] == ("ok", "a, c, d")
+    assert found["plugin"] == ("ok", f"stays {'1' * 64}")
+    assert {found[f"image {name}"] for name in ("proxy", "emitter", "stream-reader")} == {("ok", f"stays {IMAGE}")}
+
+
+def test_an_image_that_is_given_by_its_digest_needs_no_tag() -> None:
+    found = {look.name: look.state for look in examine(Account(StubbedAws().clients), wanted(), None)}
+    assert [found[f"image {name}"] for name in ("proxy", "emitter", "stream-reader")] == ["ok"] * 3
 
 
 def look_at_zones(found: dict[str, Any], **network: str) -> tuple[str, str]:
