@@ -192,11 +192,13 @@ class FakePaginator:
             yield {"StackEvents": stack.events[:middle]}
             yield {"StackEvents": stack.events[middle:]}
         else:
+            undone = stack.status in {"ROLLBACK_COMPLETE", "DELETE_COMPLETE"}
             yield {
                 "StackResourceSummaries": [
                     {
                         "LogicalResourceId": name,
                         "ResourceType": item["Type"],
+                        "ResourceStatus": "DELETE_COMPLETE" if undone else "CREATE_COMPLETE",
                         "PhysicalResourceId": "unknown" if item["Type"] in self.service.unknown else f"made-{name}",
                     }
                     for name, item in json.loads(stack.body)["Resources"].items()

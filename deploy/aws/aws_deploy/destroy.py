@@ -145,7 +145,9 @@ def _retained(calls: StackCalls, kind: StackKind, name: str) -> Iterator[Retaine
     }
     for page in calls.client.get_paginator("list_stack_resources").paginate(StackName=name):
         for resource in page["StackResourceSummaries"]:
-            if resource["LogicalResourceId"] in keep and resource.get("PhysicalResourceId"):
+            # A stack whose creation was undone still lists what it had.
+            gone = resource["ResourceStatus"] == "DELETE_COMPLETE"
+            if resource["LogicalResourceId"] in keep and resource.get("PhysicalResourceId") and not gone:
                 yield Retained(name, resource["ResourceType"], resource["PhysicalResourceId"])
 
 

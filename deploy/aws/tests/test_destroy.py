@@ -61,6 +61,11 @@ def test_the_last_goes_first_and_what_stays_is_told(cloud: FakeStacks) -> None:
     assert left.standing == []
 
 
+def test_what_a_creation_that_was_undone_had_is_not_told_as_there(cloud: FakeStacks) -> None:
+    cloud.stacks["p-data"].status = "ROLLBACK_COMPLETE"
+    assert destroy(cloud, "data", "network", "kafka").retained == []
+
+
 def test_what_brokers_stand_on_stays_with_them_and_is_told_with_its_price(cloud: FakeStacks) -> None:
     cloud.cluster = Cluster("arn", going=False)
     body = json.dumps({"Resources": document("proxy")["Resources"]})
