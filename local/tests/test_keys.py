@@ -45,7 +45,7 @@ def test_no_service_gets_a_key_of_the_repository(own: Installation) -> None:
 
 
 def test_the_file_is_its_owners_alone_and_each_installation_has_another(tmp_path: Path) -> None:
-    found = []
+    found: list[str] = []
     for folder in (tmp_path / "a", tmp_path / "b"):
         state_folder.claim(folder)
         mask = os.umask(0)

@@ -215,7 +215,7 @@ def test_a_repair_runs_what_failed_again_and_the_history_says_so(
     assert [(item["type"], item["state"]["result_state"]) for item in history] == [("ORIGINAL", "FAILED")]
     old = {task.name: task.run_id for task in store.tasks(run_id)}
 
-    repair = {"run_id": run_id, "rerun_all_failed_tasks": True}
+    repair: dict[str, object] = {"run_id": run_id, "rerun_all_failed_tasks": True}
     again = call(client, "POST", "/2.2/jobs/runs/repair", repair)["repair_id"]
     awaited(store, run_id)
     assert results(client, run_id)["run"] == "FAILED"
