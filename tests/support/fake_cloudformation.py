@@ -128,6 +128,7 @@ class FakeCloudFormation:
     def execute_change_set(self, *, StackName: str, ChangeSetName: str) -> None:
         stack, made = self.stacks[StackName], self._sets.pop(ChangeSetName)
         verb = "CREATE" if stack.status == "REVIEW_IN_PROGRESS" else "UPDATE"
+        before = stack.body, stack.parameters, stack.tags
         stack.body, stack.parameters, stack.tags = made["body"], made["parameters"], made["tags"]
         stack.status = f"{verb}_IN_PROGRESS"
         if self.stuck:
@@ -146,8 +147,11 @@ class FakeCloudFormation:
         self.fail_next = None
         self._event(stack, "Another", f"{verb}_FAILED", "Resource creation cancelled")
         self._event(stack, resource, f"{verb}_FAILED", reason)
-        self._event(stack, StackName, "ROLLBACK_IN_PROGRESS", "The following resource(s) failed")
-        stack.coming = ["ROLLBACK_IN_PROGRESS", "ROLLBACK_COMPLETE"]
+        undone = "ROLLBACK" if verb == "CREATE" else "UPDATE_ROLLBACK"
+        self._event(stack, StackName, f"{undone}_IN_PROGRESS", "The following resource(s) failed")
+        stack.coming = [f"{undone}_IN_PROGRESS", f"{undone}_COMPLETE"]
+        if verb == "UPDATE":
+            stack.body, stack.parameters, stack.tags = before
 
     def delete_stack(self, *, StackName: str) -> None:
         self.calls.append(f"DELETE {StackName}")
