@@ -8,8 +8,7 @@ from pipeline_contracts.names import Names
 from aws_deploy.deployed import NO_OUTPUTS, NOTHING_MADE, Deployment
 from aws_deploy.deployer import Deployer
 from aws_deploy.errors import SettingError
-from aws_deploy.parameters import check_meant
-from aws_deploy.stacks import build, stack_name
+from aws_deploy.stacks import build, check_asked, stack_name
 from aws_deploy.surroundings import Nothing, Surroundings
 from aws_deploy.wanted import ALL, NEEDS, ORDER, Outputs, StackKind, Wanted
 
@@ -32,7 +31,7 @@ def apply_stacks(
         What ``Deployer.apply`` and ``surroundings`` raise.
     """
     around = surroundings or Nothing()
-    check_meant(wanted, kinds)
+    check_asked(wanted, kinds)
     deployment = Deployment.look(deployer, wanted)
     deployment.check_stage(wanted, kinds)
     outputs: dict[StackKind, Outputs] = {}

@@ -48,22 +48,6 @@ def parameters(
     return found, frozenset(has).difference(given)
 
 
-def check_meant(wanted: Wanted, kinds: Collection[StackKind]) -> None:
-    """Compare what a person has asked of single stacks with the stacks that are meant.
-
-    Raises:
-        SettingError: it is asked of another one, which would not get it.
-    """
-    asked = [("--set", kind, name) for kind, values in wanted.overrides.items() for name in values]
-    asked += [("--reset", kind, name) for kind, names in wanted.resets.items() for name in sorted(names)]
-    for option, kind, name in asked:
-        if kind not in kinds:
-            raise SettingError(
-                f"{option} {kind}.{name}: stack {kind} is not among those that this is about "
-                f"({', '.join(kinds)}); nothing was changed"
-            )
-
-
 def check_resets(
     stack: str, declared: Mapping[str, Any], resets: Collection[str], overrides: Mapping[str, str]
 ) -> None:
@@ -90,17 +74,25 @@ def check(
     Raises:
         SettingError: one is unknown, missing, or not allowed; names stack, parameter and rule.
     """
-    for name in given:
-        if name not in declared:
-            known = ", ".join(sorted(declared))
-            raise SettingError(f"Stack {stack} has no parameter {name}. It has: {known}")
     for name, rule in declared.items():
         if name not in given and "Default" not in rule:
             raise SettingError(f"Stack {stack} needs parameter {name}: {rule.get('Description', 'no default')}")
-        if name in kept and (rule.get("NoEcho") or rule["Type"].startswith(_STORED)):
-            continue
-        if name in given and (wrong := _wrong(given[name], rule)):
-            shown = _SECRET if rule.get("NoEcho") else repr(given[name])
+    untold = {name for name in kept if declared[name].get("NoEcho") or declared[name]["Type"].startswith(_STORED)}
+    check_values(stack, declared, {name: value for name, value in given.items() if name not in untold})
+
+
+def check_values(stack: str, declared: Mapping[str, Mapping[str, Any]], given: Mapping[str, str]) -> None:
+    """Compare values with what the template allows.
+
+    Raises:
+        SettingError: one is unknown or not allowed; names stack, parameter and rule.
+    """
+    for name, value in given.items():
+        if name not in declared:
+            raise SettingError(f"Stack {stack} has no parameter {name}. It has: {', '.join(sorted(declared))}")
+        rule = declared[name]
+        if wrong := _wrong(value, rule):
+            shown = _SECRET if rule.get("NoEcho") else repr(value)
             raise SettingError(
                 f"Stack {stack}: parameter {name} is {shown}; {rule.get('ConstraintDescription', wrong)}"
             )

@@ -8,9 +8,8 @@ from aws_deploy.calls import StackCalls
 from aws_deploy.costs import Idle, idle_costs
 from aws_deploy.deployed import NO_OUTPUTS, NOTHING_MADE, Deployment
 from aws_deploy.deployer import must_be_made_anew, stop_if_blocked
-from aws_deploy.parameters import check_meant
 from aws_deploy.resolve import resolve
-from aws_deploy.stacks import build, stack_name
+from aws_deploy.stacks import build, check_asked, stack_name
 from aws_deploy.surroundings import Surroundings
 from aws_deploy.wanted import ALL, NEEDS, Outputs, StackKind, Wanted
 from aws_deploy.watcher import Change
@@ -51,7 +50,7 @@ def plan_stacks(
         StackBlockedError: a stack is in a state in which apply would not touch it.
     """
     outputs: dict[StackKind, Outputs] = {}
-    check_meant(wanted, kinds)
+    check_asked(wanted, kinds)
     deployment = Deployment.look(calls, wanted)
     deployment.check_stage(wanted, kinds)
     found = []

@@ -1,15 +1,16 @@
 """One stack as CloudFormation gets it."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
 from pipeline_contracts.names import Names
 
-from aws_deploy.parameters import check, check_resets, parameters
+from aws_deploy.errors import SettingError
+from aws_deploy.parameters import check, check_resets, check_values, parameters
 from aws_deploy.render import parse, render, template_path
-from aws_deploy.wanted import STATEFUL, Earlier, StackKind, Wanted
+from aws_deploy.wanted import ALL, STATEFUL, Earlier, StackKind, Wanted
 
 _NOTHING: Mapping[str, str] = MappingProxyType({})
 
@@ -35,6 +36,33 @@ def stack_name(names: Names, kind: StackKind) -> str:
     return f"{names.pipeline_id}-{kind}"
 
 
+def check_asked(wanted: Wanted, kinds: Collection[StackKind]) -> None:
+    """Check what a person has asked of single stacks, before the first one is changed.
+
+    Raises:
+        SettingError: it is asked of another stack than ``kinds``, which would not get it; or its template has no such
+            parameter, or does not allow the value.
+    """
+    for kind in ALL:
+        chosen, resets = wanted.overrides.get(kind, {}), wanted.resets.get(kind, frozenset())
+        asked = [*(f"--set {kind}.{name}" for name in chosen), *(f"--reset {kind}.{name}" for name in sorted(resets))]
+        if not asked:
+            continue
+        if kind not in kinds:
+            raise SettingError(
+                f"{asked[0]}: stack {kind} is not among those that this is about ({', '.join(kinds)}); "
+                "nothing was changed"
+            )
+        name, declared = stack_name(wanted.names, kind), _declared(kind)
+        check_resets(name, declared, resets, chosen)
+        check_values(name, declared, chosen)
+
+
+def _declared(kind: StackKind) -> Mapping[str, Mapping[str, Any]]:
+    declared: Mapping[str, Mapping[str, Any]] = parse(template_path(kind).read_text(encoding="utf-8"))["Parameters"]
+    return declared
+
+
 def build(kind: StackKind, wanted: Wanted, earlier: Earlier, has: Mapping[str, str] = _NOTHING) -> Stack:
     """One stack, given the outputs of those before it and the parameters that it ``has`` now.
 
@@ -45,10 +73,9 @@ def build(kind: StackKind, wanted: Wanted, earlier: Earlier, has: Mapping[str, s
         SettingError: a parameter has a value that the template does not allow.
     """
     template = template_path(kind).read_text(encoding="utf-8")
-    declared: Mapping[str, Mapping[str, Any]] = parse(template)["Parameters"]
+    declared = _declared(kind)
     name = stack_name(wanted.names, kind)
     resets = wanted.resets.get(kind, frozenset())
-    check_resets(name, declared, resets, wanted.overrides.get(kind, {}))
     earlier_values = {
         key: value
         for key, value in has.items()

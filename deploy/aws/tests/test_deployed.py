@@ -159,6 +159,22 @@ def test_what_is_asked_of_a_stack_that_is_not_meant_is_refused(asked: dict[str, 
             command(bench.deployer(), replace(BARE, **asked), kinds=("data", "proxy"), surroundings=Around())
 
 
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {"overrides": {"alarms": {"Email": "nobody"}}},
+        {"overrides": {"alarms": {"Mail": "a@example.com"}}},
+        {"resets": {"alarms": frozenset({"Mail"})}},
+        {"resets": {"alarms": frozenset({"Email"})}, "overrides": {"alarms": {"Email": "a@example.com"}}},
+    ],
+)
+def test_what_the_last_template_does_not_allow_is_said_before_the_first_stack_is_begun(asked: dict[str, Any]) -> None:
+    bench = Bench()
+    with pytest.raises(SettingError, match="Stack pinterest-alarms"):
+        bench.apply(replace(BARE, **asked))
+    assert bench.cloud.calls == []
+
+
 def staged(stage: str) -> Wanted:
     return replace(BARE, overrides={"api": {"Stage": stage}})
 
