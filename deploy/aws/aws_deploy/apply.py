@@ -44,9 +44,9 @@ def apply_stacks(
         _check_needs(kind, outputs)
         # Somebody else's run may be changing it.
         status = deployer.settled(name, wanted.names.pipeline_id) if deployer.target == "aws" else None
-        deployment = deployment.again(deployer, wanted, kind)
+        deployment = deployment.refreshed(deployer, wanted, kind)
         has = deployment.of(kind).parameters
-        ready = around.before(kind, deployment.settled(kind, wanted), has)
+        ready = around.before(kind, deployment.filled_in(kind, wanted), has)
         stack = build(kind, ready, outputs, has)
         if deployer.target == "aws" and status in NOTHING_MADE:
             stack = replace(stack, adopt=around.has_leftovers(kind, wanted))

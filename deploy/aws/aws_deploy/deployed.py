@@ -60,7 +60,7 @@ class Deployment:
         found = {kind: stacks.find(stack_name(wanted.names, kind)) for kind in ALL}
         return cls({kind: _deployed(stack) for kind, stack in found.items() if stack is not None})
 
-    def again(self, stacks: Stacks, wanted: Wanted, kind: StackKind) -> "Deployment":
+    def refreshed(self, stacks: Stacks, wanted: Wanted, kind: StackKind) -> "Deployment":
         """The same, with one stack as it is now."""
         found = stacks.find(stack_name(wanted.names, kind))
         return Deployment({**self.stacks, kind: Deployed() if found is None else _deployed(found)})
@@ -69,7 +69,7 @@ class Deployment:
         """One stack; an empty one where there is none."""
         return self.stacks.get(kind, Deployed())
 
-    def settled(self, kind: StackKind, wanted: Wanted) -> Wanted:
+    def filled_in(self, kind: StackKind, wanted: Wanted) -> Wanted:
         """What is wanted of one stack, with what was not said filled in: as the stack has it, else as the others do."""
         own, others = self.of(kind), [self.stacks[other] for other in ALL if other in self.stacks]
         size = wanted.size or own.size or next((other.size for other in others if other.size), _DEFAULT_SIZE)

@@ -32,6 +32,7 @@ class Planned:
     status: str | None
     """None where there is no such stack yet."""
     changes: Sequence[Change]
+    """None of a stack that CloudFormation is changing now, since it cannot be asked before it has ended."""
     idle: Sequence[Idle]
     made_anew: bool = False
     """The whole stack is deleted and recreated."""
@@ -62,19 +63,19 @@ def plan_stacks(
             if status:
                 stop_if_blocked(name, status)
             has = deployment.of(kind).parameters
-            asked_for = _guessed(deployment.settled(kind, wanted), has)
+            asked_for = _guessed(deployment.filled_in(kind, wanted), has)
             stack = build(kind, asked_for, {**_LATER, **outputs}, has)
             made = resolve(json.loads(stack.body), stack.parameters)
-            anew = False
-            if there and not status_in_progress(status) and NEEDS[kind] <= set(outputs):
+            changes, anew = [], False
+            if not there:
+                surroundings.has_leftovers(kind, wanted)
+                changes = [Change("Add", resource, item["Type"]) for resource, item in made.items()]
+            elif not status_in_progress(status) and NEEDS[kind] <= set(outputs):
                 asked = calls.change_set(stack, "UPDATE")
                 changes = asked[1] if asked else []
                 anew = must_be_made_anew(changes)
                 if asked:
                     calls.client.delete_change_set(StackName=name, ChangeSetName=asked[0])
-            else:
-                surroundings.has_leftovers(kind, wanted)
-                changes = [Change("Add", resource, item["Type"]) for resource, item in made.items()]
             found.append(Planned(kind, name, status if there else None, changes, idle_costs(made), anew))
         if status not in NO_OUTPUTS:
             # A stack that is being made tells nothing yet.

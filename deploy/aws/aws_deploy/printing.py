@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from aws_deploy.costs import HOURS_PER_MONTH
-from aws_deploy.plan import Planned
+from aws_deploy.plan import Planned, status_in_progress
 from aws_deploy.wanted import Outputs, StackKind
 from aws_deploy.watcher import Change, Progress, Watcher
 
@@ -94,6 +94,8 @@ def show_plan(planned: Sequence[Planned], form: Form) -> None:
         for idle in stack.idle
         if idle.usd_per_hour >= 0.001
     ]
+    busy = [stack for stack in planned if status_in_progress(stack.status)]
+    unchanged = [stack.name for stack in planned if not stack.changes and stack not in busy]
     total = sum(idle.usd_per_hour for stack in planned for idle in stack.idle)
     change_columns = ("stack", "change", "resource", "type", "note")
     cost_columns = ("stack", "resource", "type", "USD/h", "USD/month")
@@ -101,7 +103,8 @@ def show_plan(planned: Sequence[Planned], form: Form) -> None:
         document = {
             "changes": [dict(zip(change_columns, row, strict=True)) for row in changes],
             "made_anew": [stack.name for stack in planned if stack.made_anew],
-            "unchanged": [stack.name for stack in planned if not stack.changes],
+            "in_progress": [stack.name for stack in busy],
+            "unchanged": unchanged,
             "idle": [dict(zip(cost_columns, row, strict=True)) for row in costs],
             "idle_usd_per_hour": round(total, 3),
         }
@@ -111,7 +114,8 @@ def show_plan(planned: Sequence[Planned], form: Form) -> None:
     for stack in planned:
         if stack.made_anew:
             console().print(f"{stack.name}: {_STACK_ANEW}")
-    unchanged = [stack.name for stack in planned if not stack.changes]
+    for stack in busy:
+        console().print(f"{stack.name}: {stack.status}; plan again once that has ended")
     if unchanged:
         console().print(f"no changes: {', '.join(unchanged)}")
     console().print("\nPaid while nobody uses it (list prices as an order of magnitude; use comes on top):")

@@ -1,5 +1,6 @@
 """Deployments whose stacks are in the states that CloudFormation knows."""
 
+import json
 from dataclasses import replace
 from typing import Any
 
@@ -7,7 +8,8 @@ import pytest
 from aws_deploy.apply import apply_stacks
 from aws_deploy.errors import SettingError, StackBlockedError
 from aws_deploy.plan import plan_stacks
-from aws_deploy.wanted import ALL
+from aws_deploy.printing import show_plan
+from aws_deploy.wanted import ALL, StackKind, Wanted
 from deployment_bench import BARE, Around, Bench
 from fake_cloudformation import FakeStack
 from fake_stacks import FakeStacks
@@ -60,6 +62,32 @@ def test_plan_says_what_comes_after_a_stack_that_is_being_made() -> None:
     bench.cloud.stacks["pinterest-kafka"] = FakeStack("pinterest-kafka", "CREATE_IN_PROGRESS", TAGS)
     planned = plan_stacks(bench.deployer(), BARE, ALL, Around())
     assert [stack.kind for stack in planned] == list(ALL)
+
+
+class NothingIsLeft(Around):
+    """Would take what a stack that is there holds for an earlier deployment's, and say how to delete it."""
+
+    def has_leftovers(self, kind: StackKind, wanted: Wanted) -> bool:
+        raise AssertionError(kind)
+
+
+@pytest.mark.parametrize("form", ["json", "table"])
+def test_plan_leaves_a_stack_alone_that_is_being_changed(form: str, capsys: pytest.CaptureFixture[str]) -> None:
+    bench = Bench()
+    bench.apply(BARE)
+    kafka = bench.cloud.stacks["pinterest-kafka"]
+    kafka.status, kafka.coming = "UPDATE_IN_PROGRESS", ["UPDATE_IN_PROGRESS"] * 9
+    planned = plan_stacks(bench.deployer(), BARE, ALL, NothingIsLeft())
+    assert not any(stack.changes for stack in planned)
+    show_plan(planned, form)
+    told = capsys.readouterr().out
+    if form == "json":
+        document = json.loads(told)
+        assert document["in_progress"] == ["pinterest-kafka"]
+        assert "pinterest-kafka" not in document["unchanged"]
+        assert "pinterest-data" in document["unchanged"]
+    else:
+        assert "pinterest-kafka: UPDATE_IN_PROGRESS; plan again once that has ended" in told
 
 
 class ImportsAll(FakeStacks):
