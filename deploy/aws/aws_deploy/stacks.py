@@ -12,6 +12,8 @@ from aws_deploy.parameters import check, check_resets, check_values, parameters
 from aws_deploy.render import parse, render, template_path
 from aws_deploy.wanted import ALL, STATEFUL, Earlier, StackKind, Wanted
 
+# Another value for one apply would replace what holds data by something of another name.
+_FIXED = {"PipelineId", "Target", "BucketName"}
 _NOTHING: Mapping[str, str] = MappingProxyType({})
 
 
@@ -40,8 +42,8 @@ def check_asked(wanted: Wanted, kinds: Collection[StackKind]) -> None:
     """Check what a person has asked of single stacks, before the first one is changed.
 
     Raises:
-        SettingError: it is asked of another stack than ``kinds``, which would not get it; or its template has no such
-            parameter, or does not allow the value.
+        SettingError: it is asked of another stack than ``kinds``, which would not get it; it would rename what is
+            there; or its template has no such parameter, or does not allow the value.
     """
     for kind in ALL:
         chosen, resets = wanted.overrides.get(kind, {}), wanted.resets.get(kind, frozenset())
@@ -52,6 +54,11 @@ def check_asked(wanted: Wanted, kinds: Collection[StackKind]) -> None:
             raise SettingError(
                 f"{asked[0]}: stack {kind} is not among those that this is about ({', '.join(kinds)}); "
                 "nothing was changed"
+            )
+        if fixed := _FIXED & set(chosen):
+            raise SettingError(
+                f"--set {kind}.{min(fixed)}: it follows from --pipeline-id and the target, as the names of all that is "
+                "there do; for other names choose another --pipeline-id"
             )
         name, declared = stack_name(wanted.names, kind), _declared(kind)
         check_resets(name, declared, resets, chosen)

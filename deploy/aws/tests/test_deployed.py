@@ -175,6 +175,19 @@ def test_what_the_last_template_does_not_allow_is_said_before_the_first_stack_is
     assert bench.cloud.calls == []
 
 
+@pytest.mark.parametrize(
+    ("kind", "name", "value"),
+    [("streams", "PipelineId", "other"), ("data", "BucketName", "other-raw"), ("data", "Target", "localstack")],
+)
+def test_a_name_that_everything_goes_by_is_not_set_for_one_stack(kind: StackKind, name: str, value: str) -> None:
+    bench = Bench()
+    bench.apply(BARE)
+    before = bench.all()
+    with pytest.raises(SettingError, match=rf"--set {kind}.{name}: it follows from --pipeline-id and the target"):
+        bench.apply(replace(BARE, overrides={kind: {name: value}}))
+    assert bench.all() == before
+
+
 def staged(stage: str) -> Wanted:
     return replace(BARE, overrides={"api": {"Stage": stage}})
 
