@@ -117,11 +117,11 @@ def in_own_process() -> None:
 @main.command()
 @click.pass_obj
 def up(installation: Installation) -> None:
-    """Start every service and return when all are ready, or none is on its way any more.
+    """Start every service and return when each is ready or needs help.
 
     The first start fetches what is missing, checked against hashes. A supervisor stays behind, restarts what
     dies, and ends with `pipeline down`. Where another `up` is at work, this one waits for it; where the services
-    run already, what failed is tried at once. Exit code 5: some services are not ready; each is named with what
+    run already, it retries what failed at once. Exit code 5: some services are not ready; each is named with what
     to do, and the others run.
     """
     started = time.monotonic()
@@ -131,7 +131,7 @@ def up(installation: Installation) -> None:
         printing.say("already running:")
         tables.print_status(printing.console(), installation)
     elif outcome.not_ready:
-        printing.say(f"started, but not all is ready after {seconds:.1f} s; what is ready runs on:")
+        printing.say(f"started, but not all services are ready after {seconds:.1f} s; the others run:")
         printing.say("\n".join(outcome.not_ready))
     if outcome.not_ready:
         sys.exit(NOT_ALL_READY)

@@ -48,7 +48,7 @@ def answers(
 ) -> None:
     """Print the answers of the last complete run: all nine tables, or those NAMED.
 
-    With a policy switch the analyser computes them anew from the same rows, and stores nothing. CSV holds the values as
+    With a policy switch the analyser recomputes them from the same rows, and stores nothing. CSV holds the values as
     they are in the lake.
     """
     _must_be_csv(spreadsheet_safe, form)
@@ -98,10 +98,10 @@ def quarantine(installation: Installation, limit: int, replay: bool, path: PathN
 @spreadsheet_option
 @click.pass_obj
 def query(installation: Installation, sql: str, form: str, spreadsheet_safe: bool) -> None:
-    """Run SQL over the lake (DuckDB). `show tables` lists its tables.
+    """Run SQL over the lake (DuckDB), which can read its tables and nothing else.
 
-    Such as `bronze_events`, `silver_pin`, `gold_…`, `stream_pinterest_pin_table` (every record) and
-    `stream_pinterest_pin_current` (one row per post), `stream_profile_popularity`.
+    `show tables` lists them, such as `bronze_events`, `silver_pin`, `gold_…`, `stream_pinterest_pin_table`
+    (every record), `stream_pinterest_pin_current` (one row per post) and `stream_profile_popularity`.
     """
     _must_be_csv(spreadsheet_safe, form)
     lake = Lake(installation.layout.lake)
@@ -132,4 +132,4 @@ def show(columns: list[str], rows: list[tuple[Any, ...]], form: str, *, spreadsh
 
 def _must_be_csv(spreadsheet_safe: bool, form: str) -> None:
     if spreadsheet_safe and form != "csv":
-        raise click.UsageError("--spreadsheet-safe is of --format csv alone")
+        raise click.UsageError("--spreadsheet-safe needs --format csv")

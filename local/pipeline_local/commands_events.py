@@ -119,10 +119,10 @@ def _addresses(installation: Installation) -> dict[str, str]:
 
 @click.command("keys")
 def keys_command() -> None:
-    """Print another set of keys and tokens, as lines of `.env`; nothing is changed.
+    """Generate a set of keys and tokens and print it as lines of `.env`; it changes nothing.
 
-    Those of `.env` are public, and containers take them: `… keys >> .env`, then start again. Plain processes have
-    their own already (`pipeline env`); they take these, too, where `.env` has them. Do not commit them.
+    The defaults in `.env` are public, and containers use them: `… keys >> .env`, then start again. Plain processes have
+    their own (`pipeline env`), but use what you add to `.env`. Do not commit it.
     """
     for name, value in keys.new().items():
         printing.say(f"{name}={value}")

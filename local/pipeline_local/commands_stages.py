@@ -51,7 +51,7 @@ def audit(installation: Installation, path: PathName | None, form: str) -> None:
     """Account for every record of both paths: acknowledged, stored, and the one fate of each.
 
     Exit code 0: all accounted for; 1: something is missing, doubled, altered or expired; 3: a stage cannot be
-    reached; 4: records are still on their way (analyse, then audit again).
+    reached or a table is damaged; 4: records are still on their way (analyse, then audit again).
     """
     try:
         paths = [path] if path else PATHS

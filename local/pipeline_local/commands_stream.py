@@ -51,7 +51,7 @@ def resume(installation: Installation, kind: str) -> None:
     """
     must_serve(installation, "stream-reader")
     reader(installation).resume(kind)
-    printing.say(f"the query of {kind} goes on")
+    printing.say(f"the query of {kind} is resumed")
 
 
 def show_popular(console: printing.InertConsole, found: Mapping[str, Any]) -> None:

@@ -173,7 +173,7 @@ class Installation:
             raise
 
     def _try_what_failed_now(self) -> None:
-        """Somebody may have mended it: the supervisor need not sit out its pause. Blocks until it has begun, 3 s."""
+        """Somebody may have fixed it: the supervisor need not sit out its pause. Blocks until it has begun, 3 s."""
         before = self._known_status()
         if before is None or not any(service.failures for service in before.services.values()):
             return
@@ -194,7 +194,7 @@ class Installation:
         """
         supervisors = descendants.of(self.layout.supervisor_owner)
         if supervisors and self.is_sending:
-            progress("a `pipeline send` is at work: it ends as well; after `pipeline up` the same command goes on")
+            progress("a `pipeline send` is running and ends as well; after `pipeline up` the same command resumes it")
         for process in supervisors:
             with suppress(psutil.NoSuchProcess):
                 process.terminate()

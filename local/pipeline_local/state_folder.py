@@ -94,7 +94,7 @@ def delete(home: Path) -> None:
                 entry.unlink(missing_ok=True)
         except OSError as error:
             raise StateFolderError(
-                f"cannot delete {entry}: {error}. The rest is still there; mend it, then run this again"
+                f"cannot delete {entry}: {error}. The rest is still there; fix it, then run this again"
             ) from error
     try:
         home.rmdir()

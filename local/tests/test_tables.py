@@ -33,7 +33,7 @@ def test_the_status_fits_80_columns_and_a_trouble_is_one_line(tmp_path: Path) ->
     *table, restarting, failing = narrow.export_text().splitlines()
     assert max(len(line) for line in table) <= 80
     assert all(line.endswith(("┓", "┃", "┩", "│", "┘")) for line in table), "no column is cut off"
-    assert restarting.startswith("stream-reader failed and is started again")
+    assert restarting.startswith("stream-reader failed and is restarted")
     assert failing.startswith("s3-sink failed 6 times in a row")
     assert failing.endswith("`pipeline down` first)")
 

@@ -21,7 +21,7 @@ def waits_for(*names: str) -> ServiceStatus:
 def test_a_line_says_who_what_when_and_what_to_do() -> None:
     assert troubles.lines(of(sink=FAILING, kafka="ready", mirror=waits_for("sink", "proxy")), NOON) == [
         "sink failed 7 times in a row, next try in 24 s: it ended with exit code 3; see `pipeline logs sink`; "
-        "mend it, then `pipeline up` (after a change of settings, `pipeline down` first)",
+        "fix it, then `pipeline up` (after a change of settings, `pipeline down` first)",
         "mirror waits for sink and proxy",
     ]
 

@@ -67,7 +67,7 @@ def ingest_command(all_keys: bool, format_: Format) -> None:
 
 
 @main.command("clean")
-@click.option("--replay", is_flag=True, help="Also try quarantined records again, after the cleaner was mended.")
+@click.option("--replay", is_flag=True, help="Also try quarantined records again, after the cleaner was fixed.")
 @_format
 def clean_command(replay: bool, format_: Format) -> None:
     """Bring silver up to bronze."""
@@ -163,7 +163,7 @@ def show_command(table: str | None, limit: int, format_: Format) -> None:
 
 @contextmanager
 def _session(*, writes: bool) -> Iterator[tuple[SparkSession, AnalyserSettings]]:
-    """Settings, the lake's lock where it is needed, and Spark; errors that a person can mend become one line."""
+    """Settings, the lake's lock where it is needed, and Spark; errors that a person can fix become one line."""
     settings = AnalyserSettings.load()
     try:
         if not writes:

@@ -262,7 +262,7 @@ def test_a_repair_of_named_tasks(client: FlaskClient, store: RunStore, tasks: Fa
     going = run_now(client)
     assert tasks.begun.wait(DEADLINE_S)
     answer = call(client, "POST", "/2.2/jobs/runs/repair", {"run_id": going, "rerun_all_failed_tasks": True})
-    assert (answer["status"], "going on" in answer["message"]) == (400, True)
+    assert (answer["status"], "not ended" in answer["message"]) == (400, True)
     tasks.go.set()
 
 

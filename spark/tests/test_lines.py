@@ -102,7 +102,7 @@ def test_an_offset_is_taken_once_and_the_other_line_is_kept_as_a_reject() -> Non
     body = b"\n".join([envelope(0), envelope(1), again, envelope(2)])
     items = list(decode(body, 0))
     assert [item.offset for item in items if isinstance(item, Record)] == [0, 1, 2]
-    assert rejects(body) == [reject(again, "the object has the offset 1 before", 2, 1)]
+    assert rejects(body) == [reject(again, "the offset 1 occurs earlier in this object", 2, 1)]
 
 
 def test_a_bare_row_is_not_lost_where_an_envelope_has_its_number() -> None:

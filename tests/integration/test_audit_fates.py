@@ -289,7 +289,7 @@ def ingested_and_cleaned(folder: Path) -> None:
 
 
 def replayed(folder: Path) -> None:
-    """A mended cleaner moves the record from quarantine to silver."""
+    """A fixed cleaner moves the record from quarantine to silver."""
     shutil.rmtree(folder / "silver")
     silver(folder, (1, 0, "1", []), (2, 1, "2", []), cleaned_through=2)
     DeltaTable(folder / "quarantine/batch").delete()

@@ -21,7 +21,7 @@ ROOT = Path(__file__).parents[2]
 QUIET = "import time; print('on', flush=True); time.sleep(60)"
 STUBBORN = f"import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); {QUIET}"
 # The real supervisor of a service that is ready once the test says so; and of a sink, where it has a folder, that dies
-# at every start until the test has mended it.
+# at every start until the test has fixed it.
 SUPERVISOR = """
 import sys
 from pipeline_local import locks
@@ -42,7 +42,7 @@ shutdown.install()
 names = ["proxy", "s3-sink"] if (layout.home / "s3-sink").exists() else ["proxy"]
 
 def command(_, service):
-    dies = service.name == "s3-sink" and not (layout.home / "s3-sink" / "mended").exists()
+    dies = service.name == "s3-sink" and not (layout.home / "s3-sink" / "fixed").exists()
     return Command([sys.executable, "-c", "exit('no such setting')" if dies else "import time; time.sleep(60)"])
 
 sys.exit(
@@ -127,7 +127,7 @@ def test_up_ends_with_what_is_ready_and_names_what_is_not(own: Installation) -> 
     second = CliRunner().invoke(up, [], obj=own)
     assert second.exit_code == 5
     assert "no such setting" in second.stdout
-    (own.layout.home / "s3-sink" / "mended").touch()
+    (own.layout.home / "s3-sink" / "fixed").touch()
     began = time.monotonic()
     assert own.up(lambda _: None) == Up(started=False, not_ready=[]), "it tries now what failed"
     assert time.monotonic() - began < 20

@@ -126,7 +126,7 @@ def test_each_record_of_other_programs_has_its_fate(
     wait_until("objects reach every end", all_is_archived)
     wait_until("nothing lags behind", lambda: deployment.metric(sink, "lag_records") == 0)
     wait_until("the sink is ready", lambda: deployment.ready(sink))
-    assert f"timestamps of {geo} are the senders' own" in deployment.said(sink)
+    assert f"timestamps of {geo} are set by senders" in deployment.said(sink)
     assert sink.poll() is None
 
     lines = deployment.lines(pin)[0]

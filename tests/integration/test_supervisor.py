@@ -135,7 +135,7 @@ def test_a_service_that_keeps_dying_leaves_the_others_running(tmp_path: Path) ->
         assert "no such table; see `pipeline logs proxy`" in said[0]
         assert said[1] == "airflow waits for proxy"
         stack.programs["proxy"] = SLEEP
-        wait_until("all is ready once it is mended", lambda: stack.status.state == "ready")
+        wait_until("all is ready once it is fixed", lambda: stack.status.state == "ready")
     assert stack.code == 0
 
 

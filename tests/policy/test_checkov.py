@@ -8,7 +8,7 @@ from pipeline_local.layout import Layout
 @pytest.mark.parametrize(
     ("found", "line"),
     [
-        ({*REASONS, ("CKV_AWS_1", "data.RawBucket")}, "CKV_AWS_1 data.RawBucket: mend it, or give a reason"),
+        ({*REASONS, ("CKV_AWS_1", "data.RawBucket")}, "CKV_AWS_1 data.RawBucket: fix it, or give a reason"),
         ({*REASONS} - {("CKV_AWS_120", "api.ApiStage")}, "CKV_AWS_120 api.ApiStage: is not found any more"),
     ],
 )

@@ -86,10 +86,7 @@ def scan(checkov: Path, stacks: Mapping[str, Any]) -> Iterator[Finding]:
 def differences(found: set[Finding], reasons: Mapping[Finding, str]) -> list[str]:
     """A line for each finding without a reason and each reason without a finding."""
     return [
-        *(
-            f"{check} {place}: mend it, or give a reason in {Path(__file__).name}"
-            for check, place in found - {*reasons}
-        ),
+        *(f"{check} {place}: fix it, or give a reason in {Path(__file__).name}" for check, place in found - {*reasons}),
         *(f"{check} {place}: is not found any more; take its reason out" for check, place in {*reasons} - found),
     ]
 

@@ -6,7 +6,7 @@ class DeployError(Exception):
 
 
 class StackFailedError(DeployError):
-    """CloudFormation could not make or change a resource. Mend the cause, then apply again."""
+    """CloudFormation could not make or change a resource. Fix the cause, then apply again."""
 
     def __init__(self, stack: str, resource: str, reason: str) -> None:
         super().__init__(f"Stack {stack}: resource {resource} failed: {reason}")

@@ -31,7 +31,7 @@ _TARGET = [
     click.option("--as-on-aws", is_flag=True, hidden=True),
 ]
 _WANTED = [
-    click.option("--size", type=click.Choice(["dev", "prod"]), help="Default: as it is deployed; dev at first."),
+    click.option("--size", type=click.Choice(["dev", "prod"]), help="Default: as deployed; at first dev."),
     click.option(
         "--proxy-url", envvar="PROXY_URL", default="", help="LocalStack: the proxy, as the gateway reaches it."
     ),
@@ -42,7 +42,8 @@ _WANTED = [
         "--admin-key",
         envvar="GATEWAY_ADMIN_KEY",
         default="",
-        help="Key that makes and deletes streams through the gateway, of the same form; unset: nobody may.",
+        help="Key that creates and deletes streams through the gateway, of the same form. Default: as deployed; at "
+        "first, and on LocalStack, none.",
     ),
     click.option("--tag", envvar="IMAGE_TAG", default="", help="Tag of the images in ECR."),
     click.option("--image", "images", multiple=True, metavar="SERVICE=URI@DIGEST", help="An image by its digest."),
@@ -59,13 +60,11 @@ _WANTED = [
         "settings",
         multiple=True,
         metavar="STACK.PARAMETER=VALUE",
-        help="A parameter of a template. One that is left out keeps the value that is deployed.",
+        help="A parameter of a template. Default: as deployed.",
     ),
-    click.option(
-        "--reset", "resets", multiple=True, metavar="STACK.PARAMETER", help="Give a parameter its default again."
-    ),
-    click.option("--env", "environment", default="", help="Tag of every resource. Default: as deployed; dev at first."),
-    click.option("--owner", default="", help="Tag of every resource. Default: as deployed; unknown at first."),
+    click.option("--reset", "resets", multiple=True, metavar="STACK.PARAMETER", help="Restore a parameter's default."),
+    click.option("--env", "environment", default="", help="Tag of every resource. Default: as deployed; at first dev."),
+    click.option("--owner", default="", help="Tag of every resource. Default: as deployed; at first unknown."),
 ]
 _FORM = click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True)
 _STACKS = click.option(

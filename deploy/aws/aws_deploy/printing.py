@@ -50,7 +50,7 @@ class Printer(Watcher):
 
     def adopted(self, stack: str, difference: str) -> None:
         """One line per difference."""
-        self._console.print(f"{stack}: taken over as it is: {difference}")
+        self._console.print(f"{stack}: imported as it is: {difference}")
 
     def progress(self, stack: str, event: Progress) -> None:
         """One line per event."""

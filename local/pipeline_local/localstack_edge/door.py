@@ -53,7 +53,9 @@ class Door:
         hosts = headers.getlist("Host")
         if len(hosts) == 1 and self._is_ours(hosts[0]):
             return None
-        return Refusal(421, f"nothing is called {', '.join(hosts) or '(no Host)'} here; ALLOWED_HOSTS names what is")
+        return Refusal(
+            421, f"this port does not answer to {', '.join(hosts) or '(no Host)'}; add the name to ALLOWED_HOSTS"
+        )
 
     def _is_ours(self, host: str) -> bool:
         try:
@@ -99,6 +101,6 @@ def unsigned(headers: Headers) -> Refusal | None:
         return None
     return Refusal(
         403,
-        f"sign the request (SigV4 in Authorization; any key does); unsigned are only {HEALTH} and the gateway's "
+        f"sign the request (SigV4 in Authorization, with any key); only {HEALTH} and the gateway take unsigned ones: "
         "paths, /_aws/execute-api/<id>/<stage>/",
     )

@@ -31,6 +31,6 @@ class Disk:
         if not self._full:
             return None
         return (
-            f"the disk of {self._folder} is full ({free // MIB} MiB are free): nothing is started until "
-            f"{SPACE_BYTES // MIB} MiB are; delete something, and all goes on by itself"
+            f"the disk of {self._folder} is full ({free // MIB} MiB are free): no service is started until "
+            f"{SPACE_BYTES // MIB} MiB are; free some space"
         )

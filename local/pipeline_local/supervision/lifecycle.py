@@ -112,7 +112,7 @@ class Lifecycle:
         return None if health.live else self._silent_for_too_long(now)
 
     def try_now(self, now: float) -> None:
-        """What made it fail may be mended: its next start is now, and counts as its first."""
+        """What made it fail may be fixed: its next start is now, and counts as its first."""
         if not self.runs and self.failures:
             self.failures = 0
             self._failure = None

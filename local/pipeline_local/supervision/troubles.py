@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 from pipeline_local.status import ServiceStatus, Status
 
-REMEDY = "mend it, then `pipeline up` (after a change of settings, `pipeline down` first)"
+REMEDY = "fix it, then `pipeline up` (after a change of settings, `pipeline down` first)"
 
 
 def is_on_its_way(status: Status, name: str) -> bool:
@@ -45,7 +45,7 @@ def line(name: str, service: ServiceStatus, now: datetime) -> str | None:
         case "waiting" if service.waits_for:
             found = f"{name} waits for {' and '.join(service.waits_for)}"
         case "restarting":
-            found = f"{name} failed{_times(service)} and is started again{_when(service, now)}{said}"
+            found = f"{name} failed{_times(service)} and is restarted{_when(service, now)}{said}"
         case "failing":
             tried = _when(service, now) or " and is being retried"
             found = f"{name} failed{_times(service)}{tried}{said}; see `pipeline logs {name}`; {REMEDY}"

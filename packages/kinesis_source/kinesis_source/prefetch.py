@@ -276,7 +276,7 @@ class Prefetcher:
             path = self._spool.write(name, batch)
         except SpoolError as error:
             if not self._spool_failed:
-                logger.warning("rows cannot be spooled and are read from Kinesis twice", extra={"reason": str(error)})
+                logger.warning("rows cannot be spooled and are read from Kinesis again", extra={"reason": str(error)})
             self._spool_failed = True
             return self._spool.path(name)
         if self._spool_failed:

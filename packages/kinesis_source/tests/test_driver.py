@@ -197,7 +197,7 @@ def test_a_full_spool_stops_nothing(
     reading.drain()
     assert sorted(reading.data) == sorted(expected)
     said = [record.message for record in caplog.records if "spooled" in record.message]
-    assert said == ["rows cannot be spooled and are read from Kinesis twice"]
+    assert said == ["rows cannot be spooled and are read from Kinesis again"]
     monkeypatch.setattr(reading.spool, "write", room)
     expected += put(4)
     reading.drain()

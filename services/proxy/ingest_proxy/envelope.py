@@ -100,7 +100,7 @@ def _envelope(body: bytes, max_records: int) -> _RawEnvelope:
         raise InvalidEnvelopeError(f"More than {max_records} records in one request; at most {max_records} are taken")
     if (twice := repeated_field(body)) is not None:
         _check_json(body)
-        raise InvalidEnvelopeError(f"The field {twice} stands twice in the request; send it once")
+        raise InvalidEnvelopeError(f"The field {twice} occurs twice in the request; send it once")
     try:
         envelope = _decode_envelope(body)
     except msgspec.ValidationError as error:

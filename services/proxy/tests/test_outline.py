@@ -45,7 +45,7 @@ def test_a_field_that_stands_twice_is_found(fields: list[tuple[str, Any]], escap
     ],
 )
 def test_records_that_would_be_dropped_are_refused(body: bytes) -> None:
-    with pytest.raises(InvalidEnvelopeError, match="The field records stands twice"):
+    with pytest.raises(InvalidEnvelopeError, match="The field records occurs twice"):
         parse(body, "json", 10)
 
 

@@ -45,5 +45,5 @@ class Health(msgspec.Struct):
         said = f"{self.partitions} partitions"
         if self.sender_times:
             topics = ", ".join(sorted(self.sender_times))
-            said += f"; timestamps of {topics} are the senders' own: set message.timestamp.type=LogAppendTime"
+            said += f"; timestamps of {topics} are set by senders: set message.timestamp.type=LogAppendTime"
         return said

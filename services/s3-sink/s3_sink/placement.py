@@ -111,7 +111,7 @@ class Placement:
             if before is not None:
                 self._metrics.replaced.labels(partition.place.topic).inc()
                 logger.warning(
-                    "the objects of a partition have changed; going on from their first hole",
+                    "the objects of a partition have changed; resuming from their first hole",
                     extra={**_fields(partition), "worked_at": before.first},
                 )
             if partition.held != held:
@@ -126,7 +126,7 @@ class Placement:
         self._metrics.foreign.labels(topic).set(count)
         if count > self._foreign.get(topic, 0):
             logger.warning(
-                "objects lie in the bucket that no sink has written; they cover nothing here, and readers take them as "
+                "the bucket has objects that no sink wrote; they cover no offsets here, and ingest reads them as "
                 "another installation's",
                 extra={"topic": topic, "objects": count, "examples": [*taken[:5], *listing.examples]},
             )
@@ -150,7 +150,7 @@ class Placement:
         if partition.problem is None:
             if stable <= position < high:
                 partition.waiting = (
-                    f"a transaction of another program, begun at offset {stable}, has not ended, and what lies behind "
+                    f"a transaction of another program, begun at offset {stable}, has not ended, and records after "
                     "it cannot be read; it ends by itself after its own timeout, or by kafka-transactions.sh abort"
                 )
             return

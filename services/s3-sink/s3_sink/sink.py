@@ -217,7 +217,7 @@ class Sink:
         if topic not in self._health.sender_times:
             self._health.sender_times |= {topic}
             logger.warning(
-                "a topic's timestamps are its senders' own: versions of a post are ordered by their clocks; "
+                "a topic's timestamps are set by its senders: versions of a post are ordered by their clocks; "
                 "set message.timestamp.type=LogAppendTime",
                 extra={"topic": topic},
             )

@@ -129,7 +129,7 @@ class Storer:
                 self._log.dead_letter(topic, letters)
             except LettersTooLargeError as error:
                 logger.warning(
-                    "dead letters are cut, since the topic does not take them whole",
+                    "dead letters are truncated, since they are too large for the topic",
                     extra={"topic": topic, "letters": len(error.numbers), "kept_bytes": kept_bytes},
                 )
                 # Those that it took are not sent again.
@@ -161,6 +161,6 @@ class Storer:
             msg = (
                 f"{key} was written by {there.writer_id} (offsets {there.covered.first} up to {there.covered.end}); "
                 f"this sink, {self._writer_id}, was about to write offsets up to {metadata[objects.NEXT_OFFSET]}. "
-                "Two sinks run on one bucket: nothing is lost by it, but stop one of them"
+                "Two sinks write to one bucket: nothing is lost, but stop one of them"
             )
             raise StoredByAnotherError(msg, there.covered) from None

@@ -58,7 +58,7 @@ class Uploads:
                 reading_moves = True
             except NameTakenError as error:
                 logger.warning(
-                    "a partition waits, because other bytes have the name of its next object",
+                    "a partition waits, because another program's object has the name of its next one",
                     extra={"reason": str(error)},
                 )
                 partition.name_is_taken(str(error))

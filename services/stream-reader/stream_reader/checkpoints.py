@@ -74,7 +74,7 @@ def set_aside(folder: Path, reason: str) -> Path:
         shutil.rmtree(aside)
     folder.replace(aside)
     logger.error(
-        "the checkpoint is set aside; the query begins at the oldest record and leaves out what the tables hold",
+        "the checkpoint is renamed; the query begins at the oldest record and leaves out what the tables hold",
         extra={"reason": reason, "checkpoint": str(folder), "set_aside_as": str(aside)},
     )
     return aside

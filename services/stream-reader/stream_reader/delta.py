@@ -99,7 +99,7 @@ class DeltaTables:
             shutil.rmtree(aside, ignore_errors=True)
             folder.replace(aside)
         logger.error(
-            "a damaged table is set aside and recreated",
+            "a damaged table is renamed and recreated",
             extra={"table": table, "reason": brief(why), "set_aside_as": str(aside)},
         )
 

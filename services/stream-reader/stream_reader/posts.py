@@ -250,7 +250,7 @@ class Posts:
         self._file.replace(aside)
         _remove(self._file)
         logger.error(
-            "the file of posts is set aside, and filled again from the stream tables",
+            "the file of posts is renamed, and a new one filled from the stream tables",
             extra={"file": str(self._file), "reason": str(error), "set_aside_as": str(aside)},
         )
 

@@ -189,7 +189,7 @@ class Profiles:
             self._kept[table] = covered.versions[table]
         self._ids.pop(table, None)
         self.unusable[table] = str(TableError(table, error))
-        logger.error("a table cannot be used; the profiles go on without it", extra={"reason": self.unusable[table]})
+        logger.error("a table cannot be used; the profiles no longer follow it", extra={"reason": self.unusable[table]})
 
     def _versions(self) -> dict[str, int]:
         found = {table: self.version(table) for table in self._of.values()}

@@ -27,7 +27,7 @@ _AFTER_TROUBLE_S = 5.0
 _LINES, _CHARACTERS = 8, 2000
 _FRAMES_FOLLOW = "Traceback (most recent call last):"
 _GO_ON_WITHOUT = (
-    "to go on without these records, set STREAM_READER_FAIL_ON_DATA_LOSS=false and start the stream reader again"
+    "to continue without these records, set STREAM_READER_FAIL_ON_DATA_LOSS=false and restart the stream reader"
 )
 
 
@@ -243,7 +243,7 @@ class StreamQuery:
         self._unreachable = None
         if current != self._log_id or lost is not None:
             if lost is not None:
-                logger.error("the query begins anew", extra={"kind": self.kind, "reason": lost})
+                logger.error("the query is restarted with a new checkpoint", extra={"kind": self.kind, "reason": lost})
             self._end(self._limits.close_s)
             self._next_try = self._clock.monotonic()
 
@@ -266,7 +266,7 @@ class StreamQuery:
         self._next_try = self._clock.monotonic() + wait_s
         self._metrics.restarts.labels(self.kind).inc()
         logger.error(
-            "query failed; it is started again", extra={"kind": self.kind, "reason": reason, "wait_s": round(wait_s, 2)}
+            "query failed; it is restarted", extra={"kind": self.kind, "reason": reason, "wait_s": round(wait_s, 2)}
         )
 
     def _stop_for_good(self, reason: str) -> None:

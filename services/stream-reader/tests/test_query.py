@@ -124,7 +124,7 @@ def test_records_that_are_lost_are_told_with_the_setting_that_goes_on(bench: Ben
     bench.launch.query.fail(PySparkException("kinesis_source.errors.DataLossError: shard s: it has expired"))
     bench.steps()
     told = bench.query.problem() or ""
-    assert told.startswith("kinesis_source.errors.DataLossError: shard s: it has expired (to go on without these")
+    assert told.startswith("kinesis_source.errors.DataLossError: shard s: it has expired (to continue without these")
     assert "STREAM_READER_FAIL_ON_DATA_LOSS=false" in told
 
 

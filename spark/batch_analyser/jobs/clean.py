@@ -77,7 +77,7 @@ def run(
 ) -> CleanReport:
     """Bring silver up to bronze.
 
-    ``replay`` also runs the cleaner over quarantined records: those that pass now (the cleaner was mended) move to
+    ``replay`` also runs the cleaner over quarantined records: those that pass now (the cleaner was fixed) move to
     silver. ``at`` is called after each commit with the table's name; a test crashes there.
 
     Raises:

@@ -28,7 +28,7 @@ _BATCH_BYTES = 8 * MIB
 _IN_FLIGHT_BYTES = 64 * MIB
 OBJECT_BYTES: Final = 512 * MIB
 """As stored. A larger object is not read, since a task holds what it reads in memory; the ledger says so."""
-_TOO_LARGE: Final = f"an object of more than {OBJECT_BYTES // MIB} MiB is not read; put it there in parts"
+_TOO_LARGE: Final = f"an object of more than {OBJECT_BYTES // MIB} MiB is not read; split it"
 _READ_ERRORS = (ResponseStreamingError, IncompleteReadError, ReadTimeoutError)
 
 

@@ -81,7 +81,7 @@ def decode(body: bytes, first_offset: int, taken: Offsets | None = None) -> Iter
                 content_hash=content_hash(raw.value),
             )
         else:
-            yield reject(raw.line, f"the object has the offset {offset} before", number, offset)
+            yield reject(raw.line, f"the offset {offset} occurs earlier in this object", number, offset)
 
 
 def parse_timestamp(text: str | None) -> datetime | None:

@@ -60,8 +60,8 @@ def create_app(store: RunStore, worker: Worker, names: Names, token: SecretStr |
 
     @app.errorhandler(sqlite3.Error)
     def no_runs(error: sqlite3.Error) -> tuple[Response, int]:
-        logger.error("the file of runs cannot be read or written", extra={"reason": str(error)})
-        said = f"The file of runs cannot be read or written now: {error}. See the analyser's readiness and log."
+        logger.error("runs.sqlite cannot be read or written", extra={"reason": str(error)})
+        said = f"runs.sqlite cannot be read or written now: {error}. See the analyser's readiness and log."
         return jsonify(error_code="TEMPORARILY_UNAVAILABLE", message=said), HTTPStatus.SERVICE_UNAVAILABLE
 
     answer_errors(app, _http_error)

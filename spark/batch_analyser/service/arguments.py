@@ -41,9 +41,9 @@ def arguments(fields: Fields) -> Mapping[str, Any]:
         ApiError: the body is something else, or a field is not one of the call's.
     """
     if request.method != "GET" and request.args:
-        raise invalid(f"'{next(iter(request.args))}' belongs into the body.")
+        raise invalid(f"'{next(iter(request.args))}' must be in the body.")
     if doubled := [name for name, values in request.args.lists() if len(values) > 1]:
-        raise invalid(f"'{doubled[0]}' stands in the query twice.")
+        raise invalid(f"'{doubled[0]}' is in the query twice.")
     given = {**request.args.to_dict(), **_body()}
     if unknown := fields.why_not(given):
         raise invalid(unknown)

@@ -77,8 +77,8 @@ def opened(path: Path, now: datetime) -> sqlite3.Connection:
             raise
         aside = _set_aside(path, now)
         logger.error(  # noqa: TRY400  # the reason says it all
-            "the file of runs was damaged: it was set aside and a new one begins. The lake is untouched; earlier runs"
-            " are not listed any more. Delete the file that was set aside once nobody wants to look at it",
+            "runs.sqlite was damaged: it was renamed and a new one created. The lake is untouched; earlier runs"
+            " are not listed any more. Delete the renamed file when nobody needs it",
             extra={"file": str(aside), "reason": str(error)},
         )
         return _connected(path)

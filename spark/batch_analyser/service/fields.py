@@ -27,7 +27,7 @@ _ABSENT: Final = dict.fromkeys(
         "access_control_list", "duration_target", "email_notifications", "git_source", "health",
         "notification_settings", "offset", "run_as", "webhook_notifications", "version_id",
     ),
-    "this analyser does nothing of the sort; leave it out",
+    "this analyser does not support it; leave it out",
 )  # fmt: skip
 OTHER_TASKS: Final = (
     "ai_runtime_task", "alert_task", "clean_rooms_notebook_task", "condition_task", "dashboard_task", "dbt_cloud_task",

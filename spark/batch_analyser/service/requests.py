@@ -97,9 +97,9 @@ class Requests:
         """Queue a run that is over again, for tasks that failed or are named, and what depends on them."""
         run = self._run(given)
         if run.parent_id is not None:
-            raise invalid(f"Run {run.run_id} is one of a task; repair run {run.parent_id}.")
+            raise invalid(f"Run {run.run_id} is the run of a task; repair run {run.parent_id}.")
         if not run.over:
-            raise invalid(f"Run {run.run_id} is still going on; only a run that is over can be repaired.")
+            raise invalid(f"Run {run.run_id} has not ended yet; only a run that has ended can be repaired.")
         last = max((repair.repair_id for repair in self._store.repairs(run.run_id)), default=None)
         told = integer(given, "latest_repair_id") if "latest_repair_id" in given else None
         if told != last:

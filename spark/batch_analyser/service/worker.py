@@ -22,7 +22,7 @@ Task = Callable[[Mapping[str, str]], str]
 STOPPED: Final = "the analyser was stopped before this run was over; what it committed stays, run it again"
 CRASHED: Final = "the analyser ended before this run was over; what it committed stays, run it again"
 JVM_GONE: Final = "the JVM ended before this run was over; what it committed stays, run it again"
-UNRECORDED: Final = "the file of runs could not be written in this run; what it committed stays, run it again"
+UNRECORDED: Final = "runs.sqlite could not be written in this run; what it committed stays, run it again"
 
 _CANCEL_AGAIN_S = 0.2
 _IDLE_S = 1.0
@@ -73,9 +73,9 @@ class Worker:
     def check(self) -> str:
         """Whether runs go on; for the readiness."""
         if self._trouble is not None:
-            raise NotReadyError(f"the file of runs cannot be read or written: {self._trouble}")
+            raise NotReadyError(f"runs.sqlite cannot be read or written: {self._trouble}")
         if not self._thread.is_alive():
-            raise NotReadyError("nothing runs what is queued")
+            raise NotReadyError("the thread that does the runs is not alive")
         return "runs go on"
 
     def start(self, first: Callable[[], None]) -> None:
@@ -187,7 +187,7 @@ class Worker:
                 self._trouble, pause = None, _IDLE_S
             except sqlite3.Error as error:  # a full disk, say: what is queued stays, and is retried
                 self._trouble = str(error)
-                logger.exception("the file of runs cannot be read or written")
+                logger.exception("runs.sqlite cannot be read or written")
                 self._stopping.wait(pause)
                 pause = min(2 * pause, _LONGEST_PAUSE_S)
 
