@@ -26,6 +26,7 @@ _COSTS = {
 }
 # MSK keeps a configuration that brokers use, and EC2 a subnet that they are in. These stacks import from ``data``.
 _UNDER_BROKERS: frozenset[StackKind] = NEEDS["kafka"] | {"kafka"}
+_STREAM_GONE: Any = {"Delay": 2, "MaxAttempts": 150}
 _RETAINING = {"Retain", "RetainExceptOnCreate"}
 _GO_WITH_BROKERS = {BROKERS, "AWS::MSK::Topic"}
 
@@ -154,9 +155,11 @@ def _retained(calls: StackCalls, kind: StackKind, name: str) -> Iterator[Retaine
 def delete_leftovers(clients: Clients, leftovers: Collection[Leftover], project: str) -> Iterator[str]:
     """Delete them with all data in them, as far as they are ours: buckets, streams, the secret; a line each.
 
-    Key, images and ledger stay: they cost little, and without the key nothing old can be read.
+    Key, images and ledger stay: they cost little, and without the key nothing old can be read. Blocks until they are
+    gone, a stream for five minutes at most.
 
     Raises:
+        botocore.exceptions.WaiterError: a stream is not gone by then.
         ForeignResourceError: some of this account lack our tag; they were not touched, all others are gone.
     """
     for item in leftovers:
@@ -166,6 +169,8 @@ def delete_leftovers(clients: Clients, leftovers: Collection[Leftover], project:
                 yield f"bucket {name}: deleted with {_empty(clients, name)} versions of objects"
             case "AWS::Kinesis::Stream":
                 clients.kinesis.delete_stream(StreamName=name, EnforceConsumerDeletion=True)
+                # The next apply would take over a stream that is on its way out.
+                clients.kinesis.get_waiter("stream_not_exists").wait(StreamName=name, WaiterConfig=_STREAM_GONE)
                 yield f"stream {name}: deleted"
             case "AWS::SecretsManager::Secret":
                 clients.other("secretsmanager").delete_secret(SecretId=name, ForceDeleteWithoutRecovery=True)

@@ -212,7 +212,10 @@ def test_data_of_stacks_that_are_gone_is_found_and_deleted() -> None:
     aws.stub("s3").add_response("delete_objects", {})
     aws.stub("s3").add_response("delete_bucket", {}, {"Bucket": "p-raw"})
     stream = {"StreamName": "streaming-p-pin", "EnforceConsumerDeletion": True}
-    aws.stub("kinesis").add_response("delete_stream", {}, stream)
+    kinesis = aws.stub("kinesis")
+    kinesis.add_response("delete_stream", {}, stream)
+    # It is told as deleted once Kinesis does not know it any more.
+    kinesis.add_client_error("describe_stream", "ResourceNotFoundException")
     secret = {"SecretId": "p/airflow/connections/databricks_default", "ForceDeleteWithoutRecovery": True}
     aws.stub("secretsmanager").add_response("delete_secret", {}, secret)
     assert list(delete_leftovers(aws.clients, found, "p")) == [
@@ -232,6 +235,7 @@ def test_images_stay() -> None:
 def test_data_that_is_not_ours_is_named_and_not_deleted() -> None:
     aws = StubbedAws()
     aws.stub("kinesis").add_response("delete_stream", {})
+    aws.stub("kinesis").add_client_error("describe_stream", "ResourceNotFoundException")
     found = [
         Leftover(Place("data", "AWS::S3::Bucket", "p-raw"), "p-raw", {"project": "other"}),
         Leftover(Place("data", "AWS::S3::Bucket", "p-lake"), "p-lake", None),
