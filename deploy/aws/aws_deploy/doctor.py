@@ -23,7 +23,7 @@ from aws_deploy.errors import (
 )
 from aws_deploy.explain import explain
 from aws_deploy.own_names import Service
-from aws_deploy.stacks import stack_name
+from aws_deploy.stacks import check_asked, stack_name
 from aws_deploy.surroundings import Account
 from aws_deploy.wanted import ALL, Wanted
 
@@ -68,6 +68,7 @@ def examine(account: Account, wanted: Wanted, databricks_host: str | None) -> It
     zones = there.of("network").parameters.get("Zones", "") if chosen is None else chosen
     looks: list[tuple[str, Callable[[], tuple[State, str]]]] = [
         ("credentials", lambda: _credentials(clients)),
+        ("settings", lambda: _settings(wanted, there)),
         ("zones", lambda: _zones(clients, zones)),
         ("gateway logs", lambda: _gateway_role(clients)),
         ("names", lambda: _names(account, wanted)),
@@ -98,6 +99,12 @@ def _deployed(clients: Clients, wanted: Wanted) -> Deployment:
 def _credentials(clients: Clients) -> tuple[State, str]:
     identity = clients.other("sts").get_caller_identity()
     return "ok", f"{identity['Arn']} in account {identity['Account']}"
+
+
+def _settings(wanted: Wanted, there: Deployment) -> tuple[State, str]:
+    check_asked(wanted, ALL)
+    there.check_stage(wanted, ALL)
+    return "ok", "templates allow what is set"
 
 
 def _zones(clients: Clients, chosen: str) -> tuple[State, str]:

@@ -64,6 +64,7 @@ def test_a_healthy_account() -> None:
     healthy(aws)
     assert states(aws) == {
         "credentials": "ok",
+        "settings": "ok",
         "zones": "ok",
         "gateway logs": "ok",
         "names": "ok",
@@ -150,6 +151,13 @@ def test_what_apply_would_keep_is_not_asked_for_again() -> None:
     assert found["zones"] == ("ok", "a, c, d")
     assert found["plugin"] == ("ok", f"stays {'1' * 64}")
     assert {found[f"image {name}"] for name in ("proxy", "emitter", "stream-reader")} == {("ok", f"stays {IMAGE}")}
+
+
+def test_a_setting_that_apply_would_refuse_is_told() -> None:
+    asked = replace(WANTED, overrides={"alarms": {"Email": "nobody"}})
+    found = {look.name: look for look in examine(Account(StubbedAws().clients), asked, None)}
+    assert found["settings"].state == "failed"
+    assert "Stack pinterest-alarms: parameter Email is 'nobody'" in found["settings"].text
 
 
 def test_an_image_that_is_given_by_its_digest_needs_no_tag() -> None:
