@@ -47,7 +47,7 @@ def apply_stacks(
         deployment = deployment.refreshed(deployer, wanted, kind)
         has = deployment.of(kind).parameters
         ready = around.before(kind, deployment.filled_in(kind, wanted), has)
-        stack = build(kind, ready, outputs, has)
+        stack = deployment.with_its_tags(build(kind, ready, outputs, has), kind)
         if deployer.target == "aws" and status in NOTHING_MADE:
             stack = replace(stack, adopt=around.has_leftovers(kind, wanted))
         outputs[kind] = around.after(kind, deployer.apply(stack, rebuild=kind in rebuild))

@@ -150,7 +150,7 @@ def destroy(
 @form_option
 @click.option("--databricks-host", envvar="DATABRICKS_HOST", help="Is asked whether it answers.")
 def doctor(*, form: str, databricks_host: str | None, **given: Any) -> None:
-    """Look at credentials, zones, quotas, names, images. Changes nothing. Exit code 1 if apply would fail."""
+    """Look at credentials, settings, zones, quotas, names, images. Changes nothing. Exit code 1 if apply would fail."""
     with readable_errors():
         target = _target(given)
         found = list(examine(target.account(**given), target.wanted(**given), databricks_host))

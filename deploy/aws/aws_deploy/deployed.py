@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 from pipeline_contracts.names import API_STAGE
 
 from aws_deploy.errors import SettingError
-from aws_deploy.stacks import stack_name
+from aws_deploy.stacks import Stack, stack_name
 from aws_deploy.wanted import ALL, Size, StackKind, Wanted
 
 if TYPE_CHECKING:
@@ -84,6 +84,11 @@ class Deployment:
             owner=wanted.owner or tags["owner"],
             stage=self._stage(wanted),
         )
+
+    def with_its_tags(self, stack: Stack, kind: StackKind) -> Stack:
+        """The same, with the tags that somebody else gave it: CloudFormation takes away those that are not repeated."""
+        theirs = {key: value for key, value in self.of(kind).tags.items() if not key.startswith("aws:")}
+        return replace(stack, tags={**theirs, **stack.tags})
 
     def check_stage(self, wanted: Wanted, kinds: Collection[StackKind]) -> None:
         """See that the API's stage can be the one that is wanted, and that those who know it will know the same.

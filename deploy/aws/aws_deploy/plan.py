@@ -64,7 +64,7 @@ def plan_stacks(
                 stop_if_blocked(name, status)
             has = deployment.of(kind).parameters
             asked_for = _guessed(deployment.filled_in(kind, wanted), has)
-            stack = build(kind, asked_for, {**_LATER, **outputs}, has)
+            stack = deployment.with_its_tags(build(kind, asked_for, {**_LATER, **outputs}, has), kind)
             made = resolve(json.loads(stack.body), stack.parameters)
             changes, anew = [], False
             if not there:

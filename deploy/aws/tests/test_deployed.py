@@ -106,6 +106,17 @@ def test_a_second_apply_without_options_keeps_prods_size_protection_tags_and_tru
     assert all(not planned.changes for planned in plan_stacks(bench.deployer(), BARE, ALL, Around()))
 
 
+def test_a_tag_that_somebody_else_gave_a_stack_stays() -> None:
+    bench = Bench()
+    bench.apply(BARE)
+    kafka = bench.cloud.stacks["pinterest-kafka"]
+    kafka.tags += [{"Key": "cost-centre", "Value": "7"}, {"Key": "aws:servicecatalog:owner", "Value": "reserved"}]
+    bench.apply(replace(BARE, owner="data-team"))
+    tags = {tag["Key"]: tag["Value"] for tag in kafka.tags}
+    assert tags == {"project": "pinterest", "env": "dev", "owner": "data-team", "size": "dev", "cost-centre": "7"}
+    assert all(not planned.changes for planned in plan_stacks(bench.deployer(), BARE, ALL, Around()))
+
+
 def test_a_stack_that_comes_later_has_the_others_size() -> None:
     bench = Bench()
     kinds: tuple[StackKind, ...] = ("data", "network", "kafka", "proxy")
