@@ -24,7 +24,7 @@ _CERTIFICATE = re.compile(r"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE--
 
 
 class AuthoritiesError(RuntimeError):
-    """SSL_CERT_FILE leads to no certificates."""
+    """The file that SSL_CERT_FILE names holds no certificates."""
 
 
 def bundle(environment: Mapping[str, str], of_systems: Sequence[str] = OF_SYSTEMS) -> Path | None:
@@ -45,18 +45,18 @@ def bundle(environment: Mapping[str, str], of_systems: Sequence[str] = OF_SYSTEM
 
 
 def for_node(environment: Mapping[str, str], found: Path | None) -> dict[str, str]:
-    """Variables by which Node trusts them beside its own; none where the user has said something."""
+    """Variables that make Node trust them, too; none if the user has configured others."""
     return {} if found is None or environment.get("NODE_EXTRA_CA_CERTS") else {"NODE_EXTRA_CA_CERTS": str(found)}
 
 
 def for_pip(environment: Mapping[str, str], found: Path | None, configured: str) -> dict[str, str]:
-    """Variables by which pip trusts them; none where the user has said something, such as in ``pip config list``."""
+    """Variables that make pip trust them; none if the user set others (``configured``: ``pip config list``)."""
     said = any(environment.get(name) for name in _OF_PIP) or re.search(r"^\S+\.cert=", configured, re.MULTILINE)
     return {} if found is None or said else {"PIP_CERT": str(found)}
 
 
 def for_java(environment: Mapping[str, str], found: Path | None, store: Path) -> list[str]:
-    """Options by which Java trusts them (by the file ``store``, which is written) and takes the way of HTTPS_PROXY."""
+    """Options that make Java trust them, through the file ``store``, which is written, and use HTTPS_PROXY."""
     options = []
     if found is not None:
         store.write_bytes(java_trust_store(found.read_text(encoding="utf-8", errors="replace")))

@@ -142,7 +142,7 @@ def up(installation: Installation) -> None:
 @main.command()
 @click.pass_obj
 def down(installation: Installation) -> None:
-    """Stop every service in order. State stays; `pipeline up` goes on from it."""
+    """Stop every service in order. State stays; `pipeline up` resumes from it."""
     printing.say("stopped" if installation.down(tell) else "nothing was running")
 
 
@@ -183,7 +183,7 @@ def status(installation: Installation, form: str) -> None:
 @main.command()
 @click.argument("service", required=False)
 @click.option("--lines", type=click.IntRange(1), default=20, show_default=True, help="How many of the last lines.")
-@click.option("--follow", "-f", is_flag=True, help="Go on with new lines until Ctrl-C.")
+@click.option("--follow", "-f", is_flag=True, help="Print new lines, too, until Ctrl-C.")
 @click.pass_obj
 def logs(installation: Installation, service: str | None, lines: int, follow: bool) -> None:
     """Print the last lines of one SERVICE's log (or of every service, or of `supervisor`)."""

@@ -23,9 +23,9 @@ def reader(installation: Installation) -> ReaderClient:
 
 @click.command()
 @click.option("--limit", type=click.IntRange(1), default=POPULAR_LIMIT, show_default=True, help="How many profiles.")
-@click.option("--category", help="Of posts of this category alone.")
-@click.option("--country", help="Of posts from this country alone.")
-@click.option("--age-group", help="Of posts by users of this age group alone, such as 18-24.")
+@click.option("--category", help="Only posts of this category.")
+@click.option("--country", help="Only posts from this country.")
+@click.option("--age-group", help="Only posts by users of this age group, such as 18-24.")
 @format_option
 @click.pass_obj
 def popular(installation: Installation, /, *, limit: int, form: str, **filters: str | None) -> None:
@@ -45,7 +45,7 @@ def popular(installation: Installation, /, *, limit: int, form: str, **filters: 
 @click.argument("kind", type=click.Choice(KINDS))
 @click.pass_obj
 def resume(installation: Installation, kind: str) -> None:
-    """Let the stream query of one KIND go on, after it was stopped by too many rejects.
+    """Resume the stream query of one KIND after too many rejects stopped it.
 
     `pipeline quarantine --path stream` shows what was rejected, and why.
     """

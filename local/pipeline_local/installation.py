@@ -105,7 +105,7 @@ class Installation:
 
     @property
     def is_stopped(self) -> bool:
-        """Whether the services were stopped, or are being: not so where the supervisor was killed."""
+        """Whether the services were or are being stopped; False if the supervisor was killed."""
         status = self.status
         return status is not None and status.state in {"stopping", "stopped"}
 
@@ -173,7 +173,7 @@ class Installation:
             raise
 
     def _try_what_failed_now(self) -> None:
-        """Somebody may have fixed it: the supervisor need not sit out its pause. Blocks until it has begun, 3 s."""
+        """Have the supervisor retry what failed now, not after its pause. Blocks until it has begun, 3 s at most."""
         before = self._known_status()
         if before is None or not any(service.failures for service in before.services.values()):
             return

@@ -14,7 +14,7 @@ from typing import Final
 
 NAMES: Final = ("GATEWAY_API_KEY", "GATEWAY_ADMIN_KEY", "ANALYSER_TOKEN", "STREAM_READER_TOKEN")
 PUBLIC: Final = "for-this-machine-only-"
-"""With this begin the values that stand in the repository."""
+"""Prefix of the public values in the repository."""
 _KEY: Final = re.compile(r"[A-Za-z0-9_-]{20,128}")
 """What a service takes (``service_kit.settings.PlainSecret``)."""
 _BYTES: Final = 24
@@ -26,7 +26,7 @@ class KeysError(RuntimeError):
 
 
 def new() -> dict[str, str]:
-    """Another set of all."""
+    """A new random set of all keys."""
     return {name: secrets.token_hex(_BYTES) for name in NAMES}
 
 

@@ -87,7 +87,7 @@ class Lake:
             raise
 
     def damage(self, *, deep: bool = False) -> list[str]:
-        """What is wrong with each table that cannot be read: its log and its files' ends, or (``deep``) every byte."""
+        """The damage of each table: of its log and the ends of its files, or (``deep``) of every byte."""
         found = []
         for table in self.tables():
             try:

@@ -16,7 +16,7 @@ GATEWAY: Final = {"batch": ("kafka", "localstack", "proxy"), "stream": ("localst
 
 
 def must_serve(installation: Installation, *services: str) -> None:
-    """Say why a command need not wait for services: nothing runs, or one of them does not come by itself.
+    """Raise if waiting for services is in vain: nothing runs, or one of them needs a person's help.
 
     A service that is on its way, or runs and is not ready, may be waited for. Whether a container runs is not known
     here: the command that misses a service names it.
@@ -30,7 +30,7 @@ def must_serve(installation: Installation, *services: str) -> None:
 
 
 def may_go_on(installation: Installation, *services: str) -> None:
-    """``must_serve`` for a command at work, which goes on where the supervisor was killed: the services run on.
+    """``must_serve`` for a running command; it allows for a killed supervisor, whose services still run.
 
     Raises:
         InstallationError: it is being stopped, or was; or as ``must_serve``.
@@ -45,5 +45,5 @@ def may_go_on(installation: Installation, *services: str) -> None:
 
 
 def watching(installation: Installation, *services: str) -> Callable[[], None]:
-    """``must_serve`` for whoever waits, to be called at each turn."""
+    """``must_serve`` as a function to call in a waiting loop."""
     return lambda: must_serve(installation, *services)

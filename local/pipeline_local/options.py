@@ -27,5 +27,5 @@ def policy_options(function: Any) -> Any:
 
 
 def tell(line: str) -> None:
-    """Say what goes on, on stderr: stdout is for what was asked."""
+    """Report progress on stderr: stdout is for results."""
     say(line, err=True)

@@ -1,4 +1,4 @@
-"""The only place that prints: text and tables are inert, JSON means the same, CSV holds the very values."""
+"""The only place that prints: text and tables cannot control the terminal, JSON is equivalent, CSV is exact."""
 
 import csv
 import io
@@ -13,7 +13,7 @@ from rich.text import Text
 from service_kit.inert import json_text, visible
 
 _FORMULA: Final = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
-"""With what a spreadsheet takes a cell for a formula, or does after it has cut off a blank."""
+"""Prefixes of cells that a spreadsheet takes for a formula, some only after it has removed a blank."""
 
 
 class InertConsole(Console):
@@ -42,7 +42,7 @@ def cell(value: object) -> str:
 
 
 def say(text: str, *, err: bool = False, nl: bool = True) -> None:
-    """Print lines; what a terminal would obey is text in them."""
+    """Print lines, with control characters escaped."""
     click.echo(visible(text, keep="\n\t"), err=err, nl=nl)
 
 

@@ -20,7 +20,7 @@ _OWN: Final = re.compile(
 )
 """The name of everything that an installation puts into its folder (local/README.md), or sets aside there."""
 _OF_THE_DISK: Final = {"lost+found"}
-"""What stands in a folder that is a disk of its own. It is left alone."""
+"""Present in the root of a file system; ignored."""
 _NAMED: Final = 5
 _STAYS: Final = {errno.EBUSY, errno.ENOTEMPTY, errno.EACCES, errno.EPERM, errno.EROFS}
 

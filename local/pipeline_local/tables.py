@@ -26,7 +26,7 @@ VERDICTS = {
     EXIT_EQUAL: "every record is accounted for: none missing, none doubled",
     EXIT_MISSING: "NOT ALL ACCOUNTED FOR: records are missing, doubled, altered or expired; see above",
     EXIT_FLOWING: "still flowing: some records have not reached the end; run `pipeline analyse`, then audit again "
-    "(the stream path goes on by itself)",
+    "(the stream path needs no command)",
 }
 
 _COLOURS = {"ready": "green", "failed": "red", "unready": "yellow", "restarting": "yellow", "failing": "red"}

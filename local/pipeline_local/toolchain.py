@@ -203,7 +203,7 @@ def _call(what: str, argv: list[str], environment: dict[str, str] | None = None)
         last = "\n".join((done.stdout + done.stderr).splitlines()[-15:])
         todo = authorities.advice(last, _trusted())
         raise SetupError(
-            f"{what} could not be installed:\n{last}\n{todo} Then run the same command again: it goes on from here."
+            f"{what} could not be installed:\n{last}\n{todo} Then run the same command again: it resumes here."
         )
 
 

@@ -77,7 +77,7 @@ def test_send_that_is_ended_says_how_to_go_on(installation: Installation, number
         sending.send_signal(number)
     said = "".join(sending.communicate(timeout=30))
     assert sending.returncode == 3, said
-    assert "The same command goes on from here" in said
+    assert "The same command resumes from here" in said
     assert ended_in_order(installation.layout.ledger)
 
 
@@ -102,7 +102,7 @@ def test_send_ends_in_order_when_the_services_are_stopped(
     said = "".join(sending.communicate(timeout=30))
     assert sending.returncode == 3, said
     assert f"stopped: {says}" in said
-    assert "The same command goes on from here" in said
+    assert "The same command resumes from here" in said
     assert ended_in_order(installation.layout.ledger)
     assert not installation.is_sending
 

@@ -1,1 +1,1 @@
-"""What the supervisor decides, and by what it sees and acts: one service's life, its process, its health, the disk."""
+"""The parts of the supervisor: a service's lifecycle, its process, its health, the disk."""

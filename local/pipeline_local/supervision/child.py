@@ -1,4 +1,4 @@
-"""One service that is looked after: its lifecycle, its process, and looks at its health that hold up nobody."""
+"""One supervised service: its lifecycle, its process, and health checks that delay no other service."""
 
 import logging
 from collections.abc import Callable, Sequence
@@ -17,7 +17,7 @@ from pipeline_local.supervision.service_process import ending
 LOOK_AGAIN_S = 0.2
 LOOK_AT_READY_S = 2.0
 TRY_AGAIN_S = 10.0
-"""After the supervisor itself failed at a service, as where a process cannot be killed."""
+"""Pause after the supervisor could not manage a service, for example not kill its process."""
 
 logger = logging.getLogger(__name__)
 
@@ -29,13 +29,13 @@ class Process(Protocol):
 
     @property
     def pid(self) -> int | None:
-        """None where it does not run."""
+        """None if it does not run."""
 
     def start(self, command: Command) -> None:
         """Start it; raises ``OSError``."""
 
     def exit_code(self) -> int | None:
-        """None while it runs, and where it does not."""
+        """None while it runs, and if there is no process."""
 
     def terminate(self) -> None:
         """Ask it to end; returns at once."""
@@ -44,15 +44,15 @@ class Process(Protocol):
         """Block until it has ended, or for that long."""
 
     def kill(self) -> None:
-        """End what is left, and block until it is gone; raises ``TimeoutError`` where it does not go."""
+        """Kill what is left, and block until it has ended; raises ``TimeoutError`` if it does not end."""
 
     def last_words(self) -> str | None:
-        """What it said last, in one line."""
+        """The last error in its log, in one line."""
 
 
 @dataclass
 class Child:
-    """One service. ``command`` and ``probe`` may raise anything: it counts against this service alone."""
+    """One service. ``command`` and ``probe`` may raise anything: only this service fails then."""
 
     name: str
     port: int | None
@@ -63,7 +63,7 @@ class Child:
     probe: Callable[[], Health]
     looks: Executor
     waits_for: Sequence[str] = ()
-    """What it needs and is not ready now."""
+    """The services it needs that are not ready now."""
     _look: Future[Health] | None = field(default=None, init=False)
     _look_at: float = field(default=0.0, init=False)
     _leave_until: float = field(default=0.0, init=False)
@@ -81,7 +81,7 @@ class Child:
             if self._defect != (said := repr(error)):
                 logger.exception("service cannot be looked after", extra={"looked_after": self.name})
             self._defect = said
-            self.life.cannot_be_managed(f"the supervisor failed at it: {shown(said)}")
+            self.life.cannot_be_managed(f"the supervisor could not manage it: {shown(said)}")
         else:
             self._defect = None
 
@@ -137,7 +137,7 @@ class Child:
         logger.warning("service failed", extra={"failed": self.name, "reason": reason, "in_a_row": self.life.failures})
 
     def end(self) -> bool:
-        """Kill what is left of it. A process that does not go is named in the log, and ends nothing else: False."""
+        """Kill what is left of it. False, with an error in the log, if a process does not end."""
         try:
             self.process.kill()
         except Exception:  # the others must be ended, too

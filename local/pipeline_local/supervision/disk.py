@@ -1,4 +1,4 @@
-"""Whether the disk of the state folder has space: without it no service can be started, and those that write end."""
+"""Whether the disk of the state folder has space; without it no service can start, and those that write fail."""
 
 import shutil
 from pathlib import Path
@@ -26,7 +26,7 @@ class Disk:
         self._full = False
 
     def problem(self, free: int) -> str | None:
-        """One line where it is full, with ``free`` bytes left."""
+        """One line if the disk is full; ``free`` is in bytes."""
         self._full = free < (SPACE_BYTES if self._full else FULL_BYTES)
         if not self._full:
             return None

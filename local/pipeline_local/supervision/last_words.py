@@ -26,7 +26,7 @@ _PLAIN_RANKS: Final = {
 
 
 def last_words(text: str) -> str | None:
-    """The last error of a log; else the last warning; else its last line. None: it holds no words.
+    """The last error in a log; else the last warning; else its last line. None if it has no text.
 
     Reads JSON lines of ours, and plain ones: of a traceback the error, not the frames. Nothing in the result moves a
     cursor, and it is no longer than ``LONGEST``.

@@ -1,4 +1,4 @@
-"""The life of one service as the supervisor decides it: states, timers, transitions. No process, no clock, no file.
+"""The lifecycle of one service: states, timers, transitions. No process, no clock, no file.
 
 | from | what happens | to |
 |---|---|---|
@@ -40,7 +40,7 @@ class Limits:
 
 
 class Health(NamedTuple):
-    """What a look at a service that runs found: it answers, it is ready, and why it is not."""
+    """The result of a health check: whether the service answers, whether it is ready, and why not."""
 
     live: bool
     ready: bool
@@ -60,21 +60,21 @@ class Lifecycle:
         self.state: ServiceState = "waiting"
         self.runs = False
         self.failures = 0
-        """In a row: none of them since it was ready for ``steady_s``."""
+        """Failures in a row; 0 again once it has been ready for ``steady_s``."""
         self.starts = 0
         self.next_start_at = 0.0
         self.seconds_to_ready: float | None = None
-        """Of the last start; None until that was ready."""
+        """Seconds from the last start until it was ready; None before that."""
         self._failure: str | None = None
         self._said: str | None = None
 
     @property
     def reason(self) -> str | None:
-        """Why it is not ready; of one that is ready, why it was started again. None: there is nothing to say."""
+        """Why it is not ready, or why it was restarted; None if neither applies."""
         return self._said if self.runs and self.state in {"starting", "unready"} else self._failure
 
     def may_start(self, now: float, waits_for: Sequence[str], *, has_space: bool) -> bool:
-        """Whether to start it now. ``waits_for`` names what is not ready of that which must be ready before it."""
+        """Whether to start it now. ``waits_for`` names the services it needs that are not ready."""
         if self.runs or not has_space or (self.state == "waiting" and waits_for):
             return False
         return now >= self.next_start_at
@@ -101,7 +101,7 @@ class Lifecycle:
         self.next_start_at = now + self._uniform(pause / 2, pause)
 
     def seen(self, now: float, health: Health) -> str | None:
-        """Take in one look. Returns why the process must be killed; None: leave it as it is."""
+        """Take in one health check. Returns why the process must be killed, or None."""
         if health.live:
             self._answered = True
             self._silent_since = None
@@ -112,7 +112,7 @@ class Lifecycle:
         return None if health.live else self._silent_for_too_long(now)
 
     def try_now(self, now: float) -> None:
-        """What made it fail may be fixed: its next start is now, and counts as its first."""
+        """The cause of its failures may be fixed: restart it now, as after a first failure."""
         if not self.runs and self.failures:
             self.failures = 0
             self._failure = None
@@ -120,12 +120,12 @@ class Lifecycle:
             self.next_start_at = now
 
     def cannot_be_managed(self, reason: str) -> None:
-        """The supervisor failed at it, as where a process does not go; whether it runs is as it was."""
+        """The supervisor could not manage it, for example not kill its process; whether it runs has not changed."""
         self.state = "failing"
         self._failure = reason
 
     def ended(self, *, is_gone: bool) -> None:
-        """It was stopped with all others; ``is_gone`` is whether that worked."""
+        """It was stopped with all others; ``is_gone``: whether its process has ended."""
         self.runs = not is_gone
         self.state = "stopped" if is_gone else "failed"
 

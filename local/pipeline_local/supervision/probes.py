@@ -1,4 +1,4 @@
-"""How each service is asked whether it lives and whether it is ready."""
+"""How each service's liveness and readiness are checked."""
 
 import http.client
 import json
@@ -22,7 +22,7 @@ _API_VERSIONS = struct.pack(">ihhih", 10, 18, 0, 1, -1)
 
 
 def probe(service: Service) -> Callable[[], Health]:
-    """A function that looks at the service now; it blocks for some 10 s at most."""
+    """A function that checks the service's health; it blocks for about 10 s at most."""
     port = service.port
     if port is None:
         raise ValueError(f"{service.name} publishes no port")

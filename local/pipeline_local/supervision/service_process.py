@@ -25,7 +25,7 @@ class ServiceProcess:
 
     @property
     def pid(self) -> int | None:
-        """None where it does not run."""
+        """None if it does not run."""
         return None if self._process is None else self._process.pid
 
     def start(self, command: Command) -> None:
@@ -48,7 +48,7 @@ class ServiceProcess:
             )
 
     def exit_code(self) -> int | None:
-        """None while it runs, and where it does not."""
+        """None while it runs, and if there is no process."""
         return None if self._process is None else self._process.poll()
 
     def terminate(self) -> None:
@@ -77,7 +77,7 @@ class ServiceProcess:
         self._process = None
 
     def last_words(self) -> str | None:
-        """What it said last since it was started, in one line; None: nothing, or its log cannot be read."""
+        """The last error in its log since its start, in one line; None if there is none, or the log cannot be read."""
         try:
             with self.log.open("rb") as log:
                 size = log.seek(0, 2)

@@ -1,4 +1,4 @@
-"""A supervisor that runs and says nothing."""
+"""Detects a supervisor that runs but no longer writes its status."""
 
 import time
 from pathlib import Path
@@ -11,7 +11,7 @@ SILENCE_S: Final = 60.0
 
 
 def silence(status_file: Path, home: Path) -> str | None:
-    """Why a supervisor that runs has written nothing for a minute; None: it has written.
+    """Why a running supervisor has written no status for a minute; None if it has.
 
     On a disk that is full to the last byte it cannot say so itself.
     """

@@ -1,4 +1,4 @@
-"""What is wrong, in lines on which a person can act, from the status that the supervisor writes."""
+"""Problems of services and their remedies, one line each, from the status that the supervisor writes."""
 
 from collections.abc import Iterable
 from datetime import UTC, datetime
@@ -9,7 +9,7 @@ REMEDY = "fix it, then `pipeline up` (after a change of settings, `pipeline down
 
 
 def is_on_its_way(status: Status, name: str) -> bool:
-    """Whether a service that is not ready may be so soon, without anybody's help."""
+    """Whether a service that is not ready may become ready without a person's help."""
     service = status.services[name]
     match service.state:
         case "starting":
@@ -27,12 +27,12 @@ def is_on_its_way(status: Status, name: str) -> bool:
 
 
 def is_settled(status: Status) -> bool:
-    """Whether nothing is on its way: each service is ready, or a person must do something."""
+    """Whether each service is ready, or needs a person's help."""
     return not any(is_on_its_way(status, name) for name in status.services)
 
 
 def line(name: str, service: ServiceStatus, now: datetime) -> str | None:
-    """One service in one line: what it does, what it said last, when it is retried, what to do. None: all well."""
+    """One service in one line: its state, its last error, when it is retried, what to do. None if it has no problem."""
     said = f": {service.reason}" if service.reason else ""
     found: str | None = None
     match service.state:
@@ -55,14 +55,14 @@ def line(name: str, service: ServiceStatus, now: datetime) -> str | None:
 
 
 def lines(status: Status, now: datetime | None = None) -> list[str]:
-    """One line for all services where something concerns all, and one for each that is not as it should be."""
+    """One line for a problem of all services, if there is one, and one for each service with a problem."""
     at = now or datetime.now(UTC)
     found = [line(name, service, at) for name, service in status.services.items()]
     return [one for one in [status.reason, *found] if one]
 
 
 def not_ready(status: Status, now: datetime | None = None) -> list[str]:
-    """One line for each service that is not ready; after that which concerns all of them."""
+    """A line for a problem of all services, if there is one, and one for each service that is not ready."""
     at = now or datetime.now(UTC)
     late = [(name, service) for name, service in status.services.items() if service.state != "ready"]
     found = [line(name, service, at) or f"{name} is {service.state}" for name, service in late]
@@ -70,7 +70,7 @@ def not_ready(status: Status, now: datetime | None = None) -> list[str]:
 
 
 def hindrances(status: Status, needed: Iterable[str], now: datetime | None = None) -> list[str]:
-    """The lines of those services for which nobody need wait: of what is needed, or of what that waits for itself."""
+    """The lines of the needed services, and of those they wait for, that cannot become ready without help."""
     at = now or datetime.now(UTC)
     stuck: dict[str, None] = {}
     todo = [name for name in needed if name in status.services]

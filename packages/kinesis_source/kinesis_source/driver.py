@@ -23,9 +23,9 @@ logger = logging.getLogger(__name__)
 
 IDLE_WAIT_S = 0.25
 _RETENTION_AGE_S = 1.0
-"""Where it matters, retention may have been asked for so long ago: AWS allows 20 such calls a second, all together."""
+"""How old the known retention may be where a loss depends on it: AWS allows 20 calls a second per account."""
 TIPS_PER_RETENTION = 24
-"""So often, in a retention period, an idle query plans a batch without rows; see ``TipRule``."""
+"""How often, per retention period, an idle query plans a batch without rows; see ``TipRule``."""
 
 
 class Driver:
@@ -120,7 +120,7 @@ class Driver:
         self.prefetcher.release(from_json(end_json))
 
     def report(self) -> dict[str, Any] | None:
-        """For the query's progress: how far each shard is behind its end, in milliseconds, and when that was so."""
+        """For the query's progress: the lag of each shard in milliseconds, and when it was measured."""
         behind = self.prefetcher.behind_ms()
         if not behind:
             return None

@@ -26,7 +26,7 @@ _LONGEST_PAUSE_S = 1.0
 _PAUSE_OF_IDLE = 1 / 8
 """A pause is at least this share of the time in which nothing has come, but no longer than the longest."""
 _CHECK_AGAIN_MS = 60_000
-"""So often a position that is over a day old is looked at, when no record follows it."""
+"""How often a position that is over a day old is checked, while no record follows it."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class FetchSettings:
 
     @property
     def clock(self) -> Clock:
-        """The clock of everything here."""
+        """The clock that everything here uses."""
         return self.retries.clock
 
 
@@ -179,7 +179,7 @@ class ShardFetcher:
             return self._stream.from_oldest(self.shard_id)
 
     def _check(self, page: Page, asked_ms: int) -> None:
-        """Whether the first page of an iterator follows what was read: Kinesis leaves out what expired with no word."""
+        """Whether an iterator's first page directly follows what was read: Kinesis skips expired records silently."""
         if not self._unchecked:
             return
         first = page.records[0] if page.records else None
@@ -210,7 +210,7 @@ class ShardFetcher:
         return records
 
     def _trimmed(self, following: Record | None) -> None:
-        """The last record that was read has expired, or there was none. Did others behind it expire unread?"""
+        """The last record that was read has expired, or there was none. Did later ones expire unread?"""
         now_ms = self._now_ms()
         if not may_be_lost(now_ms, self.tip_ms, self._settings.retention_ms, self._last_ms):
             return
@@ -226,7 +226,7 @@ class ShardFetcher:
         self.tip_ms = max(self.tip_ms, now_ms if following is None else min(following.arrival_ms, now_ms))
 
     def _position_is_old(self, now_ms: int) -> bool:
-        """Whether what follows the position may have expired, if somebody lowered retention to the least there is.
+        """Whether records after the position may have expired, if somebody lowered retention to its minimum.
 
         Then Kinesis would go on at its oldest record without a word.
         """

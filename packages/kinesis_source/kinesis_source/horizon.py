@@ -8,14 +8,14 @@ from service_kit.clock import Clock
 MIN_RETENTION_MS = 24 * 3_600_000
 """Kinesis keeps every record for a day, whatever anybody sets."""
 START_GRACE_MS = 3_600_000
-"""What expires so soon after the start of a query that begins at the oldest record is not missed."""
+"""Records that expire this soon after the start of a query at the oldest record are not reported as lost."""
 
 CLOCK_MARGIN_MS = 60_000
-"""So far this machine's clock and Kinesis' may be apart before a loss is not seen."""
+"""How much this machine's clock and Kinesis' may differ before a loss can go undetected."""
 
 
 class Retention:
-    """The shortest retention that an unread record may have met, and that of now. Thread-safe.
+    """The present retention, and the shortest one in force while any unread record was stored. Thread-safe.
 
     Raising retention brings nothing back. So the shorter one counts until it is known that nothing has expired by it.
     """
@@ -28,7 +28,7 @@ class Retention:
         self._lock = threading.Lock()
 
     def shortest_ms(self, max_age_s: float) -> int:
-        """The shortest one, from what Kinesis said no longer ago than that; else asks, and raises what that raises."""
+        """The shortest one, by an answer no older than that; else asks Kinesis, and raises what that raises."""
         with self._lock:
             now_s = self._clock.monotonic()
             if now_s - self._asked_s > max_age_s:

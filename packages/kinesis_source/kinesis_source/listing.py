@@ -35,7 +35,7 @@ class Listing:
         self._asked_s = 0.0
         self.shards: Sequence[Shard] = ()
         self.at_ms = 0
-        """When these were asked for: a shard that is not among them was made later."""
+        """When these were listed: a shard that is not among them was created later."""
         self._open_ms: dict[str, int] = {}
         self._absent_ms: dict[str, int] = {}
 
@@ -56,7 +56,7 @@ class Listing:
 
     @property
     def absent_ms(self) -> Mapping[str, int]:
-        """When a shard that appeared since was last seen not to be there."""
+        """For each shard that appeared since: when a listing last lacked it."""
         return self._absent_ms
 
     def identify(self, start: Offset | None) -> StreamInfo:
@@ -98,7 +98,7 @@ class Listing:
         self.request(lambda: retention.shortest_ms(DESCRIBE_INTERVAL_S))
 
     def forget(self) -> None:
-        """The next ``refresh`` asks, whatever the time."""
+        """Make the next ``refresh`` list the shards, whatever the time."""
         self.shards = ()
 
     def _take(self, ask: Callable[[], Sequence[Shard]]) -> None:

@@ -32,7 +32,7 @@ def places(shard_ids: pa.ChunkedArray, sequence_numbers: pa.ChunkedArray) -> pa.
 
 
 def place_order(place: str) -> tuple[int, str, int]:
-    """What places of one shard are ordered by: the sequence number, which is a number of any length, then the n."""
+    """Sort key of the places of one shard: the sequence number as a number of any length, then the n."""
     number, _, sub = place.partition(SEPARATOR)
     return len(number), number, int(sub or 0)
 

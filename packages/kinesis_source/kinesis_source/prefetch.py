@@ -22,7 +22,7 @@ _CHECK_S = 0.5
 """How often a waiting thread looks up, whatever it was told."""
 _STOP_S = 5.0
 _SILENT_S = 5.0
-"""A shard at rest is asked once a second; one that has not answered for so long is not at rest."""
+"""An idle shard is polled once a second, so one without an answer for this long is not idle."""
 
 
 @dataclass
@@ -271,7 +271,7 @@ class Prefetcher:
         )
 
     def _write(self, name: str, batch: pa.RecordBatch) -> str:
-        """Spool rows. Where there is no room, they come from Kinesis once more: the spool is a cache."""
+        """Spool rows. Those that do not fit are read from Kinesis again: the spool is a cache."""
         try:
             path = self._spool.write(name, batch)
         except SpoolError as error:

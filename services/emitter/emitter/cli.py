@@ -50,7 +50,7 @@ _PATHS: dict[str, tuple[PathName, ...]] = {"batch": ("batch",), "stream": ("stre
     help="Requests at a time per path, at most; a --rate takes as few as it needs. Default: EMITTER_LANES.",
 )
 @click.option("--format", "format_", type=click.Choice(["text", "json"]), default="text", help="Of the summary.")
-@click.option("--fresh", is_flag=True, help="Begin anew, even if the same command was interrupted before.")
+@click.option("--fresh", is_flag=True, help="Start over, even if the same command was interrupted before.")
 def main(  # noqa: PLR0917 (click passes them by name)
     source: str | None,
     events: int | None,
@@ -70,14 +70,14 @@ def main(  # noqa: PLR0917 (click passes them by name)
     --events 500 --rate 20              500 events, 20 a second
     EMITTER_SOURCE=mysql+pymysql://…    in the environment: the original's three tables
 
-    A run that was interrupted goes on when the same command is given again: what was acknowledged is not sent a
+    An interrupted run resumes when the same command is given again: what was acknowledged is not sent a
     second time. A run that was finished is sent again as a whole.
 
     \b
     Exit code 0  every row is acknowledged
               1  some rows were rejected (bad rows) or refused (by the other side); the rest is acknowledged
-              2  nothing can be sent: wrong usage, no such source, ledger in use
-              3  not finished: interrupted, or nothing was accepted for EMITTER_DEADLINE_S seconds
+              2  nothing can be sent: wrong usage, no such source, ledger in use or damaged
+              3  not finished: interrupted, disk full, table changed, or nothing accepted for EMITTER_DEADLINE_S seconds
     """
     given = {"batch_size": batch_size, "lanes": lanes}
     settings = EmitterSettings.load().model_copy(update={key: value for key, value in given.items() if value})

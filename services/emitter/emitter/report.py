@@ -27,7 +27,7 @@ def as_text(summary: Summary) -> str:
     lines += _problems("rejected before sending", summary.rejected)
     lines += _problems("refused by the other side", summary.refused)
     if summary.unfinished is not None:
-        lines += [f"Not finished: {summary.unfinished}", "The same command goes on from here; --fresh begins anew."]
+        lines += [f"Not finished: {summary.unfinished}", "The same command resumes from here; --fresh starts over."]
     return "\n".join(lines)
 
 

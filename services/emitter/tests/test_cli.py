@@ -63,5 +63,5 @@ def test_a_port_that_is_taken_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path
 def test_help_teaches() -> None:
     result = CliRunner().invoke(main, ["--help"])
     assert result.exit_code == 0
-    for word in ("--source", "--events", "--seed", "--rate", "--path", "--fresh", "Exit code", "goes on"):
+    for word in ("--source", "--events", "--seed", "--rate", "--path", "--fresh", "Exit code", "resumes"):
         assert word in result.output

@@ -91,7 +91,7 @@ def test_gives_up_after_the_deadline_and_goes_on_later(settings: EmitterSettings
     again = go(settings, gateway)
     assert (again.run, again.resumed, again.exit_code, again.acknowledged) == (summary.run, True, 0, 600)
     assert sum(map(len, gateway.logs.values())) == 600, "what was acknowledged is not sent a second time"
-    assert "The same command goes on" in as_text(summary)
+    assert "The same command resumes" in as_text(summary)
 
 
 @pytest.mark.parametrize("fault", ["crash_before", "crash_after"])

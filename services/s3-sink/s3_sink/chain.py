@@ -249,7 +249,7 @@ class Chain:
             result.examples.append(key)
 
     def _ask(self, epoch: Epoch, refs: list[ObjectRef]) -> dict[ObjectRef, Metadata | str]:
-        """What each object says of itself, or why it is not ours; without those deleted since they were listed."""
+        """Each object's metadata, or why it is not ours; without objects deleted since they were listed."""
         known = self._loose.get(epoch.topic, {})
         unknown = [ref for ref in refs if ref not in known]
         answers = self._executor.map(self._archive.metadata, [ref.key for ref in unknown])

@@ -64,13 +64,13 @@ class Partition:
         self._not_in_flight()
 
     def was_stored_by_another(self, covered: Range) -> None:
-        """Another sink's object has the name of the window that was cut, and counts: go on behind it."""
+        """Another sink's object has the name of the window that was cut, and counts: resume after it."""
         self._is_object(covered)
         self._not_in_flight()
         self._place_anew()
 
     def name_is_taken(self, reason: str) -> None:
-        """Other bytes have the name of the window that was cut: nothing of it is stored, and it is held."""
+        """Another program's object has the name of the cut window: nothing is stored, and the partition is held."""
         if self.in_flight is not None:
             self._taken[self.in_flight.covered.first] = reason
         self._not_in_flight()
@@ -78,7 +78,7 @@ class Partition:
 
     @property
     def held(self) -> str | None:
-        """Why the object that comes next cannot be written until somebody makes room for it; None: it can."""
+        """Why the next object cannot be written until somebody moves another away; None if it can."""
         return self._taken.get(self.window.hole.first)
 
     def listing_begins(self) -> None:
@@ -103,7 +103,7 @@ class Partition:
         return before
 
     def expire(self, low: int) -> list[Range]:
-        """The log begins at ``low`` only: returns what is lost before it, and goes on behind that."""
+        """The log begins at ``low`` only: returns what is lost before it, and resumes there."""
         lost = [] if low <= self.window.position else self._coverage.missing_in(Range(self.window.position, low))
         for one in lost:
             self._expired.add(one)
@@ -135,7 +135,7 @@ class Partition:
             self._since.pop("unread", None)
 
     def needs_a_look(self, now: float) -> bool:
-        """Whether it does not come forward, for a reason that the broker may know."""
+        """Whether it makes no progress, for a reason that the broker may know."""
         unread_s = now - self._since.get("unread", now)
         return self.problem is not None or self.held is not None or unread_s > _UNREAD_S
 

@@ -133,7 +133,7 @@ class Placement:
         self._foreign[topic] = count
 
     def recover(self, partition: Partition) -> None:
-        """Find out why a partition does not come forward, and do what can be done about it.
+        """Find out why a partition makes no progress, and do what can be done about it.
 
         Raises:
             LogUnavailableError: nothing is known.

@@ -26,7 +26,7 @@ class BucketMissingError(ArchiveUnavailableError):
 
 
 class LettersTooLargeError(SinkError):
-    """The dead-letter topic takes some letters at no time as they are. ``numbers`` says which of those given."""
+    """The dead-letter topic will never accept some letters as they are; ``numbers`` are their indexes."""
 
     def __init__(self, message: str, numbers: frozenset[int]) -> None:
         super().__init__(message)
@@ -34,7 +34,7 @@ class LettersTooLargeError(SinkError):
 
 
 class HeadersError(SinkError):
-    """A record's headers cannot be read, by this client and for good; the message says why."""
+    """This client can never read a record's headers; the message says why."""
 
 
 class ObjectExistsError(SinkError):
@@ -60,7 +60,7 @@ class Header(msgspec.Struct, frozen=True):
 
 
 def no_headers() -> tuple[Header, ...]:
-    """What a record without headers has."""
+    """The headers of a record without any."""
     return ()
 
 
@@ -81,7 +81,7 @@ class Record(msgspec.Struct, frozen=True, gc=False):
 
 
 class DeadLetter(msgspec.Struct, frozen=True):
-    """A record for the dead-letter topic: its own headers, and behind them ours, which say where it was and why."""
+    """A record for the dead-letter topic: its own headers, then ours with its coordinate and the reason."""
 
     key: bytes | None
     value: bytes | None
@@ -166,7 +166,7 @@ class Log(Protocol):
 
 
 PAGE: Final = 1_000
-"""How many objects one answer of S3 names at most."""
+"""The most objects in one page of an S3 listing."""
 
 
 class ObjectRef(msgspec.Struct, frozen=True):
@@ -185,7 +185,7 @@ class Archive(Protocol):
     """
 
     def list(self, prefix: str, start_after: str | None = None) -> Iterable[ObjectRef]:
-        """Objects whose key begins so, in key order, behind a key; asks for pages of ``PAGE`` while it is iterated."""
+        """Objects with this prefix after a key, in key order; fetches pages of ``PAGE`` during iteration."""
 
     def metadata(self, key: str) -> Mapping[str, str] | None:
         """An object's own metadata, names in lower case; None where there is no such object."""

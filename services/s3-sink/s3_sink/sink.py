@@ -151,7 +151,7 @@ class Sink:
             self._health.archive = None
 
     def _recover(self) -> None:
-        """Look into partitions that do not come forward: why, and what can be done about it."""
+        """Find out why partitions make no progress, and do what can be done about it."""
         now = self._clock.monotonic()
         waiting = [one for one in self._placement.partitions if one.needs_a_look(now)]
         if not waiting or not self._recovery.due:

@@ -33,7 +33,7 @@ class GivenUpError(SinkError):
 
 
 class NameTakenError(SinkError):
-    """Other bytes have the name that must be written; the message says which, and what to do."""
+    """Another program's object has the name that must be written; the message names it and says what to do."""
 
 
 class StoredByAnotherError(SinkError):
@@ -123,7 +123,7 @@ class Storer:
         raise AssertionError
 
     def _dead_letter(self, topic: str, letters: list[DeadLetter]) -> None:
-        """Store them; of those that the topic does not take as they are, as much as it takes."""
+        """Store them, truncated if they are too large for the topic."""
         for kept_bytes in dead_letters.KEPT_BYTES:
             try:
                 self._log.dead_letter(topic, letters)

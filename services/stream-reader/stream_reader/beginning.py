@@ -1,4 +1,4 @@
-"""From where a query goes on: its checkpoint where tables and checkpoint belong together, else the oldest record.
+"""Where a query resumes: at its checkpoint if that matches the tables, else at the oldest record.
 
 A checkpoint is of no use where one of its files is damaged, where a table that it counts on was lost, recreated or put
 back to an older version, and where it is itself older than the tables (put back from a copy): Delta would then take new
@@ -86,7 +86,7 @@ def _part(tables: Tables, table: str, before: Mark) -> Part:
 
 
 def _mismatch(tables: Tables, of: tuple[str, ...], checkpoint: Checkpoint, mark: Mark | None) -> str | None:
-    """Why this checkpoint is not one of these tables; None: it is."""
+    """Why this checkpoint does not match these tables; None if it does."""
     if mark is not None and (lost := mark.lost(tables, checkpoint.query_id)) is not None:
         return lost
     seen = [tables.transaction(table, application(checkpoint.query_id, table)) for table in of]

@@ -1,4 +1,4 @@
-"""Whether a query gets on: how far it is behind, when it last came round, and whether it ends again and again."""
+"""A query's health: its lag, when it last finished a read of its source, and whether it fails again and again."""
 
 import json
 from collections.abc import Mapping
@@ -9,7 +9,7 @@ from service_kit.clock import Clock
 from stream_reader.lag import LagWatch
 
 _QUIET_S: Final = 15.0
-"""Where nothing comes, Spark tells of a look at the source every ten seconds."""
+"""Longer than the ten seconds at which Spark reports an idle query."""
 _LOOK_EVERY_S: Final = 1.0
 
 
@@ -17,7 +17,7 @@ class Pulse:
     """What a query's owner observes of it. One thread calls the methods that change it."""
 
     def __init__(self, limit_s: float, settled_s: float, clock: Clock) -> None:
-        """``limit_s``: how late it may be. ``settled_s``: a query that ran so long without a failure is well again."""
+        """``limit_s``: the greatest healthy lag. ``settled_s``: a query that ran this long has recovered."""
         self._limit_s = limit_s
         self._settled_s = settled_s
         self._clock = clock
@@ -50,7 +50,7 @@ class Pulse:
         return self._clock.monotonic() >= self._next_look_s
 
     def came_round(self, progress: Mapping[str, Any] | None) -> None:
-        """Take in ``lastProgress``: when the query last finished a look at its source, and how far that was behind."""
+        """Take in ``lastProgress``: when the query last finished a read of its source, and the lag then."""
         now = self._clock.monotonic()
         self._next_look_s = now + (_LOOK_EVERY_S if self.looked else 0.0)
         if progress is None:
@@ -71,7 +71,7 @@ class Pulse:
             self._failures = 0
 
     def problem(self) -> str | None:
-        """Why a query that runs does not get on; None: it does."""
+        """Why a running query is unhealthy; None if it is not."""
         silent_s = self._clock.monotonic() - self._came_round_s
         if silent_s > max(self._limit_s, _QUIET_S):
             return f"hangs: nothing was read and stored for {silent_s:.0f} s; if this stays, restart the stream reader"
@@ -81,7 +81,7 @@ class Pulse:
 
 
 def _behind_ms(progress: Mapping[str, Any]) -> float:
-    """What our source reports with its latest offset; 0 where it does not know yet."""
+    """The lag that our source reports with its latest offset; 0 while it is unknown."""
     found = 0.0
     for source in progress.get("sources") or ():
         latest = source.get("latestOffset")

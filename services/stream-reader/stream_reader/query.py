@@ -69,7 +69,7 @@ class Limits:
     lag_limit_s: float
     close_s: float
     settled_s: float = 60.0
-    """A query that ran for so long is well again, whatever was before."""
+    """A query that ran for this long has recovered from earlier failures."""
 
 
 class StreamQuery:

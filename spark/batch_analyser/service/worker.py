@@ -75,7 +75,7 @@ class Worker:
         if self._trouble is not None:
             raise NotReadyError(f"runs.sqlite cannot be read or written: {self._trouble}")
         if not self._thread.is_alive():
-            raise NotReadyError("the thread that does the runs is not alive")
+            raise NotReadyError("the thread of the queue is not running")
         return "runs go on"
 
     def start(self, first: Callable[[], None]) -> None:
