@@ -217,7 +217,7 @@ def test_the_stage_is_chosen_when_the_api_is_made_and_never_moves_from_under_its
     # What stands beside an API that is gone must go with it to another stage.
     del bench.cloud.stacks["pinterest-emitter"], bench.cloud.stacks["pinterest-api"]
     with pytest.raises(SettingError, match=r"The API's stage is to be two, and stack (proxy|alarms) has another"):
-        apply_stacks(bench.deployer(), staged("two"), kinds=("api",), surroundings=Around())
+        apply_stacks(bench.deployer(), staged("two"), kinds=["api"], surroundings=Around())
     bench.apply(BARE)
     assert bench.parameters("api")["Stage"] == "live"
 

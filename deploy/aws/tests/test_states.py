@@ -44,7 +44,7 @@ def test_a_stack_that_was_never_whole_is_not_there_for_those_that_need_it(status
     apply_stacks(bench.deployer(), BARE, kinds=("data", "network"), surroundings=Around())
     bench.cloud.stacks["pinterest-kafka"] = FakeStack("pinterest-kafka", status, TAGS)
     with pytest.raises(SettingError, match="Stack connect needs kafka"):
-        apply_stacks(bench.deployer(), BARE, kinds=("connect",), surroundings=Around())
+        apply_stacks(bench.deployer(), BARE, kinds=["connect"], surroundings=Around())
 
 
 def test_a_needed_stack_that_is_being_made_is_waited_for() -> None:
@@ -52,7 +52,7 @@ def test_a_needed_stack_that_is_being_made_is_waited_for() -> None:
     bench.apply(BARE)
     kafka = bench.cloud.stacks["pinterest-kafka"]
     kafka.status, kafka.coming = "UPDATE_IN_PROGRESS", ["UPDATE_IN_PROGRESS", "UPDATE_COMPLETE"]
-    apply_stacks(bench.deployer(), BARE, kinds=("connect",), surroundings=Around())
+    apply_stacks(bench.deployer(), BARE, kinds=["connect"], surroundings=Around())
     assert kafka.status == "UPDATE_COMPLETE"
 
 
