@@ -12,7 +12,7 @@ from pipeline_contracts.names import API_STAGE
 
 from aws_deploy.errors import SettingError
 from aws_deploy.stacks import Stack, stack_name
-from aws_deploy.wanted import ALL, Size, StackKind, Wanted
+from aws_deploy.wanted import ALL, DEFAULT_SIZE, DEFAULT_TAGS, Size, StackKind, Wanted
 
 if TYPE_CHECKING:
     from mypy_boto3_cloudformation.type_defs import StackTypeDef
@@ -23,8 +23,6 @@ NO_OUTPUTS = NOTHING_MADE | {"CREATE_FAILED", "ROLLBACK_FAILED", "DELETE_FAILED"
 """States of a stack that no other can be built on."""
 
 _KNOW_THE_STAGE: frozenset[StackKind] = frozenset({"proxy", "alarms"})
-_DEFAULT_SIZE: Size = "dev"
-_DEFAULT_TAG = {"env": "dev", "owner": "unknown"}
 
 
 class Stacks(Protocol):
@@ -72,10 +70,10 @@ class Deployment:
     def filled_in(self, kind: StackKind, wanted: Wanted) -> Wanted:
         """What is wanted of one stack, with what was not said filled in: as the stack has it, else as the others do."""
         own, others = self.of(kind), [self.stacks[other] for other in ALL if other in self.stacks]
-        size = wanted.size or own.size or next((other.size for other in others if other.size), _DEFAULT_SIZE)
+        size = wanted.size or own.size or next((other.size for other in others if other.size), DEFAULT_SIZE)
         tags = {
             name: next((one.tags[name] for one in (own, *others) if name in one.tags), default)
-            for name, default in _DEFAULT_TAG.items()
+            for name, default in DEFAULT_TAGS.items()
         }
         return replace(
             wanted,

@@ -9,7 +9,7 @@ from pipeline_contracts.names import STREAM_SHARDS, TOPIC_PARTITIONS
 
 from aws_deploy.connectors import worker_name
 from aws_deploy.errors import SettingError
-from aws_deploy.wanted import Earlier, StackKind, Wanted
+from aws_deploy.wanted import DEFAULT_SIZE, Earlier, StackKind, Wanted
 
 _FLUSH_INTERVAL_MS = "60000"
 _STORED = "AWS::SSM::Parameter::"
@@ -163,7 +163,7 @@ def _sized(wanted: Wanted, _earlier: Earlier) -> dict[str, str]:
 
 
 def _size(wanted: Wanted) -> str:
-    return wanted.size or "dev"
+    return wanted.size or DEFAULT_SIZE
 
 
 def _image(wanted: Wanted, service: str) -> dict[str, str]:

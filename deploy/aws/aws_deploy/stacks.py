@@ -10,7 +10,7 @@ from pipeline_contracts.names import Names
 from aws_deploy.errors import SettingError
 from aws_deploy.parameters import check, check_resets, check_values, parameters
 from aws_deploy.render import parse, render, template_path
-from aws_deploy.wanted import ALL, STATEFUL, Earlier, StackKind, Wanted
+from aws_deploy.wanted import ALL, DEFAULT_SIZE, DEFAULT_TAGS, STATEFUL, Earlier, StackKind, Wanted
 
 # Another value for one apply would replace what holds data by something of another name.
 _FIXED = {"PipelineId", "Target", "BucketName"}
@@ -97,9 +97,9 @@ def build(kind: StackKind, wanted: Wanted, earlier: Earlier, has: Mapping[str, s
         parameters=given,
         tags={
             "project": wanted.names.pipeline_id,
-            "env": wanted.environment,
-            "owner": wanted.owner,
-            "size": wanted.size or "dev",
+            "env": wanted.environment or DEFAULT_TAGS["env"],
+            "owner": wanted.owner or DEFAULT_TAGS["owner"],
+            "size": wanted.size or DEFAULT_SIZE,
         },
         protected=wanted.size == "prod" and kind in STATEFUL,
         kept=kept,

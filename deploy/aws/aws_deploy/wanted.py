@@ -51,6 +51,9 @@ STATEFUL: frozenset[StackKind] = frozenset({"data", "streams", "kafka"})
 """Protected against deletion in prod."""
 
 Size = Literal["dev", "prod"]
+DEFAULT_SIZE: Size = "dev"
+DEFAULT_TAGS: Mapping[str, str] = {"env": "dev", "owner": "unknown"}
+"""Of the first stack of a pipeline, where nobody has said another."""
 Outputs = Mapping[str, str]
 Earlier = Mapping[StackKind, Outputs]
 
