@@ -5,6 +5,7 @@ from typing import Final
 
 import pyarrow as pa
 from emitter.errors import LedgerError
+from emitter.ledger import lock_of
 from emitter.ledger_reader import LedgerReader
 
 from pipeline_local.audit.fates import Acknowledged
@@ -19,8 +20,14 @@ def read_ledger(file: Path, path: PathName) -> pa.Table:
     """The acknowledgements of one path: ``Acknowledged`` of batch, ``StreamRecords``; none before the first send.
 
     Raises:
-        StageUnreachableError: the file is there and is no ledger.
+        StageUnreachableError: the file is there and is no ledger; or it is gone, as its lock tells, which stays.
     """
+    lock = lock_of(file)
+    if lock.exists() and not file.exists():
+        raise StageUnreachableError(
+            f"the ledger {file} is gone: what was acknowledged cannot be compared. Put a copy of it back, or delete "
+            f"{lock} to audit without it"
+        )
     names: list[str] = []
     log_ids: list[str] = []
     partitions: list[int | str] = []

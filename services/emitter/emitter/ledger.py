@@ -249,11 +249,16 @@ def _remedy(error: Exception) -> str:
     return str(error)
 
 
+def lock_of(ledger: Path) -> Path:
+    """The file that keeps other processes out. It is made before the ledger, and stays."""
+    return ledger.with_name(ledger.name + ".lock")
+
+
 def _hold(ledger: Path) -> int:
     """Keep other processes out until the descriptor is closed, be it by the process' end."""
     try:
         ledger.parent.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(ledger.with_name(ledger.name + ".lock"), os.O_RDWR | os.O_CREAT, 0o600)
+        descriptor = os.open(lock_of(ledger), os.O_RDWR | os.O_CREAT, 0o600)
     except OSError as error:
         msg = f"cannot make the ledger {ledger}: {error.strerror}; set EMITTER_LEDGER to a file that can be written"
         raise LedgerError(msg) from error
