@@ -37,4 +37,10 @@ def _foreign(files: Iterable[str], own: Iterable[Path]) -> set[str]:
         for file in files
         if any(Path(file).is_relative_to(folder) for folder in SHARED)
         and not any(Path(file).is_relative_to(folder) for folder in own)
+        and not _is_unnamed_memory(Path(file))
     }
+
+
+def _is_unnamed_memory(file: Path) -> bool:
+    """Memory and semaphores that processes share, as in Airflow's executor: their names are gone once they are made."""
+    return file.is_relative_to("/dev/shm") and not file.exists()

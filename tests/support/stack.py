@@ -53,7 +53,8 @@ class Stack:
         self.down()
         assert not descendants.of(f"{self.home}/")
         if error is None:
-            assert [*held, *left_in(*self._user)] == [], "outside the installation's folders"
+            outside = [*held, *left_in(*self._user)]
+            assert not outside, f"outside the installation's folders: {outside}"
 
     def pipeline(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         """Run one command to its end; on an unwanted exit code, fail with all it said."""
