@@ -126,7 +126,7 @@ def test_two_sinks_at_once_end_with_right_objects(deployment: Deployment) -> Non
         return any(deployment.metric(sink, "other_writers_total") for sink in sinks)
 
     wait_until("one meets the other", one_came_second, poll_s=0.2)
-    assert "Two sinks run on one bucket" in deployment.log()
+    assert "Two sinks write to one bucket" in deployment.log()
     wait_until("all is archived", deployment.archived)
     deployment.check_parity()
     assert [sink.poll() for sink in sinks] == [None, None]

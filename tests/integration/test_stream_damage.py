@@ -102,8 +102,10 @@ class Bench:
 
 
 @pytest.fixture
-def bench(spark: SparkSession, localstack: LocalStack, tmp_path: Path) -> Bench:
-    return Bench(spark, localstack, Names(f"damage-{uuid.uuid4().hex[:6]}"), tmp_path)
+def bench(spark: SparkSession, localstack: LocalStack, tmp_path: Path) -> Iterator[Bench]:
+    made = Bench(spark, localstack, Names(f"damage-{uuid.uuid4().hex[:6]}"), tmp_path)
+    yield made
+    made.streams.delete("pin")  # an account has 100 shards at most
 
 
 def newest(log: Path) -> Path:

@@ -188,6 +188,7 @@ class BatchWriter:
         kind, sink = self.source.kind, self.sink
         reasons = Counter(reason for reason in new["reason"].to_pylist() if reason is not None)
         query_id = self.query_id.result(_ID_DEADLINE_S)
+        repeated = bool(reasons) and self._is_in_quarantine(query_id, batch_id)
         if reasons:
             self._append(STREAM_QUARANTINE, quarantine_rows(new, sink.clock.now()), query_id, batch_id)
         table, good, stored = stream_table(sink.names, kind), table_rows(read, kind), table_rows(new, kind)
@@ -201,14 +202,19 @@ class BatchWriter:
         now_ms = sink.clock.now().timestamp() * 1000
         waited_ms = [now_ms - arrived for arrived in _arrived_ms(new)]
         sink.latencies.add(waited_ms)
-        self._count(new.num_rows, reasons, max(waited_ms, default=0.0))
+        self._count(new.num_rows, reasons, max(waited_ms, default=0.0), repeated=repeated)
+
+    def _is_in_quarantine(self, query_id: str, batch_id: int) -> bool:
+        """Whether this batch is repeated: its rejects were counted, and a person may have resumed the query since."""
+        done = self.sink.tables.transaction(STREAM_QUARANTINE, application(query_id, STREAM_QUARANTINE))
+        return done is not None and done >= batch_id
 
     def _append(self, table: str, rows: pa.Table, query_id: str, batch_id: int) -> None:
         self.sink.tables.append(table, rows, Transaction(application(query_id, table), batch_id))
         self.begun.appended(table, batch_id)
         self.at(table)
 
-    def _count(self, seen: int, reasons: Counter[str], lag_ms: float) -> None:
+    def _count(self, seen: int, reasons: Counter[str], lag_ms: float, *, repeated: bool) -> None:
         kind, metrics, progress = self.source.kind, self.sink.metrics, self.progress
         metrics.records.labels(kind).inc(seen)
         for reason, count in reasons.items():
@@ -216,7 +222,8 @@ class BatchWriter:
         progress.seen += seen
         progress.rejected += reasons.total()
         progress.lag_ms = lag_ms
-        progress.too_many_rejects = self.rejects.add(seen, reasons.total())
+        if not repeated:
+            progress.too_many_rejects = self.rejects.add(seen, reasons.total())
 
 
 def _arrived_ms(summary: pa.Table) -> list[float]:

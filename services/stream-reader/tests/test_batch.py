@@ -313,6 +313,18 @@ def test_after_too_many_rejects_no_batch_is_begun(bench: Bench) -> None:
         bench.writer(bench.frame(PIN), 1)
 
 
+def test_a_batch_that_is_repeated_after_a_person_resumed_its_query_does_not_stop_it_again(bench: Bench) -> None:
+    """Killed before Spark had noted that the batch was done."""
+    batch = bench.frame(*[b"x"] * 10)
+    resumed = bench.made()  # it knows what the tables held when its checkpoint began, not what came since
+    bench.writer(batch, 0)
+    resumed(batch, 0)
+    assert resumed.progress.too_many_rejects is None
+    assert len(bench.bad()) == 10
+    resumed(bench.frame(*[b"y"] * 10), 1)
+    assert resumed.progress.too_many_rejects is not None
+
+
 def test_a_closed_writer_begins_no_batch(bench: Bench) -> None:
     assert bench.writer.close(1)
     with pytest.raises(ClosingError):
