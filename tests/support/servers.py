@@ -164,7 +164,9 @@ class LocalStack(Server):
         return f"http://localhost:{self._port}"
 
     def command(self) -> Command:
-        return localstack.command(Layout.of_checkout(), {"LS_LOG": "warning"}, self.folder, self._port)
+        # All tests of a process share one account, which has 100 shards by default.
+        settings = {"LS_LOG": "warning", "KINESIS_SHARD_LIMIT": "1000"}
+        return localstack.command(Layout.of_checkout(), settings, self.folder, self._port)
 
     def answers(self) -> bool:
         try:
