@@ -77,6 +77,7 @@ def rehearse(spark: SparkSession, names: Names, folder: Path, go_on: Callable[[]
     if go_on():
         with closing(Posts(folder / "posts.sqlite")) as posts:
             profiles = Profiles(tables, names, posts, 1.0)
+            profiles.start()
             profiles.put(arrivals.take())
             profiles.commit(datetime.now(UTC), {stream_table(names, kind): 0 for kind in KINDS})
     shutil.rmtree(folder, ignore_errors=True)
