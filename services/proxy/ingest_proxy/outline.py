@@ -11,12 +11,10 @@ from typing import Final
 import msgspec
 
 # Possessive, so that no text makes it go back: each byte is looked at once. A quote alone begins an unfinished string.
-_TOKEN: Final = re.compile(rb'"(?:[^"\\]++|\\.)*+"|["{}\[\]]', re.DOTALL)
+_TOKEN: Final = re.compile(rb'"(?:[^"\\]++|\\.)*+"|["{}]', re.DOTALL)
 _NOT_OUTLINE: Final = bytes(byte for byte in range(256) if byte not in b'{}"')
 _OPENING: Final = ord("{")
 _QUOTE: Final = ord('"')
-_DEEPEST: Final = 1000
-"""Deeper than any decoder here reads."""
 _NAME_ENDS: Final = re.compile(rb"[ \t\r\n]*+:")
 # Escapes of letters and "_", which no encoder writes unasked.
 _LETTER_ESCAPES: Final = (b"\\u005", b"\\u006", b"\\u007")
@@ -64,16 +62,16 @@ def repeated_field(body: bytes) -> str | None:
 
 
 def _outline(body: bytes) -> Iterator[tuple[int, bytes, int]]:
-    """How deep each string, opening and closing bracket stands, the token, and where it ends."""
+    """In how many objects each string and brace stands, the token, and where it ends."""
     depth = 0
     for found in _TOKEN.finditer(body):
         token = found[0]
-        if token in b"}]":
+        if token == b"}":
             depth -= 1
         yield depth, token, found.end()
-        if token in b"{[":
+        if token == b"{":
             depth += 1
-        if token == b'"' or depth > _DEEPEST:
+        if token == b'"':
             return
 
 

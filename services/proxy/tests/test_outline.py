@@ -42,6 +42,7 @@ def test_a_field_that_stands_twice_is_found(fields: list[tuple[str, Any]], escap
     [
         b'{"records":[{"value":1}],"records":[{"value":2}]}',
         b'{"records":[{"value":1}],"\\u0072ecord\\u0073" :[{"value":2}]}',
+        b'{"records":[{"value":%b}],"records":[{"value":2}]}' % (b"[" * 5000 + b"]" * 5000),
     ],
 )
 def test_records_that_would_be_dropped_are_refused(body: bytes) -> None:
