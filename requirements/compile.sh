@@ -12,7 +12,7 @@ compile() { # file, python version, further arguments
     --universal --python-version "$python" "$@" --output-file "$out/$file" >/dev/null
 }
 compile local.txt 3.13 pyproject.toml --extra local
-for extra in emitter proxy s3-sink mirror cli; do
+for extra in dashboard emitter proxy s3-sink mirror cli; do
   compile "$extra.txt" 3.13 pyproject.toml --extra "$extra" --constraint "$out/local.txt"
 done
 compile spark.txt 3.13 pyproject.toml --extra analyser --extra stream-reader --constraint "$out/local.txt"

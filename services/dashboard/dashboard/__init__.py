@@ -1,0 +1,1 @@
+"""The page over the pipeline: what runs, how much flows, what was lost, the answers, who is popular."""
