@@ -183,7 +183,7 @@ def send_all(installation: Installation, arguments: list[str]) -> dict[str, int]
     """
     with commands_events.start_emitter(installation, arguments, stdout=subprocess.PIPE) as emitter:
         try:
-            summary = commands_events.await_emitter(emitter, watching(installation, *GATEWAY["batch"]))
+            summary = commands_events.await_emitter(installation, emitter, watching(installation, *GATEWAY["batch"]))
         except (KeyboardInterrupt, SystemExit, InstallationError):
             commands_events.end_emitter(emitter)
             raise

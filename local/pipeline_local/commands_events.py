@@ -9,7 +9,7 @@ from itertools import pairwise
 import click
 from pipeline_contracts.names import KINDS, Kind
 
-from pipeline_local import keys, printing, processes, topic_records
+from pipeline_local import keys, printing, processes, sent, topic_records
 from pipeline_local.audit.report import PATHS
 from pipeline_local.command import end
 from pipeline_local.installation import Installation, InstallationError
@@ -25,19 +25,36 @@ def start_emitter(installation: Installation, arguments: list[str], stdout: int 
     """Start the emitter as a child with this installation's gateway, key and ledger; ``stdout`` as ``Popen`` has it.
 
     Whoever waits for it calls ``end_emitter`` when something ends the waiting.
+
+    Raises:
+        InstallationError: the ledger of what was sent earlier is gone.
     """
+    if (trouble := sent.gone(installation.layout)) is not None:
+        raise InstallationError(trouble)
     installation.layout.ledger.parent.mkdir(parents=True, exist_ok=True)
     command = processes.command(installation.environment, installation.layout, installation.service("emitter"))
     return subprocess.Popen([*command.argv, *arguments], env=command.env, text=True, stdout=stdout)
 
 
-def await_emitter(emitter: subprocess.Popen[str], on_wait: Callable[[], None]) -> str | None:
+def await_emitter(
+    installation: Installation, emitter: subprocess.Popen[str], on_wait: Callable[[], None]
+) -> str | None:
     """Block until it has ended; returns what it printed, where that was asked for. ``on_wait`` may raise."""
-    while True:
-        try:
-            return emitter.communicate(timeout=LOOK_S)[0]
-        except subprocess.TimeoutExpired:
-            on_wait()
+    try:
+        while True:
+            try:
+                return emitter.communicate(timeout=LOOK_S)[0]
+            except subprocess.TimeoutExpired:
+                on_wait()
+    finally:
+        _note_sent(installation)
+
+
+def _note_sent(installation: Installation) -> None:
+    try:
+        sent.note(installation.layout)
+    except OSError as error:
+        printing.say(f"cannot note that records were sent: {error}", err=True)
 
 
 def end_emitter(emitter: subprocess.Popen[str]) -> None:
@@ -58,7 +75,7 @@ def send(installation: Installation, arguments: tuple[str, ...]) -> None:
         must_serve(installation, *needed)
     emitter = start_emitter(installation, list(arguments))
     try:
-        await_emitter(emitter, lambda: may_go_on(installation, *needed))
+        await_emitter(installation, emitter, lambda: may_go_on(installation, *needed))
     except (KeyboardInterrupt, SystemExit):
         end_emitter(emitter)
     except InstallationError as error:

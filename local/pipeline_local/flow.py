@@ -99,7 +99,7 @@ def await_streamed(
     """
     names, lake = installation.names, Lake(installation.layout.lake)
     clock = clock or SystemClock()
-    acknowledged = read_ledger(installation.layout.ledger, "stream")
+    acknowledged = read_ledger(installation.layout, "stream")
     deadline = clock.monotonic() + deadline_s
     trouble = ""
     while clock.monotonic() < deadline:

@@ -115,3 +115,8 @@ class Layout:
     def ledger(self) -> Path:
         """The emitter's ledger."""
         return self.home / "emitter" / "ledger.sqlite"
+
+    @property
+    def sent_mark(self) -> Path:
+        """That there was a ledger (``sent.py``)."""
+        return self.home / "SENT"

@@ -14,7 +14,7 @@ MARK: Final = "VERSION"
 DEMO_MARK: Final = "DEMO"
 _PRIVATE: Final = 0o700
 _OWN: Final = re.compile(
-    r"(VERSION|DEMO|secrets\.json|(VERSION|secrets\.json)\.draft|status\.\d+\.tmp"
+    r"(VERSION|DEMO|SENT|secrets\.json|(VERSION|secrets\.json)\.draft|status\.\d+\.tmp"
     r"|(status\.json|(supervisor|up)\.lock)(\.damaged\d*)?"
     r"|kafka|localstack|mirror|proxy|s3-sink|analyser|stream-reader|airflow|emitter|lake|logs|scratch)(\.damaged\d*)?"
 )

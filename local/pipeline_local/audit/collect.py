@@ -28,7 +28,7 @@ def audit_paths(installation: Installation, paths: Sequence[PathName] = PATHS) -
 
 def _batch(installation: Installation) -> list[AuditRow]:
     names = installation.names
-    acknowledged = read_ledger(installation.layout.ledger, "batch")
+    acknowledged = read_ledger(installation.layout, "batch")
     kafka = kafka_stage(installation)
     logs = kafka.watermarks(list(names.topics))
     covered = object_stage(installation).covered(list(names.topics))
@@ -41,7 +41,7 @@ def _batch(installation: Installation) -> list[AuditRow]:
 
 def _stream(installation: Installation) -> list[AuditRow]:
     names = installation.names
-    acknowledged = read_ledger(installation.layout.ledger, "stream")
+    acknowledged = read_ledger(installation.layout, "stream")
     contents = kinesis_stage(installation).read(list(names.streams))
     lake = Lake(installation.layout.lake)
     with lake.named_damage():

@@ -1,33 +1,30 @@
 """The emitter's acknowledgements, as columns for the judges."""
 
-from pathlib import Path
 from typing import Final
 
 import pyarrow as pa
 from emitter.errors import LedgerError
-from emitter.ledger import lock_of
 from emitter.ledger_reader import LedgerReader
 
+from pipeline_local import sent
 from pipeline_local.audit.fates import Acknowledged
 from pipeline_local.audit.report import PathName
 from pipeline_local.audit.stages import StageUnreachableError
 from pipeline_local.audit.stream_stage import StreamRecords
+from pipeline_local.layout import Layout
 
 _SCHEMAS: Final[dict[PathName, pa.Schema]] = {"batch": Acknowledged, "stream": StreamRecords}
 
 
-def read_ledger(file: Path, path: PathName) -> pa.Table:
+def read_ledger(layout: Layout, path: PathName) -> pa.Table:
     """The acknowledgements of one path: ``Acknowledged`` of batch, ``StreamRecords``; none before the first send.
 
     Raises:
-        StageUnreachableError: the file is there and is no ledger; or it is gone, as its lock tells, which stays.
+        StageUnreachableError: the file is there and is no ledger; or it is gone, as what outlives it tells.
     """
-    lock = lock_of(file)
-    if lock.exists() and not file.exists():
-        raise StageUnreachableError(
-            f"the ledger {file} is gone: what was acknowledged cannot be compared. Put a copy of it back, or delete "
-            f"{lock} to audit without it"
-        )
+    file = layout.ledger
+    if (trouble := sent.gone(layout)) is not None:
+        raise StageUnreachableError(trouble)
     names: list[str] = []
     log_ids: list[str] = []
     partitions: list[int | str] = []

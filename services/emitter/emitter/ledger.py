@@ -4,8 +4,6 @@ A transaction survives ``kill -9`` once it is committed. After a power cut the l
 log, ``synchronous=NORMAL``): then rows are sent a second time, never lost.
 """
 
-import fcntl
-import os
 import sqlite3
 import threading
 from collections.abc import Iterable, Iterator, Sequence
@@ -19,6 +17,7 @@ from pipeline_contracts.names import Kind
 from service_kit.clock import Clock
 
 from emitter.errors import LedgerError
+from emitter.ledger_lock import LedgerLock
 from emitter.rows import Event, PathName, Record, Rejection
 from emitter.sources.source import Taken
 from emitter.verdicts import Refused, Stored
@@ -51,19 +50,20 @@ class Ledger:
     """One process holds it at a time. Methods may be called from any thread and block on the disk.
 
     Raises:
-        LedgerError: another process holds it, the file is not a ledger of this version, or (each writing method)
-            it cannot be written to; then nothing of that call is in it.
+        LedgerError: another process holds it, the file is not a ledger of this version, it was deleted or emptied, or
+            (each writing method) it cannot be written to; then nothing of that call is in it.
     """
 
     def __init__(self, file: Path, clock: Clock) -> None:
         self._clock = clock
         self._file = file
         self._lock = threading.Lock()
-        self._held = _hold(file)
+        self._held = LedgerLock(file)
         try:
             self._database = _open(file)
+            self._held.note_made()
         except LedgerError:
-            os.close(self._held)
+            self._held.release()
             raise
         try:
             self._next_intent = self._one("SELECT coalesce(max(id), 0) + 1 FROM intents")
@@ -78,7 +78,7 @@ class Ledger:
     def __exit__(self, *_: object) -> None:
         with self._lock:
             self._database.close()
-            os.close(self._held)
+            self._held.release()
 
     def begin(self, key: RunKey, *, fresh: bool) -> Run:
         """Go on with the latest unfinished run of this key, or begin a new one.
@@ -247,31 +247,6 @@ def _remedy(error: Exception) -> str:
             "counts once; the audit can no longer compare what it knew as acknowledged"
         )
     return str(error)
-
-
-def lock_of(ledger: Path) -> Path:
-    """The file that keeps other processes out. It is made before the ledger, and stays."""
-    return ledger.with_name(ledger.name + ".lock")
-
-
-def _hold(ledger: Path) -> int:
-    """Keep other processes out until the descriptor is closed, be it by the process' end."""
-    try:
-        ledger.parent.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(lock_of(ledger), os.O_RDWR | os.O_CREAT, 0o600)
-    except OSError as error:
-        msg = f"cannot make the ledger {ledger}: {error.strerror}; set EMITTER_LEDGER to a file that can be written"
-        raise LedgerError(msg) from error
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        holder = os.read(descriptor, 32).decode(errors="replace").strip() or "unknown"
-        os.close(descriptor)
-        msg = f"the ledger {ledger} is in use by process {holder}: wait for it, or set EMITTER_LEDGER to another file"
-        raise LedgerError(msg) from error
-    os.truncate(descriptor, 0)
-    os.pwrite(descriptor, str(os.getpid()).encode(), 0)
-    return descriptor
 
 
 def _open(file: Path) -> sqlite3.Connection:

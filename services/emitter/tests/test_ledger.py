@@ -6,6 +6,7 @@ from tempfile import TemporaryDirectory
 import pytest
 from emitter.errors import LedgerError
 from emitter.ledger import VERSION, Ledger, RunKey
+from emitter.ledger_lock import LedgerLock, lock_of
 from emitter.ledger_reader import Acknowledged, Coordinate, LedgerReader, PathCounts
 from emitter.rows import Event, Rejection, Row, examine
 from emitter.sources.source import Taken
@@ -88,6 +89,27 @@ def test_pending_is_paged_while_it_shrinks(file: Path) -> None:
 def test_one_process_at_a_time(file: Path) -> None:
     with Ledger(file, ManualClock()), pytest.raises(LedgerError, match=r"in use by process \d+"):
         Ledger(file, ManualClock())
+    Ledger(file, ManualClock()).__exit__()
+
+
+@pytest.mark.parametrize("emptied", [False, True])
+def test_a_ledger_that_is_gone_is_not_begun_anew(file: Path, emptied: bool) -> None:
+    """The audit would compare with the new one, and could say that all is well."""
+    for _ in range(2):
+        Ledger(file, ManualClock()).__exit__()
+    file.unlink()
+    if emptied:
+        file.touch()
+    for _ in range(2):
+        with pytest.raises(LedgerError, match="was deleted or emptied: put a copy of it back, or delete"):
+            Ledger(file, ManualClock())
+    lock_of(file).unlink()
+    Ledger(file, ManualClock()).__exit__()
+
+
+def test_what_ended_before_there_was_a_ledger_is_begun_anew(file: Path) -> None:
+    LedgerLock(file).release()
+    file.touch()
     Ledger(file, ManualClock()).__exit__()
 
 
