@@ -1,4 +1,5 @@
-"""The part of Databricks' Jobs API that starts runs and shows them, as Airflow's provider and the SDK use it.
+"""The part of Databricks' Jobs API that starts runs and shows them, as Airflow's provider and the SDK use it; and
+the states of runs (``states``), which need no token.
 
 https://docs.databricks.com/api/workspace/jobs. Versions 2.1 and 2.2 answer alike. Clients that wait without
 blocking send ``run_id`` in the body of a GET, so both places are read.
@@ -19,6 +20,8 @@ from batch_analyser.service import fields
 from batch_analyser.service.arguments import MOST_BODY_BYTES, ApiError, arguments
 from batch_analyser.service.fields import Fields
 from batch_analyser.service.requests import Document, Given, Requests
+from batch_analyser.service.states import ENDPOINT as STATES
+from batch_analyser.service.states import states
 from batch_analyser.service.store import RunStore
 from batch_analyser.service.worker import Worker
 
@@ -33,6 +36,7 @@ def create_app(store: RunStore, worker: Worker, names: Names, token: SecretStr |
     requests = Requests(store, worker, names, base_url)
     for version in ("2.2", "2.1"):
         app.register_blueprint(_routes(requests, version), url_prefix=f"/api/{version}/jobs")
+    app.register_blueprint(states(store))
 
     @app.get("/runs/<int:run_id>")
     def run_page(run_id: int) -> Response:
@@ -40,7 +44,7 @@ def create_app(store: RunStore, worker: Worker, names: Names, token: SecretStr |
 
     @app.before_request
     def authenticate() -> None:
-        if token is None or bears(token):
+        if token is None or request.endpoint == STATES or bears(token):
             return
         # A browser that follows the link in Airflow asks for a password: any user, and the token.
         on_page = request.endpoint == "run_page"

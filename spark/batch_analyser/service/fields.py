@@ -88,6 +88,7 @@ LIST_RUNS: Final = _fields(
     {"offset": 0},
 )  # fmt: skip
 ONE_RUN: Final = _fields(("run_id",))
+STATES: Final = _fields(("limit",))
 CANCEL_ALL: Final = _fields(("job_id", "all_queued_runs"))
 REPAIR: Final = _fields(
     (
