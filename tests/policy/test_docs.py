@@ -13,6 +13,7 @@ from batch_analyser.jobs.catalogue import CHOICES
 from batch_analyser.lake import SCHEMAS
 from batch_analyser.policies import OPTIONS
 from batch_analyser.settings import ServerSettings
+from dashboard.settings import Settings as DashboardSettings
 from emitter.settings import EmitterSettings
 from ingest_proxy.settings import ProxySettings
 from pipeline_contracts import objects
@@ -43,6 +44,7 @@ SETTINGS: dict[str, tuple[str, type[ServiceSettings]]] = {
     "POPULARITY_": ("services/stream-reader", PopularitySettings),
     "ANALYSER_": ("spark", ServerSettings),
     "MIRROR_": ("deploy/aws", MirrorSettings),
+    "DASHBOARD_": ("services/dashboard", DashboardSettings),
 }
 # Options of a command that can be given as a variable, too.
 OPTIONS_BY_VARIABLE = {"EMITTER_SOURCE"}

@@ -1,1 +1,1 @@
-"""The page over the pipeline: what runs, how much flows, what was lost, the answers, who is popular."""
+"""The dashboard: what runs, how much flows, whether anything was lost, the answers, who is popular. It only reads."""

@@ -1,0 +1,81 @@
+"""What is done again and again beside the answering of requests, and who looks."""
+
+import logging
+import threading
+from collections.abc import Callable
+from typing import Final
+
+from service_kit.clock import Clock
+from service_kit.ops import NotReadyError
+
+logger = logging.getLogger(__name__)
+
+LOOKS_FOR_S: Final = 60.0
+WATCHED_S: Final = 2.0
+UNWATCHED_S: Final = 15.0
+_STOP_S: Final = 5.0
+
+
+class Attention:
+    """Whether somebody looks at the dashboard. Safe to use from any thread."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._last: float | None = None
+
+    def seen(self) -> None:
+        """Somebody has asked for a page or its numbers."""
+        self._last = self._clock.monotonic()
+
+    @property
+    def pause_s(self) -> float:
+        """How long what is shown need not be looked at again: short while somebody looks."""
+        last = self._last
+        watched = last is not None and self._clock.monotonic() - last < LOOKS_FOR_S
+        return WATCHED_S if watched else UNWATCHED_S
+
+
+class Repeated:
+    """Calls ``work`` on a thread of its own; the pause begins when the last call has ended, so none runs twice at once.
+
+    ``pause_s`` is asked about ten times a second, so that a pause shortens as soon as somebody looks. ``work`` handles
+    its sources' failures; what it raises is a defect: it is logged, and the next call is made all the same.
+    """
+
+    def __init__(self, name: str, work: Callable[[], None], pause_s: Callable[[], float], clock: Clock) -> None:
+        self.name = name
+        self._work = work
+        self._pause_s = pause_s
+        self._clock = clock
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+
+    def start(self) -> None:
+        """Begin; the first call is made at once."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Make no further call; waits for the current one, for some seconds at most."""
+        self._stopping.set()
+        self._thread.join(_STOP_S)
+
+    def check(self) -> str:
+        """For ``/readyz``: the thread lives.
+
+        Raises:
+            NotReadyError: it has ended, or was not started.
+        """
+        if not self._thread.is_alive():
+            raise NotReadyError(f"the thread {self.name} does not run")
+        return f"the thread {self.name} runs"
+
+    def _run(self) -> None:
+        while not self._stopping.is_set():
+            try:
+                self._work()
+            except Exception:
+                logger.exception("a look failed by a defect", extra={"work": self.name})
+            ended = self._clock.monotonic()
+            while self._clock.monotonic() - ended < self._pause_s():
+                if self._stopping.wait(0.1):
+                    return

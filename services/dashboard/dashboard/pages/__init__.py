@@ -1,0 +1,1 @@
+"""One module a page: its blueprint, over sources that are passed in."""

@@ -1,0 +1,7 @@
+import pytest
+from dashboard_frame import FrameOfTests
+
+
+@pytest.fixture
+def frame() -> FrameOfTests:
+    return FrameOfTests()
