@@ -50,7 +50,7 @@ def analyse(installation: Installation, form: str) -> None:
 def audit(installation: Installation, path: PathName | None, form: str) -> None:
     """Account for every record of both paths: acknowledged, stored, and the one fate of each.
 
-    Exit code 0: all accounted for; 1: something is missing, doubled, altered or expired; 3: a stage cannot be
+    Exit code 0: all accounted for; 1: something is missing, doubled, altered, expired or cut off; 3: a stage cannot be
     reached or a table is damaged; 4: records are still on their way (analyse, then audit again).
     """
     try:

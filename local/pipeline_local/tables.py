@@ -22,9 +22,18 @@ NARROW = 120
 STAGES = ("acknowledged", "in_log", "in_objects", "in_bronze", "unacknowledged")
 FATES = ("current", "superseded", "repeated", "quarantined", "dead_lettered", "expired", "in_flight")
 NOT_OF_STREAMS = {"in_objects", "in_bronze", "dead_lettered"}
+TROUBLES = {
+    "missing": "",
+    "doubled": "",
+    "altered": "",
+    "lost": ": expired before they were archived",
+    "cut": ": the log ends before them and gives them out again, and the sink does not archive what gets them; "
+    "delete the topic, which is recreated with a new log",
+}
+"""The lists of a row that name offsets, and what there is to say to each."""
 VERDICTS = {
     EXIT_EQUAL: "every record is accounted for: none missing, none doubled",
-    EXIT_MISSING: "NOT ALL ACCOUNTED FOR: records are missing, doubled, altered or expired; see above",
+    EXIT_MISSING: "NOT ALL ACCOUNTED FOR: records are missing, doubled, altered, lost or cut off; see above",
     EXIT_FLOWING: "still flowing: some records have not reached the end; run `pipeline analyse`, then audit again "
     "(the stream path needs no command)",
 }
@@ -90,10 +99,10 @@ def print_audit(console: InertConsole, found: Audit) -> None:
         if rows := [row for row in found.rows if row.path == path]:
             _print_fates(console, path, rows)
     for row in found.rows:
-        for what in ("missing", "doubled", "altered"):
+        for what, remedy in TROUBLES.items():
             if ranges := getattr(row, what):
                 place = "shard" if row.path == "stream" else "partition"
-                console.print(f"{what}: {row.name}, {place} {row.partition}, offsets {ranges}")
+                console.print(f"{what}: {row.name}, {place} {row.partition}, offsets {ranges}{remedy}")
     console.print(VERDICTS[found.exit_code])
 
 

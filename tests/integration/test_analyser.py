@@ -623,7 +623,7 @@ def test_a_user_of_the_year_1_can_be_read_without_spark(
     assert forms
     assert not any("int96" in form for form in forms), "nanoseconds, which begin in 1677"
     lake = local_lake.Lake(folder)
-    found = judged(raw.names, lake, Stages([], [], set(), Acknowledged.empty_table()))
+    found = judged(raw.names, lake, Stages([], [], set(), Acknowledged.empty_table(), []))
     assert [(row.current, row.superseded, row.in_log) for row in found] == [(1, 1, 2)]
     with lake.connect(["silver/user"]) as connection:
         rows = connection.execute("select year(date_joined), year(superseded[1].date_joined) from silver_user")

@@ -64,20 +64,21 @@ def ledger(folder: Path, key: str, etag: str) -> None:
 def judged(
     folder: Path,
     *,
-    high: int,
+    high: int | None,
     low: int = 0,
     covered: tuple[tuple[int, int, str], ...] = (),
     with_holes: tuple[CoveredRange, ...] = (),
     dead: tuple[int, ...] = (),
     acknowledged: dict[int, str] | None = None,
 ) -> Audit:
-    logs = [LogPartition(TOPIC, "L", 0, low, high)]
+    """``high`` is None where the log is gone."""
+    logs = [] if high is None else [LogPartition(TOPIC, "L", 0, low, high)]
     ranges = [CoveredRange(TOPIC, "L", 0, first, until, until - first, key, "e") for first, until, key in covered]
     ranges += with_holes
     rows = [{**AT, "offset": offset, "content_hash": content} for offset, content in (acknowledged or {}).items()]
     said = pa.Table.from_pylist(rows, schema=Acknowledged)
     origins = {Coordinate(TOPIC, "L", 0, offset) for offset in dead}
-    return Audit(audit(Names(), Lake(folder), Stages(logs, ranges, origins, said)))
+    return Audit(audit(Names(), Lake(folder), Stages(logs, ranges, origins, said, logs)))
 
 
 def row(found: Audit) -> dict[str, Any]:
@@ -161,7 +162,10 @@ def test_of_an_object_that_was_not_read_its_records_are_in_flight_and_no_holes(t
 @settings(max_examples=25, deadline=None)
 @given(st.lists(st.lists(st.sampled_from("rrrdh"), min_size=1, max_size=5), max_size=5), st.data())
 def test_every_record_has_one_fate_and_no_hole_has_any(objects: list[list[str]], data: st.DataObject) -> None:
-    """Objects of records, dead letters and holes; some are read, and of those at most one record is lost."""
+    """Objects of records, dead letters and holes; some are read, and of those at most one record is lost.
+
+    Their log may have been cut short since, or be gone.
+    """
     offset = 0
     ranges: list[CoveredRange] = []
     dead: list[int] = []
@@ -185,7 +189,8 @@ def test_every_record_has_one_fate_and_no_hole_has_any(objects: list[list[str]],
             silver(folder, *[(place, place, content, []) for place, content in kept.items()])
         for key in read:
             ledger(folder, key, "e")
-        found = judged(folder, high=offset, with_holes=tuple(ranges), dead=tuple(dead))
+        high = data.draw(st.sampled_from([offset, None]) | st.integers(0, offset))
+        found = judged(folder, high=high, with_holes=tuple(ranges), dead=tuple(dead))
     if not offset:
         return
     (row,) = found.rows
@@ -194,9 +199,33 @@ def test_every_record_has_one_fate_and_no_hole_has_any(objects: list[list[str]],
     assert row.in_flight == records - len(dead) - len(stored)
     named = [place for first, last in row.missing for place in range(int(first), int(last) + 1)]
     assert (lost in named) if lost is not None else not named
-    assert found.exit_code == (1 if lost is not None else 4 if row.in_flight else 0)
+    cut = high is not None and high < offset
+    assert row.cut == ([[high, offset - 1]] if cut else [])
+    assert found.exit_code == (1 if cut or lost is not None else 4 if row.in_flight else 0)
     if lost is None:
         assert row.in_log == row.fates == records
+
+
+@pytest.mark.parametrize("high", [6, 20, None])
+def test_what_no_object_holds_and_the_log_has_no_more_is_lost(tmp_path: Path, high: int | None) -> None:
+    """In a log that begins behind it, in one that was cut short before it, and in one that is gone."""
+    bronze(tmp_path, {0: "1"})
+    silver(tmp_path, (1, 0, "1", []))
+    objects = ((0, 1, "first"), (12, 14, "last"))
+    found = judged(tmp_path, high=high, low=20 if high == 20 else 0, covered=objects)
+    row = found.rows[0]
+    lost = {6: [[6, 11]], 20: [[1, 11], [14, 19]], None: [[1, 11]]}
+    assert (row.lost, row.expired) == (lost[high], sum(int(last) - int(first) + 1 for first, last in lost[high]))
+    assert row.in_flight == 2 + (5 if high == 6 else 0)
+    assert row.cut == ([[6, 13]] if high == 6 else [])
+    assert found.exit_code == 1
+
+
+def test_an_acknowledged_record_beyond_the_end_of_its_log_is_cut_off(tmp_path: Path) -> None:
+    bronze(tmp_path, {0: "1", 1: "2", 2: "3"})
+    silver(tmp_path, (1, 0, "1", []), (2, 1, "2", []), (3, 2, "3", []))
+    found = judged(tmp_path, high=2, acknowledged={1: "2", 2: "3"})
+    assert (found.rows[0].cut, found.rows[0].missing, found.exit_code) == ([[2, 2]], [], 1)
 
 
 def test_an_object_that_ingest_has_not_read_is_in_flight(tmp_path: Path) -> None:
@@ -250,7 +279,7 @@ def test_a_log_that_was_made_anew_keeps_its_old_rows(tmp_path: Path, empty: bool
     bronze(tmp_path, {0: "1"})
     silver(tmp_path, (1, 0, "1", []))
     logs = [] if empty else [LogPartition(TOPIC, "new", 0, 0, 0)]
-    stages = Stages(logs, [], set(), Acknowledged.empty_table())
+    stages = Stages(logs, [], set(), Acknowledged.empty_table(), logs)
     found = Audit(audit(Names(), Lake(tmp_path), stages))
     old = next(one for one in found.rows if one.log_id == "L")
     assert (old.in_log, old.current, found.exit_code) == (1, 1, 0)
@@ -311,6 +340,7 @@ def test_nothing_is_missing_while_an_analysis_commits(
     lake = Moving(tmp_path, looks, lambda: meanwhile(tmp_path))
     logs = [LogPartition(TOPIC, "L", 0, 0, 2 if meanwhile is replayed else 4)]
     covered = [CoveredRange(TOPIC, "L", 0, 0, 1, 1, "old", "e"), CoveredRange(TOPIC, "L", 0, 1, 4, 3, "new", "e")]
-    (found, *_) = audit(Names(), lake, Stages(logs, covered, set(), Acknowledged.empty_table()))
+    after = [LogPartition(TOPIC, "L", 0, 0, 4)]
+    (found, *_) = audit(Names(), lake, Stages(logs, covered, set(), Acknowledged.empty_table(), after))
     assert (found.missing, found.doubled) == ([], [])
     assert lake.looks == looks - LOOKS, "an audit looks so often"

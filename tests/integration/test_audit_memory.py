@@ -35,7 +35,8 @@ def test_more_records_than_fit_into_memory_are_accounted_for(tmp_path: Path) -> 
     records = bronze(topic)
     write_deltalake(tmp_path / "lake" / "bronze/events", records, partition_by=["topic"])
     acknowledged = records.select(Acknowledged.names).cast(Acknowledged)
-    stages = Stages([LogPartition(topic, "L", 0, 0, RECORDS)], [], set(), acknowledged)
+    logs = [LogPartition(topic, "L", 0, 0, RECORDS)]
+    stages = Stages(logs, [], set(), acknowledged, logs)
     (row,) = audit(Names(), Lake(tmp_path / "lake"), stages)
     assert (row.acknowledged, row.in_bronze, row.in_flight) == (RECORDS, RECORDS, RECORDS)
     assert (row.missing, row.doubled, row.altered) == ([], [], [])

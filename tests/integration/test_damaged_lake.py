@@ -120,6 +120,6 @@ def test_the_audit(lake: Path, table: str, damage: Callable[[Path], None]) -> No
     damage(lake / table)
     opened = Lake(lake)
     with pytest.raises(DamagedLakeError, match=f"the table {table} is damaged") as caught, opened.named_damage():
-        audit(Names("pinterest"), opened, Stages([], [], set(), Acknowledged.empty_table()))
+        audit(Names("pinterest"), opened, Stages([], [], set(), Acknowledged.empty_table(), []))
     assert "\n" not in str(caught.value)
     assert "out of the lake" in str(caught.value)

@@ -161,6 +161,7 @@ def judged(deployment: Deployment, stage: KafkaStage, localstack: LocalStack, la
         bucket.covered(list(names.topics)),
         stage.dead_letters(letters),
         Acknowledged.empty_table(),
+        stage.watermarks(list(names.topics)),
     )
     return Audit(audit(names, Lake(lake), stages))
 

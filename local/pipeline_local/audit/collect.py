@@ -14,8 +14,8 @@ def audit_paths(installation: Installation, paths: Sequence[PathName] = PATHS) -
     """Account for every record of the paths.
 
     The ledger is read first, then how far the logs go: a record acknowledged meanwhile is not asked for, and what
-    a log takes after that is not counted. Dead letters are read after the objects that pass over them. The lake is
-    read last.
+    a log takes after that is not counted. Dead letters are read after the objects that pass over them; then how far the
+    logs go now, since what objects and ledger know may not lie beyond that. The lake is read last.
 
     Raises:
         StageUnreachableError: Kafka, the bucket, a stream or the ledger cannot be read.
@@ -34,9 +34,10 @@ def _batch(installation: Installation) -> list[AuditRow]:
     covered = object_stage(installation).covered(list(names.topics))
     (dead_letter_log,) = kafka.watermarks([names.dead_letter_topic])
     dead = kafka.dead_letters(dead_letter_log)
+    after = kafka.watermarks(list(names.topics))
     lake = Lake(installation.layout.lake)
     with lake.named_damage():
-        return fates.audit(names, lake, fates.Stages(logs, covered, dead, acknowledged))
+        return fates.audit(names, lake, fates.Stages(logs, covered, dead, acknowledged, after))
 
 
 def _stream(installation: Installation) -> list[AuditRow]:

@@ -3,8 +3,8 @@
 A record of bronze is *quarantined* or *current* or *superseded* where those tables name its coordinate; it is
 *repeated* where its content already has a winner or a superseded first occurrence elsewhere. One that has none of
 these is *in flight* while the cleaner has not come to its batch, and *missing* afterwards. A record that is not in
-bronze is *dead-lettered*, *expired* (below the low watermark), *in flight* (no object holds it yet, or ingest has
-not read that object yet), or else *missing*.
+bronze is *dead-lettered*, *expired* (in no object, and the log does not hold it any more), *in flight* (no object holds
+it yet, or ingest has not read that object yet), or else *missing*.
 
 An offset is no record, and has no fate, where everything is accounted for that its object says it holds, lines and
 dead letters: what the object covers beyond that are transaction markers, aborted or compacted records.
@@ -18,6 +18,7 @@ import pyarrow as pa
 from pipeline_contracts.lake import EVENTS, OBJECTS, QUARANTINE, Cleaned, silver
 from pipeline_contracts.names import Names
 
+from pipeline_local.audit.bounds import Key, bounds, cuts
 from pipeline_local.audit.ranges import ranges
 from pipeline_local.audit.report import AuditRow, Range
 from pipeline_local.audit.stages import Coordinate, CoveredRange, LogPartition
@@ -41,7 +42,7 @@ create table quarantined (source text, topic text, log_id text, "partition" bigi
 create table settled (
   topic text, log_id text, "partition" bigint, "offset" bigint, content_hash text, ind bigint, is_current boolean);
 create table cleaned (topic text, batch bigint);
-create table logs (topic text, log_id text, "partition" bigint, low bigint, high bigint);
+create table logs (topic text, log_id text, "partition" bigint, low bigint, high bigint, ends bigint);
 create table covered (
   topic text, log_id text, "partition" bigint, first bigint, next bigint, records bigint, object_key text, etag text,
   dead_lettered bigint);
@@ -82,7 +83,7 @@ known as (
   anti join in_bronze using (topic, log_id, "partition", "offset")
 ),
 elsewhere as (
-  select l.topic, l.log_id, l."partition", o."offset", l.low
+  select l.topic, l.log_id, l."partition", o."offset", l.low, l.ends
   from logs l, lateral (select unnest(range(l.high)) as "offset") o
   anti join known k on (k.topic, k.log_id, k."partition", k."offset") = (l.topic, l.log_id, l."partition", o."offset")
 ),
@@ -101,7 +102,7 @@ owed as (
 placed as (
   select e.topic, e.log_id, e."partition", e."offset", c.object_key, r.object_key is not null has_been_read, o.n owed,
     case when c.next is not null and e."offset" < c.next then 'covered'
-         when e."offset" < e.low then 'expired'
+         when e."offset" < e.low or e."offset" >= e.ends then 'expired'
          else 'in_flight' end as fate
   from elsewhere e
   asof left join covered c
@@ -172,13 +173,15 @@ class Stages:
 
     ``logs`` are the partitions of the event topics (their watermarks read before all else), ``covered`` the
     objects of our sink, ``dead`` the origins of dead letters, ``acknowledged`` the ledger's coordinates and
-    content hashes (columns of ``Acknowledged``).
+    content hashes (columns of ``Acknowledged``). ``logs_after`` are the same partitions, read after all of these: only
+    from them it can be told that a log ends before what is known of it.
     """
 
     logs: list[LogPartition]
     covered: list[CoveredRange]
     dead: set[Coordinate]
     acknowledged: pa.Table
+    logs_after: list[LogPartition]
 
 
 def audit(names: Names, lake: Lake, stages: Stages) -> list[AuditRow]:
@@ -186,15 +189,13 @@ def audit(names: Names, lake: Lake, stages: Stages) -> list[AuditRow]:
     with lake.database() as connection:
         connection.execute(_EMPTY_TABLES)
         _load_lake(connection, names, lake)
-        logs: list[tuple[object, ...]] = [
-            (one.topic, one.log_id, one.partition, one.low, one.high) for one in stages.logs
-        ]
-        _insert(connection, "logs", logs)
+        logs = bounds(stages.logs, stages.logs_after, stages.covered)
+        _insert(connection, "logs", [astuple(one) for one in logs])
         _insert(connection, "covered", [astuple(one) for one in stages.covered])
         _insert(connection, "dead", [astuple(one) for one in stages.dead])
         connection.register("acknowledged", stages.acknowledged)
         connection.execute(_FATES)
-        return _rows(connection)
+        return _rows(connection, cuts(stages.logs_after, stages.covered, stages.acknowledged))
 
 
 def _insert(connection: duckdb.DuckDBPyConnection, table: str, rows: list[tuple[object, ...]]) -> None:
@@ -245,7 +246,7 @@ def _load_lake(connection: duckdb.DuckDBPyConnection, names: Names, lake: Lake) 
         )
 
 
-def _rows(connection: duckdb.DuckDBPyConnection) -> list[AuditRow]:
+def _rows(connection: duckdb.DuckDBPyConnection, cut: dict[Key, list[Range]]) -> list[AuditRow]:
     counted = connection.execute(_COUNTS)
     columns = [column[0] for column in counted.description or []]
     rows = [AuditRow("batch", **dict(zip(columns, row, strict=True))) for row in counted.fetchall()]
@@ -272,8 +273,16 @@ def _rows(connection: duckdb.DuckDBPyConnection) -> list[AuditRow]:
         join bronze b using (topic, log_id, "partition", "offset") where a.content_hash != b.content_hash
         """,
     )
+    lost = _ranges(connection, 'select topic, log_id, "partition", "offset" from fates where fate = \'expired\'')
     return [
-        replace(row, missing=missing.get(key, []), doubled=doubled.get(key, []), altered=altered.get(key, []))
+        replace(
+            row,
+            missing=missing.get(key, []),
+            doubled=doubled.get(key, []),
+            altered=altered.get(key, []),
+            lost=lost.get(key, []),
+            cut=cut.get((row.name, row.log_id, int(row.partition)), []),
+        )
         for row in rows
         for key in [(row.name, row.log_id, row.partition)]
     ]

@@ -19,7 +19,9 @@ class AuditRow:
     ``in_log`` is how many records the log has taken, ``acknowledged`` how many of them the ledger knows. Every
     one of them has one fate: ``in_log`` = ``current`` + ``superseded`` + ``repeated`` + ``quarantined`` +
     ``dead_lettered`` + ``expired`` + ``in_flight`` + what ``missing`` names. ``altered`` names acknowledged
-    coordinates that hold something else than what was sent. ``in_objects`` and ``in_bronze`` are None for streams.
+    coordinates that hold something else than what was sent; ``lost`` the offsets of those that are ``expired``; ``cut``
+    offsets that the log has given out and does not reach any more: it was cut short, and gives them out again, to
+    records that the sink takes for archived ones. ``in_objects`` and ``in_bronze`` are None for streams.
     """
 
     path: PathName
@@ -41,6 +43,8 @@ class AuditRow:
     missing: list[Range] = field(default_factory=list)
     doubled: list[Range] = field(default_factory=list)
     altered: list[Range] = field(default_factory=list)
+    lost: list[Range] = field(default_factory=list)
+    cut: list[Range] = field(default_factory=list)
 
     @property
     def fates(self) -> int:
@@ -55,6 +59,12 @@ class AuditRow:
             + self.in_flight
         )
 
+    @property
+    def is_wrong(self) -> bool:
+        """Whether something is not as it should be, and will not come right by itself."""
+        named = self.missing or self.doubled or self.altered or self.lost or self.cut
+        return bool(named) or self.expired > 0 or self.fates != self.in_log
+
 
 @dataclass(frozen=True)
 class Audit:
@@ -64,10 +74,8 @@ class Audit:
 
     @property
     def exit_code(self) -> int:
-        """0 all equal, 1 something is missing, doubled or altered, 4 something is still on its way."""
-        if any(
-            row.missing or row.doubled or row.altered or row.expired or row.fates != row.in_log for row in self.rows
-        ):
+        """0 all equal, 1 something is missing, doubled, altered, lost or cut, 4 something is still on its way."""
+        if any(row.is_wrong for row in self.rows):
             return EXIT_MISSING
         return EXIT_FLOWING if any(row.in_flight for row in self.rows) else EXIT_EQUAL
 

@@ -167,8 +167,15 @@ def _rows(connection: duckdb.DuckDBPyConnection) -> list[AuditRow]:
     missing = _ranges(connection, "fate = 'missing'")
     doubled = _ranges(connection, "in_table + in_quarantine > 1")
     altered = _ranges(connection, "in_ledger > 0 and contents > 1")
+    lost = _ranges(connection, "fate = 'expired'")
     return [
-        replace(row, missing=missing.get(key, []), doubled=doubled.get(key, []), altered=altered.get(key, []))
+        replace(
+            row,
+            missing=missing.get(key, []),
+            doubled=doubled.get(key, []),
+            altered=altered.get(key, []),
+            lost=lost.get(key, []),
+        )
         for row in rows
         for key in [(row.name, row.log_id, row.partition)]
     ]
