@@ -1,9 +1,11 @@
 """The ``pipeline`` command."""
 
 import importlib
+import os
 import signal
 import sys
 import time
+import webbrowser
 from importlib.abc import MetaPathFinder
 from typing import Any, Final
 
@@ -21,6 +23,7 @@ from pipeline_local.topology import TopologyError
 
 FOLLOW_POLL_S = 0.3
 NOT_ALL_READY = 5
+DASHBOARD = "dashboard"
 
 
 _MODULES: Final = {
@@ -133,10 +136,12 @@ def up(installation: Installation) -> None:
     elif outcome.not_ready:
         printing.say(f"started, but not all services are ready after {seconds:.1f} s; the others run:")
         printing.say("\n".join(outcome.not_ready))
+    else:
+        printing.say(f"ready after {seconds:.1f} s; `pipeline env` says where, `pipeline down` stops it")
+    if installation.has(DASHBOARD):
+        printing.say(f"look at it: {installation.service(DASHBOARD).url}")
     if outcome.not_ready:
         sys.exit(NOT_ALL_READY)
-    if outcome.started:
-        printing.say(f"ready after {seconds:.1f} s; `pipeline env` says where, `pipeline down` stops it")
 
 
 @main.command()
@@ -178,6 +183,30 @@ def status(installation: Installation, form: str) -> None:
         tables.print_status(printing.console(), installation)
     current = installation.status
     sys.exit(0 if current is not None and installation.runs and tables.all_ready(current) else 1)
+
+
+@main.command("open")
+@click.option("--print", "only_print", is_flag=True, help="Print the address, and open nothing.")
+@click.pass_obj
+def open_dashboard(installation: Installation, only_print: bool) -> None:
+    """Print the dashboard's address, and open it in a browser.
+
+    A browser is opened only from a terminal on a desktop. Exit code 1: the dashboard is left out (PIPELINE_WITHOUT),
+    or nothing runs.
+    """
+    if not installation.has(DASHBOARD):
+        raise InstallationError("the dashboard is left out (PIPELINE_WITHOUT)")
+    if not installation.runs:
+        raise InstallationError(installation.why_not_running)
+    address = installation.service(DASHBOARD).url
+    printing.say(address)
+    if not only_print and _on_a_desktop():
+        webbrowser.open(address)
+
+
+def _on_a_desktop() -> bool:
+    """Whether somebody looks at this terminal who has a display for a browser."""
+    return sys.stdout.isatty() and bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
 
 
 @main.command()

@@ -106,6 +106,8 @@ def demo(
         raise
     if keep:
         printing.say(f"still running; to look around: export PIPELINE_HOME={own.layout.home}", err=True)
+        if own.has("dashboard"):
+            printing.say(f"look at it: {own.service('dashboard').url}", err=True)
     else:
         with watch.stage("stop"):
             own.down(tell)

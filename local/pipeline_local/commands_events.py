@@ -121,7 +121,7 @@ def _addresses(installation: Installation) -> dict[str, str]:
     variables = installation.variables
     urls = {
         f"{name.upper().replace('-', '_')}_URL": installation.service(name).url
-        for name in ("proxy", "analyser", "stream-reader", "airflow")
+        for name in ("dashboard", "proxy", "analyser", "stream-reader", "airflow")
         if installation.has(name)
     }
     return {

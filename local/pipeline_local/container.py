@@ -22,6 +22,7 @@ ELSEWHERE = {
     "down": "that is `docker compose down`",
     "reset": "that is `docker compose --profile '*' down -v`",
     "status": "that is `docker compose ps`",
+    "open": "the dashboard is http://localhost:DASHBOARD_PORT, which stands in .env (8095)",
     "logs": "that is `docker compose logs SERVICE`",
     "send": "that is `docker compose run --rm emitter`",
     "demo": "that is `docker compose up --wait`, then run emitter, cli analyse, cli answers, cli audit",

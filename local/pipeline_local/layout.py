@@ -112,6 +112,11 @@ class Layout:
         return self.home / "lake"
 
     @property
+    def audits(self) -> Path:
+        """Stored audits, one JSON file each."""
+        return self.home / "audits"
+
+    @property
     def ledger(self) -> Path:
         """The emitter's ledger."""
         return self.home / "emitter" / "ledger.sqlite"

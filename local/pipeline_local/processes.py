@@ -14,6 +14,7 @@ INHERITED = ("PATH", "LANG", "LC_ALL", "LC_CTYPE", "SSL_CERT_FILE")
 """What every child gets of the shell: where programs and certificates are found, how names of files are written."""
 
 MODULES = {
+    "dashboard": "dashboard",
     "mirror": "aws_deploy.mirror",
     "proxy": "ingest_proxy",
     "s3-sink": "s3_sink",
@@ -75,6 +76,7 @@ def _paths(layout: Layout, service: Service) -> dict[str, str]:
     paths = {
         "LAKE_URI": layout.lake.as_uri(),
         "EMITTER_LEDGER": str(layout.ledger),
+        "DASHBOARD_AUDITS_DIR": str(layout.audits),
         "ANALYSER_STATE_DIR": str(layout.home / "analyser"),
         "STREAM_READER_STATE_DIR": str(layout.home / "stream-reader"),
         "AIRFLOW_HOME": str(layout.home / "airflow"),

@@ -16,7 +16,8 @@ _PRIVATE: Final = 0o700
 _OWN: Final = re.compile(
     r"(VERSION|DEMO|SENT|secrets\.json|(VERSION|secrets\.json)\.draft|status\.\d+\.tmp"
     r"|(status\.json|(supervisor|up)\.lock)(\.damaged\d*)?"
-    r"|kafka|localstack|mirror|proxy|s3-sink|analyser|stream-reader|airflow|emitter|lake|logs|scratch)(\.damaged\d*)?"
+    r"|kafka|localstack|mirror|proxy|s3-sink|analyser|stream-reader|airflow|emitter|dashboard"
+    r"|lake|logs|scratch|audits)(\.damaged\d*)?"
 )
 """The name of everything that an installation puts into its folder (local/README.md), or sets aside there."""
 _OF_THE_DISK: Final = {"lost+found"}

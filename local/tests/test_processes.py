@@ -45,7 +45,7 @@ def test_services_that_stay_get_none_of_the_shells_settings(
     assert not {"PROXY_ANSWER_TIMEOUT_S", "EMITTER_SOURCE"} & environment(installation, "proxy").keys()
 
 
-@pytest.mark.parametrize("name", ["mirror", "proxy", "s3-sink", "analyser", "stream-reader", "airflow"])
+@pytest.mark.parametrize("name", ["dashboard", "mirror", "proxy", "s3-sink", "analyser", "stream-reader", "airflow"])
 def test_a_services_home_and_temporary_files_are_in_its_folder(installation: Installation, name: str) -> None:
     left = installation.layout.home / name / "tmp" / "of one that was killed"
     left.mkdir(parents=True)
@@ -65,3 +65,19 @@ def test_a_job_has_the_users_home_and_no_share_in_the_temporary_folder(
     env = environment(installation, "emitter")
     assert (env["HOME"], env["TMPDIR"]) == ("/home/someone", str(of_another_job.parent))
     assert of_another_job.exists()
+
+
+def test_the_dashboard_is_told_where_every_service_of_this_installation_is(
+    installation: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By the ports that it has here; what is left out keeps a name that leads nowhere, and is named."""
+    monkeypatch.setenv("PIPELINE_WITHOUT", "airflow")
+    monkeypatch.setenv("PROXY_PORT", "4999")
+    env = environment(installation, "dashboard")
+    told = {address.removeprefix("http://") for name, address in env.items() if name.endswith(("_URL", "_KAFKA"))}
+    others = {one.address for one in installation.topology.long_running if one.name != "dashboard"}
+    assert told == {*others, "airflow:8080"}
+    assert env["DASHBOARD_PROXY_URL"] == "http://127.0.0.1:4999"
+    assert env["DASHBOARD_WITHOUT"] == "airflow"
+    assert env["LAKE_URI"] == installation.layout.lake.as_uri()
+    assert env["DASHBOARD_AUDITS_DIR"] == str(installation.layout.audits)

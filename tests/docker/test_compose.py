@@ -21,7 +21,7 @@ from stack import fates
 from waiting import wait_until
 
 EVENTS = 10_000
-SERVICES = ["kafka", "localstack", "mirror", "proxy", "s3-sink", "analyser", "stream-reader", "airflow"]
+SERVICES = ["dashboard", "kafka", "localstack", "mirror", "proxy", "s3-sink", "analyser", "stream-reader", "airflow"]
 STEPS = ["sense", "ingest", "clean", "audit", "answers", "upkeep"]
 
 # Every process of the container but its init, which then ends, and this one, which then does.

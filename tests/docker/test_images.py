@@ -12,7 +12,7 @@ from waiting import wait_until
 
 LIMIT_OVER_BASE = 250_000_000
 SMALL = ["proxy", "emitter", "s3-sink", "mirror"]
-OURS = [*SMALL, "analyser", "stream-reader", "cli", "airflow"]
+OURS = [*SMALL, "dashboard", "analyser", "stream-reader", "cli", "airflow"]
 
 
 def inspected(image: str) -> dict[str, Any]:

@@ -217,7 +217,14 @@ def test_sigterm_ends_mirror_analyser_and_reader(cluster: Cluster) -> None:
         service.start()
 
 
-@pytest.mark.parametrize("name", ["mirror", "proxy", "s3-sink", "analyser", "stream-reader"])
+def test_the_dashboard_serves_without_any_other_service(cluster: Cluster) -> None:
+    dashboard = cluster["dashboard"]
+    assert (dashboard.status_of("/"), dashboard.status_of("/readyz")) == (200, 200)
+    assert dashboard.stop() == 0, dashboard.logs()
+    dashboard.start()
+
+
+@pytest.mark.parametrize("name", ["dashboard", "mirror", "proxy", "s3-sink", "analyser", "stream-reader"])
 def test_logs_are_json_lines(name: str, cluster: Cluster, sent: dict[str, Any]) -> None:
     lines = cluster[name].logs().splitlines()
     assert lines

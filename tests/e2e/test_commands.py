@@ -26,7 +26,7 @@ from pipeline_local.topology import read_variables
 from recompute import recompute
 from stack import PIPELINE, ROOT, Stack, fates
 
-SERVICES = {"kafka", "localstack", "mirror", "proxy", "s3-sink", "analyser", "stream-reader"}
+SERVICES = {"dashboard", "kafka", "localstack", "mirror", "proxy", "s3-sink", "analyser", "stream-reader"}
 POPULAR_DEADLINE_S = 60
 USERS = [
     {"ind": 1, "first_name": "Ana", "last_name": "Lee", "age": 36, "date_joined": "2015-12-08 20:02:43"},

@@ -15,7 +15,7 @@ from waiting import wait_until
 NEEDED_BY = {
     "kafka": {"mirror", "proxy", "s3-sink"},
     "localstack": {"mirror", "s3-sink", "stream-reader", "analyser"},
-    "mirror": set(), "proxy": set(), "s3-sink": set(), "analyser": set(), "stream-reader": set(),
+    "mirror": set(), "proxy": set(), "s3-sink": set(), "analyser": set(), "stream-reader": set(), "dashboard": set(),
 }  # fmt: skip
 """Which services are not ready without it; they run on all the same."""
 COMMANDS = {

@@ -19,7 +19,15 @@ from waiting import wait_until
 PIPELINE_ID = "ct"
 READY_DEADLINE_S = 150
 # The port of its routes inside; what a test asks each for.
-PORTS = {"localstack": 4566, "mirror": 8094, "proxy": 8082, "s3-sink": 8091, "analyser": 8090, "stream-reader": 8092}
+PORTS = {
+    "dashboard": 8095,
+    "localstack": 4566,
+    "mirror": 8094,
+    "proxy": 8082,
+    "s3-sink": 8091,
+    "analyser": 8090,
+    "stream-reader": 8092,
+}
 NEEDS = {
     "mirror": ["kafka", "localstack"],
     "proxy": ["mirror"],
