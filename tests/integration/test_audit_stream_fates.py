@@ -212,14 +212,14 @@ def test_acknowledged_aged_out_and_never_read_is_expired(world: World) -> None:
     world.ledger({1: "1", 2: "2"})
     world.stream({2: "2"})
     world.table(2, "2", 2, at=NOW - DAY / 2)
-    assert world.row() == {"acknowledged": 2, "in_log": 2, "current": 1, "expired": 1}
+    assert world.row() == {"acknowledged": 2, "in_log": 2, "current": 1, "expired": 1, "lost": [[number(1)] * 2]}
     assert world.judged().exit_code == 1
 
 
 def test_an_old_stream_that_has_forgotten_everything(world: World) -> None:
     world.created = NOW - 9 * DAY
     world.ledger({1: "1"})
-    assert world.row() == {"acknowledged": 1, "in_log": 1, "expired": 1}
+    assert world.row() == {"acknowledged": 1, "in_log": 1, "expired": 1, "lost": [[number(1)] * 2]}
 
 
 def test_acknowledged_and_nowhere_is_missing_while_the_stream_keeps_everything(world: World) -> None:
@@ -254,7 +254,7 @@ def test_a_stream_made_anew_keeps_its_old_rows(world: World) -> None:
 
 def test_what_went_with_a_deleted_stream_unread_is_expired(world: World) -> None:
     world.ledger({1: "1"}, log=OLD)
-    assert world.row(log=OLD) == {"acknowledged": 1, "in_log": 1, "expired": 1}
+    assert world.row(log=OLD) == {"acknowledged": 1, "in_log": 1, "expired": 1, "lost": [[number(1)] * 2]}
     assert world.judged().exit_code == 1
 
 
