@@ -4,12 +4,12 @@ from typing import Any, Final
 
 import click
 import duckdb
+from pipeline_contracts.audits import PATHS, PathName
 from pipeline_contracts.lake import QUARANTINE, STREAM_QUARANTINE
 
 from pipeline_local import answers as stored_answers
 from pipeline_local import printing, tables
 from pipeline_local.analyser_client import AnalyserClient
-from pipeline_local.audit.report import PATHS, PathName
 from pipeline_local.installation import Installation, InstallationError
 from pipeline_local.lake import DamagedLakeError, Lake
 from pipeline_local.needs import must_serve, watching

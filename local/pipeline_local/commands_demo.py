@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+from pipeline_contracts.audits import PATHS
 from service_kit.inert import json_text
 
 from pipeline_local import answers as stored_answers
@@ -157,7 +158,9 @@ def _run(installation: Installation, arguments: list[str], watch: Stopwatch) -> 
     reader = commands_stream.reader(installation)
     popular, latencies = reader.popular(commands_stream.POPULAR_LIMIT, {}), reader.latencies()
     with watch.stage("audit"):
+        started = time.monotonic()
         found = audit_paths(installation)
+        commands_stages.keep_audit(installation, found, PATHS, time.monotonic() - started)
     lake = Lake(installation.layout.lake)
     with lake.named_damage():
         answers = stored_answers.stored(lake)

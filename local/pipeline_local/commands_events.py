@@ -7,10 +7,10 @@ from collections.abc import Callable, Sequence
 from itertools import pairwise
 
 import click
+from pipeline_contracts.audits import PATHS
 from pipeline_contracts.names import KINDS, Kind
 
 from pipeline_local import keys, printing, processes, sent, topic_records
-from pipeline_local.audit.report import PATHS
 from pipeline_local.command import end
 from pipeline_local.installation import Installation, InstallationError
 from pipeline_local.needs import GATEWAY, may_go_on, must_serve

@@ -113,7 +113,7 @@ class Layout:
 
     @property
     def audits(self) -> Path:
-        """Stored audits, one JSON file each."""
+        """The newest audits, a file each (``pipeline_contracts.audits``)."""
         return self.home / "audits"
 
     @property

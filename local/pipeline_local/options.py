@@ -3,8 +3,8 @@
 from typing import Any
 
 import click
+from pipeline_contracts.audits import PATHS
 
-from pipeline_local.audit.report import PATHS
 from pipeline_local.printing import say
 
 format_option = click.option(

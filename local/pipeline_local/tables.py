@@ -7,11 +7,12 @@ from datetime import UTC, datetime
 from typing import Any
 
 import psutil
+from pipeline_contracts.audits import EXIT_EQUAL, EXIT_FLOWING, EXIT_MISSING, PATHS, AuditRow, PathName
 from rich.table import Table
 from rich.text import Text
 
 from pipeline_local import descendants
-from pipeline_local.audit.report import EXIT_EQUAL, EXIT_FLOWING, EXIT_MISSING, PATHS, Audit, AuditRow, PathName
+from pipeline_local.audit.report import Audit
 from pipeline_local.installation import Installation
 from pipeline_local.printing import InertConsole, cell, recorded
 from pipeline_local.status import Status

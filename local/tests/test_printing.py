@@ -14,9 +14,10 @@ import pytest
 from click.testing import CliRunner, Result
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pipeline_contracts.audits import AuditRow
 from pipeline_contracts.lake import ANSWERS
 from pipeline_local import answers, commands_data, commands_stream, printing, tables
-from pipeline_local.audit.report import Audit, AuditRow
+from pipeline_local.audit.report import Audit
 from pipeline_local.cli import CommandGroup, logs, status
 from pipeline_local.installation import Installation, InstallationError
 from pipeline_local.layout import Layout

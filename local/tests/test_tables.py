@@ -3,8 +3,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pipeline_contracts.audits import AuditRow
 from pipeline_local import locks, tables
-from pipeline_local.audit.report import Audit, AuditRow
+from pipeline_local.audit.report import Audit
 from pipeline_local.installation import Installation
 from pipeline_local.layout import Layout
 from pipeline_local.printing import InertConsole

@@ -7,8 +7,10 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from agreement import current_counts, differences, popularity
+from pipeline_contracts import audits
 from pipeline_local import descendants
 from pipeline_local.lake import Lake
 from posts import SAMPLE, write_generated
@@ -48,6 +50,8 @@ def demo(tmp_path: Path, **variables: str) -> dict[str, Any]:
     ):  # fmt: skip
         assert title in done.stdout
     document: dict[str, Any] = json.loads(report.read_text())
+    (kept,) = (tmp_path / "demo" / "audits").glob("*.json")
+    assert [msgspec.structs.asdict(row) for row in audits.decoded(kept.read_bytes()).rows] == document["audit"]["rows"]
     return document
 
 

@@ -7,9 +7,10 @@ import pyarrow as pa
 import pytest
 from confluent_kafka import Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
+from pipeline_contracts.audits import AuditRow
 from pipeline_contracts.names import Names
 from pipeline_local.audit.fates import Acknowledged, Stages, audit
-from pipeline_local.audit.report import Audit, AuditRow
+from pipeline_local.audit.report import Audit
 from pipeline_local.audit.stages import CoveredRange, KafkaStage, LogPartition
 from pipeline_local.lake import Lake
 from servers import Kafka, make_topics

@@ -17,8 +17,8 @@ from dashboard.settings import Settings as DashboardSettings
 from emitter.settings import EmitterSettings
 from ingest_proxy.settings import ProxySettings
 from pipeline_contracts import objects
+from pipeline_contracts.audits import AuditRow
 from pipeline_contracts.lake import POPULARITY, REASONS, STREAM_QUARANTINE
-from pipeline_local.audit.report import AuditRow
 from pipeline_local.cli import main
 from pipeline_local.commands_stages import ANALYSIS
 from pipeline_local.processes import INHERITED
@@ -201,7 +201,7 @@ def test_metadata_of_objects() -> None:
 def test_fields_of_the_audit() -> None:
     named = {name for row in rows(DOCS / "guarantees.md", "field") for name in re.findall(r"\w+", row["field"])}
     fates = {row["fate"] for row in rows(DOCS / "guarantees.md", "fate")}
-    assert named | fates == set(AuditRow.__dataclass_fields__)
+    assert named | fates == set(AuditRow.__struct_fields__)
 
 
 def test_what_services_get_of_the_shell() -> None:

@@ -86,6 +86,7 @@ class ComposeStack:
         while True:
             self.pipeline("analyse")
             done = self.pipeline("audit", "--format", "json", check=False)
+            assert "not stored" not in done.stderr, done.stderr
             if done.returncode != 4 or time.monotonic() > deadline:
                 assert done.stdout, done.stderr
                 document: dict[str, Any] = json.loads(done.stdout)

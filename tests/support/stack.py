@@ -98,6 +98,7 @@ class Stack:
         deadline = time.monotonic() + COMMAND_DEADLINE_S
         while True:
             done = self.pipeline("audit", "--format", "json", check=False)
+            assert "not stored" not in done.stderr, done.stderr
             document: dict[str, Any] = json.loads(done.stdout)
             if done.returncode != 4 or time.monotonic() > deadline:
                 return document

@@ -8,8 +8,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 import pyarrow as pa
+from pipeline_contracts.audits import Range
 
-from pipeline_local.audit.report import Range
 from pipeline_local.audit.stages import CoveredRange, LogPartition
 
 type Key = tuple[str, str, int]

@@ -2,10 +2,12 @@
 
 from collections.abc import Sequence
 
+from pipeline_contracts.audits import PATHS, AuditRow, PathName
+
 from pipeline_local.audit import fates, stream_fates
 from pipeline_local.audit.connect import kafka_stage, kinesis_stage, object_stage
 from pipeline_local.audit.ledger import read_ledger
-from pipeline_local.audit.report import PATHS, Audit, AuditRow, PathName
+from pipeline_local.audit.report import Audit
 from pipeline_local.installation import Installation
 from pipeline_local.lake import Lake
 

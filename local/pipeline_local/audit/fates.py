@@ -10,17 +10,18 @@ An offset is no record, and has no fate, where everything is accounted for that 
 dead letters: what the object covers beyond that are transaction markers, aborted or compacted records.
 """
 
-from dataclasses import astuple, dataclass, replace
+from dataclasses import astuple, dataclass
 from typing import Final
 
 import duckdb
 import pyarrow as pa
+from msgspec.structs import replace
+from pipeline_contracts.audits import AuditRow, Range
 from pipeline_contracts.lake import EVENTS, OBJECTS, QUARANTINE, Cleaned, silver
 from pipeline_contracts.names import Names
 
 from pipeline_local.audit.bounds import Key, bounds, cuts
 from pipeline_local.audit.ranges import ranges
-from pipeline_local.audit.report import AuditRow, Range
 from pipeline_local.audit.stages import Coordinate, CoveredRange, LogPartition
 from pipeline_local.lake import Lake
 

@@ -5,10 +5,10 @@ from typing import Final
 import pyarrow as pa
 from emitter.errors import LedgerError
 from emitter.ledger_reader import LedgerReader
+from pipeline_contracts.audits import PathName
 
 from pipeline_local import sent
 from pipeline_local.audit.fates import Acknowledged
-from pipeline_local.audit.report import PathName
 from pipeline_local.audit.stages import StageUnreachableError
 from pipeline_local.audit.stream_stage import StreamRecords
 from pipeline_local.layout import Layout

@@ -1,8 +1,7 @@
 """Runs of neighbouring coordinates, as the audit names what is missing, doubled or altered."""
 
 import duckdb
-
-from pipeline_local.audit.report import Range
+from pipeline_contracts.audits import Range
 
 
 def ranges(connection: duckdb.DuckDBPyConnection, coordinates: str) -> dict[tuple[object, ...], list[Range]]:

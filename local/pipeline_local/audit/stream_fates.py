@@ -9,16 +9,17 @@ So that the reader can be caught at any moment, the stream is read before the ta
 quarantine: a batch goes into the quarantine first.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final
 
 import duckdb
 import pyarrow as pa
+from msgspec.structs import replace
+from pipeline_contracts.audits import AuditRow, Range
 from pipeline_contracts.lake import STREAM_QUARANTINE, stream_table
 from pipeline_contracts.names import Names
 
 from pipeline_local.audit.ranges import ranges
-from pipeline_local.audit.report import AuditRow, Range
 from pipeline_local.audit.stream_stage import StreamContents
 from pipeline_local.lake import EARLIEST_FIRST, LATEST_FIRST, PLACE_ORDER, Lake
 

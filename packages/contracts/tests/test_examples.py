@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from pipeline_contracts import events, kinesis, objects, proxy
+from pipeline_contracts import audits, events, kinesis, objects, proxy, runs
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 TYPES: dict[str, Any] = {
@@ -18,6 +18,8 @@ TYPES: dict[str, Any] = {
     "put-records-request": kinesis.PutRecordsRequest,
     "put-records-answer": kinesis.PutRecordsAnswer,
     "stream-summary-answer": kinesis.StreamSummaryAnswer,
+    "run-states": runs.RunStates,
+    "stored-audit": audits.StoredAudit,
 }
 
 
