@@ -58,7 +58,7 @@ from stream_reader.decode import read_rows
 from stream_reader.delta import DeltaTables
 from stream_reader.latency import Latencies
 from stream_reader.metrics import Metrics
-from stream_reader.rejects import RejectLimit
+from stream_reader.rejects import RejectWindow
 from stream_reader.settings import SMALL_BATCHES, Settings
 from stream_reader.tables import create_all
 
@@ -310,7 +310,7 @@ def reader(spark: SparkSession, endpoint: str, stream: str, records: int) -> dic
         sink = Sink(tables, NAMES, Arrivals(1), metrics, Latencies(metrics.table_latency), SystemClock())
         checkpoint = Path(folder) / "checkpoint"
         begun = begin(tables, NAMES, "pin", LOG_ID, checkpoint)
-        source, rejects, retries = Source("pin", stream, LOG_ID), RejectLimit(1_000, 0.5), RetryPolicy(15)
+        source, rejects, retries = Source("pin", stream, LOG_ID), RejectWindow(1_000, 0.5, sink.clock), RetryPolicy(15)
         writer = BatchWriter(source, sink, OneStream(), begun, rejects, retries)
         query = (
             read_rows(rows, "pin", LOG_ID)

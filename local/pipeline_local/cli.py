@@ -32,7 +32,6 @@ _MODULES: Final = {
     "analyse": "commands_stages",
     "answers": "commands_data",
     "popular": "commands_stream",
-    "resume": "commands_stream",
     "audit": "commands_stages",
     "quarantine": "commands_data",
     "env": "commands_events",

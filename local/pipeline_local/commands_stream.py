@@ -1,10 +1,9 @@
-"""Commands of the stream path: who is popular now, and letting a stopped query go on."""
+"""Commands of the stream path: who is popular now."""
 
 from collections.abc import Mapping
 from typing import Any
 
 import click
-from pipeline_contracts.names import KINDS
 
 from pipeline_local import printing, tables
 from pipeline_local.installation import Installation
@@ -17,8 +16,7 @@ POPULAR_LIMIT = 20
 
 def reader(installation: Installation) -> ReaderClient:
     """The stream reader of a running installation."""
-    service = installation.service("stream-reader")
-    return ReaderClient(service.url, service.environment["STREAM_READER_TOKEN"])
+    return ReaderClient(installation.service("stream-reader").url)
 
 
 @click.command()
@@ -39,19 +37,6 @@ def popular(installation: Installation, /, *, limit: int, form: str, **filters: 
         printing.say_json(found)
     else:
         show_popular(printing.console(), found)
-
-
-@click.command()
-@click.argument("kind", type=click.Choice(KINDS))
-@click.pass_obj
-def resume(installation: Installation, kind: str) -> None:
-    """Resume the stream query of one KIND after too many rejects stopped it.
-
-    `pipeline quarantine --path stream` shows what was rejected, and why.
-    """
-    must_serve(installation, "stream-reader")
-    reader(installation).resume(kind)
-    printing.say(f"the query of {kind} is resumed")
 
 
 def show_popular(console: printing.InertConsole, found: Mapping[str, Any]) -> None:

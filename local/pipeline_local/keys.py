@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-NAMES: Final = ("GATEWAY_API_KEY", "GATEWAY_ADMIN_KEY", "ANALYSER_TOKEN", "STREAM_READER_TOKEN")
+NAMES: Final = ("GATEWAY_API_KEY", "GATEWAY_ADMIN_KEY", "ANALYSER_TOKEN")
 PUBLIC: Final = "for-this-machine-only-"
 """Prefix of the public values in the repository."""
 _KEY: Final = re.compile(r"[A-Za-z0-9_-]{20,128}")

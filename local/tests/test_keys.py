@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[2]
 OF_THE_REPOSITORY = {
     name: value for name, value in read_variables(ROOT / ".env", {}).items() if name.endswith(("_KEY", "_TOKEN"))
 }
-SENT = {"GATEWAY_API_KEY", "ANALYSER_TOKEN", "STREAM_READER_TOKEN"}
+SENT = {"GATEWAY_API_KEY", "ANALYSER_TOKEN"}
 
 
 @pytest.fixture

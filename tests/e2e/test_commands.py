@@ -241,12 +241,6 @@ def test_popular_profiles_by_what_their_posts_are(stack: Stack) -> None:
     assert "half life" in said
 
 
-def test_resume_knows_the_kinds(stack: Stack) -> None:
-    done = stack.pipeline("resume", "nope", check=False)
-    assert done.returncode == 2
-    assert "'pin', 'geo', 'user'" in done.stderr
-
-
 def test_query_sees_the_stream_tables(stack: Stack) -> None:
     for view in ("stream_pinterest_geo_current", "stream_pinterest_geo_table"):
         assert stack.json("query", f"select country from {view}") == [{"country": "Malta"}]

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from kinesis_source.aggregation import SubRecord, aggregate
 from pipeline_contracts.lake import STREAM_QUARANTINE, stream_table
-from pipeline_contracts.names import Names
+from pipeline_contracts.names import KINDS, Names
 from pipeline_local.audit.report import Audit
 from pipeline_local.audit.stream_fates import StreamStages, audit
 from pipeline_local.audit.stream_stage import KinesisStage, StreamRecords
@@ -31,6 +31,7 @@ from stream_reader.failures import TableError
 from stream_reader.latency import Latencies
 from stream_reader.launch import Launcher
 from stream_reader.metrics import Metrics
+from stream_reader.rejects import RejectWindow
 from stream_reader.settings import SMALL_BATCHES, Settings
 from stream_reader.streams import KinesisStreams
 from stream_reader.tables import create_all
@@ -67,7 +68,8 @@ class Bench:
         arrivals, latencies = Arrivals(1_000_000), Latencies(metrics.table_latency)
         sink = Sink(self.tables, names, arrivals, metrics, latencies, SystemClock())
         self.kinesis = KinesisStreams(localstack.endpoint_url, "us-east-1")
-        self.launch = Launcher(spark, settings, sink, self.kinesis)
+        rejects = {kind: RejectWindow(1_000, 0.5, sink.clock) for kind in KINDS}
+        self.launch = Launcher(spark, settings, sink, self.kinesis, rejects)
         self.streams = Streams(localstack.endpoint_url, names)
         self.streams.create("pin")
         self.log_id = self.kinesis.describe(names.stream("pin")).log_id

@@ -9,12 +9,11 @@ from typing import Any, Final
 
 import msgspec
 from flask import Flask, Response, request
-from pipeline_contracts.names import KINDS, Kind
+from pipeline_contracts.names import Kind
 from pipeline_contracts.proxy import ErrorAnswer
 from pipeline_transforms.ages import AGE_GROUPS
-from pydantic import SecretStr
 from service_kit.clock import Clock
-from service_kit.web import answer_errors, bears
+from service_kit.web import answer_errors
 from werkzeug.exceptions import HTTPException
 
 from stream_reader.index import Index, timestamp
@@ -24,7 +23,7 @@ from stream_reader.query import StreamQuery
 
 DEFAULT_LIMIT: Final = 20
 MAX_LIMIT: Final = 1_000
-_OPERATIONS: Final = {"/v1/queries", "/v1/queries/{kind}/resume", "/v1/latencies"}
+_OPERATIONS: Final = {"/v1/queries", "/v1/latencies"}
 
 
 class ApiError(Exception):
@@ -37,11 +36,10 @@ class ApiError(Exception):
 
 @dataclass(frozen=True)
 class Operations:
-    """What the process that reads the streams tells of itself, and lets be done."""
+    """What the process that reads the streams tells of itself."""
 
     queries: Mapping[Kind, StreamQuery]
     latencies: Mapping[str, Latencies]
-    token: SecretStr | None
 
 
 def create_app(index: Index, clock: Clock, operations: Operations | None = None) -> Flask:
@@ -59,12 +57,9 @@ def create_app(index: Index, clock: Clock, operations: Operations | None = None)
     if operations is None:
         description["paths"] = {path: item for path, item in description["paths"].items() if path not in _OPERATIONS}
     else:
-        queries, latencies, token = operations.queries, operations.latencies, operations.token
+        queries, latencies = operations.queries, operations.latencies
         routes["/v1/queries"] = lambda: _queries(queries)
         routes["/v1/latencies"] = lambda: _latencies(latencies)
-        app.add_url_rule(
-            "/v1/queries/<kind>/resume", "resume", lambda kind: _resume(queries, kind, token), methods=["POST"]
-        )
     document = msgspec.json.encode(description)
     routes["/openapi.json"] = lambda: Response(document, content_type="application/json")
     for path, view in routes.items():
@@ -104,19 +99,6 @@ def _queries(queries: Mapping[Kind, StreamQuery]) -> Response:
 def _latencies(latencies: Mapping[str, Latencies]) -> Response:
     _parameters()
     return _json({stage: kept.described() for stage, kept in latencies.items()})
-
-
-def _resume(queries: Mapping[Kind, StreamQuery], kind: str, token: SecretStr | None) -> Response:
-    if token is None:
-        raise ApiError(HTTPStatus.FORBIDDEN, "set STREAM_READER_TOKEN to be able to resume queries")
-    if not bears(token):
-        raise ApiError(HTTPStatus.UNAUTHORIZED, "send 'Authorization: Bearer <STREAM_READER_TOKEN>'")
-    known = next((one for one in KINDS if one == kind), None)
-    if known is None:
-        raise ApiError(HTTPStatus.NOT_FOUND, f"there is no query {kind!r}; there are {', '.join(KINDS)}")
-    if not queries[known].resume():
-        raise ApiError(HTTPStatus.CONFLICT, f"the query of {known} is not stopped")
-    return _json(queries[known].described())
 
 
 def _parameters(*known: str) -> dict[str, str]:

@@ -28,7 +28,7 @@ from stream_reader.latency import Latencies
 from stream_reader.marks import application
 from stream_reader.metrics import Metrics
 from stream_reader.posts import FACTS
-from stream_reader.rejects import RejectLimit
+from stream_reader.rejects import RejectWindow
 from stream_reader.streams import StreamError, Streams
 from stream_reader.tables import STORED, Tables
 
@@ -83,7 +83,6 @@ class Progress:
     began_at: float | None = None
     """By the monotonic clock, while a batch runs."""
     finished_at: float | None = None
-    too_many_rejects: str | None = None
     replaced: bool = False
 
 
@@ -95,7 +94,7 @@ class BatchWriter:
     sink: Sink
     streams: Streams
     begun: Beginning
-    rejects: RejectLimit
+    rejects: RejectWindow
     retries: RetryPolicy
     query_id: "Future[str]" = field(default_factory=Future)
     at: Callable[[str], None] = lambda _stage: None
@@ -114,7 +113,7 @@ class BatchWriter:
             PySparkException: Spark failed.
         """
         with self._idle:
-            if self._closing or self.progress.too_many_rejects:
+            if self._closing:
                 raise ClosingError("the query is about to be stopped")
             self._busy = True
         started = self.progress.began_at = self.sink.clock.monotonic()
@@ -188,7 +187,6 @@ class BatchWriter:
         kind, sink = self.source.kind, self.sink
         reasons = Counter(reason for reason in new["reason"].to_pylist() if reason is not None)
         query_id = self.query_id.result(_ID_DEADLINE_S)
-        repeated = bool(reasons) and self._is_in_quarantine(query_id, batch_id)
         if reasons:
             self._append(STREAM_QUARANTINE, quarantine_rows(new, sink.clock.now()), query_id, batch_id)
         table, good, stored = stream_table(sink.names, kind), table_rows(read, kind), table_rows(new, kind)
@@ -202,19 +200,14 @@ class BatchWriter:
         now_ms = sink.clock.now().timestamp() * 1000
         waited_ms = [now_ms - arrived for arrived in _arrived_ms(new)]
         sink.latencies.add(waited_ms)
-        self._count(new.num_rows, reasons, max(waited_ms, default=0.0), repeated=repeated)
-
-    def _is_in_quarantine(self, query_id: str, batch_id: int) -> bool:
-        """Whether this batch is repeated: its rejects were counted, and a person may have resumed the query since."""
-        done = self.sink.tables.transaction(STREAM_QUARANTINE, application(query_id, STREAM_QUARANTINE))
-        return done is not None and done >= batch_id
+        self._count(new.num_rows, reasons, max(waited_ms, default=0.0))
 
     def _append(self, table: str, rows: pa.Table, query_id: str, batch_id: int) -> None:
         self.sink.tables.append(table, rows, Transaction(application(query_id, table), batch_id))
         self.begun.appended(table, batch_id)
         self.at(table)
 
-    def _count(self, seen: int, reasons: Counter[str], lag_ms: float, *, repeated: bool) -> None:
+    def _count(self, seen: int, reasons: Counter[str], lag_ms: float) -> None:
         kind, metrics, progress = self.source.kind, self.sink.metrics, self.progress
         metrics.records.labels(kind).inc(seen)
         for reason, count in reasons.items():
@@ -222,8 +215,11 @@ class BatchWriter:
         progress.seen += seen
         progress.rejected += reasons.total()
         progress.lag_ms = lag_ms
-        if not repeated:
-            progress.too_many_rejects = self.rejects.add(seen, reasons.total())
+        before = self.rejects.problem()
+        self.rejects.add(seen, reasons)
+        problem = self.rejects.problem()
+        if problem is not None and before is None:
+            logger.error("many records are rejected", extra={"kind": kind, "reason": problem})
 
 
 def _arrived_ms(summary: pa.Table) -> list[float]:

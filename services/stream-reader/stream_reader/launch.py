@@ -14,7 +14,7 @@ from stream_reader.checkpoints import checkpoint_folder
 from stream_reader.decode import read_rows
 from stream_reader.failures import FAILURES, TableError
 from stream_reader.query import Running
-from stream_reader.rejects import RejectLimit
+from stream_reader.rejects import RejectWindow
 from stream_reader.settings import Settings
 from stream_reader.streams import Streams
 from stream_reader.tables import kind_tables
@@ -28,6 +28,7 @@ class Launcher:
     settings: Settings
     sink: Sink
     streams: Streams
+    rejects: Mapping[Kind, RejectWindow]
 
     def __call__(self, kind: Kind, log_id: str) -> tuple[BatchWriter, Running]:
         """Start the query of a kind; blocks for the time that ``begin`` takes.
@@ -42,15 +43,15 @@ class Launcher:
         folder = checkpoint_folder(settings.state_dir, kind, log_id)
         self._make_tables(kind)
         begun = begin(self.sink.tables, settings.names, kind, log_id, folder)
-        rejects = RejectLimit(settings.reject_minimum, settings.reject_ratio)
         # A batch asks Kinesis again for as long as the source does.
         retries = RetryPolicy(settings.source_retry_s, longest_wait_s=2.0, clock=self.sink.clock)
-        writer = BatchWriter(Source(kind, stream, log_id), self.sink, self.streams, begun, rejects, retries)
+        source = Source(kind, stream, log_id)
+        writer = BatchWriter(source, self.sink, self.streams, begun, self.rejects[kind], retries)
         # Jobs of different pools take turns; a query's thread keeps the pool of the one that starts it.
         self.spark.sparkContext.setLocalProperty("spark.scheduler.pool", kind)
-        source = read_stream(self.spark, self.source_options(kind))
+        records = read_stream(self.spark, self.source_options(kind))
         query = (
-            read_rows(source, kind, log_id)
+            read_rows(records, kind, log_id)
             .writeStream.foreachBatch(writer)
             .queryName(settings.names.stream_table(kind))
             .option("checkpointLocation", str(folder))

@@ -17,6 +17,9 @@ class Metrics:
         self.rejected = Counter(
             name("rejected_records"), "Records put into quarantine", ["kind", "reason"], registry=registry
         )
+        self.rejected_share = Gauge(
+            name("rejected_share"), "Share of the last records that was put into quarantine", kind, registry=registry
+        )
         self.batch_seconds = Histogram(
             name("batch_seconds"), "Duration of a batch", kind, registry=registry, buckets=_SECONDS
         )

@@ -1,4 +1,4 @@
-"""One query: started, watched, started again when it failed, stopped for good when too much was rejected."""
+"""One query: started, watched, and started again when it failed."""
 
 import logging
 import threading
@@ -16,12 +16,12 @@ from stream_reader.batch import BatchWriter
 from stream_reader.failures import FAILURES, brief
 from stream_reader.metrics import Metrics
 from stream_reader.pulse import Pulse
-from stream_reader.stopped import Stopped, StoppedQueries
+from stream_reader.rejects import RejectWindow
 from stream_reader.streams import StreamError, Streams
 
 logger = logging.getLogger(__name__)
 
-State = Literal["starting", "running", "failed", "stopped"]
+State = Literal["starting", "running", "failed"]
 STATES: Final[tuple[State, ...]] = get_args(State)
 _AFTER_TROUBLE_S = 5.0
 _LINES, _CHARACTERS = 8, 2000
@@ -82,7 +82,7 @@ class StreamQuery:
         stream: str,
         streams: Streams,
         launch: Launch,
-        stopped: StoppedQueries,
+        rejects: RejectWindow,
         retries: RetryPolicy,
         limits: Limits,
         metrics: Metrics,
@@ -91,7 +91,7 @@ class StreamQuery:
         self._stream = stream
         self._streams = streams
         self._launch = launch
-        self._store = stopped
+        self._rejects = rejects
         self._retries = retries
         self._limits = limits
         self._metrics = metrics
@@ -102,20 +102,15 @@ class StreamQuery:
         self._writer: BatchWriter | None = None
         self._query: Running | None = None
         self._log_id: str | None = None
-        self._stopped: Stopped | None = stopped.get(kind)
         self._error: str | None = None
         self._unreachable: str | None = None
         self._restarts = 0
         self._next_try = self._next_describe = self._clock.monotonic()
         self._seen_before = self._rejected_before = 0
-        if self._stopped is not None:
-            logger.error("query is stopped", extra={"kind": kind, "reason": self._stopped.reason})
 
     @property
     def state(self) -> State:
         """``starting`` until it has looked at its stream once, ``failed`` while it waits for the next start."""
-        if self._stopped is not None:
-            return "stopped"
         if self._query is not None and self._pulse.looked:
             return "running"
         return "starting" if self._error is None else "failed"
@@ -135,22 +130,11 @@ class StreamQuery:
         """Look after the query once. Blocks while a query starts or ends."""
         with self._lock:
             if self._query is None:
-                if self._stopped is None and self._clock.monotonic() >= self._next_try:
+                if self._clock.monotonic() >= self._next_try:
                     self._start()
             else:
                 self._watch(self._query)
             self._publish()
-
-    def resume(self) -> bool:
-        """Let a stopped query go on, its rejects counted anew; False where it is not stopped."""
-        with self._lock:
-            if self._stopped is None:
-                return False
-            self._store.remove(self.kind)
-            self._stopped = self._error = None
-            self._next_try = self._clock.monotonic()
-        logger.warning("query is resumed", extra={"kind": self.kind})
-        return True
 
     def close(self, deadline_s: float) -> bool:
         """End the query behind its running batch; says whether that one ended in time."""
@@ -159,14 +143,12 @@ class StreamQuery:
 
     def problem(self) -> str | None:
         """Why the query is not as it should be; None: it is."""
-        stopped = self._stopped
-        if stopped is not None:
-            return f"stopped since {stopped.since}: {stopped.reason}"
         if self.state != "running":
             if self._query is not None:
                 return "has not looked at its stream yet"
             return self._error or "not started yet"
-        return self._unreachable or self._pulse.problem()
+        found = (self._unreachable or self._pulse.problem(), self._rejects.problem())
+        return "; ".join(one for one in found if one is not None) or None
 
     @property
     def lag_ms(self) -> float:
@@ -175,7 +157,7 @@ class StreamQuery:
 
     def described(self) -> dict[str, Any]:
         """For people and programs."""
-        writer, stopped = self._writer, self._stopped
+        writer = self._writer
         progress = None if writer is None else writer.progress
         return {
             "kind": self.kind,
@@ -183,7 +165,6 @@ class StreamQuery:
             "log_id": self._log_id,
             "state": self.state,
             "problem": self.problem(),
-            "stopped_since": None if stopped is None else stopped.since,
             "restarts": self._restarts,
             "last_batch": None if progress is None else progress.batch_id,
             "batch_s": None if progress is None else round(progress.batch_s, 3),
@@ -219,9 +200,7 @@ class StreamQuery:
         writer, now = self._writer, self._clock.monotonic()
         if writer is None:
             return
-        if writer.progress.too_many_rejects is not None:
-            self._stop_for_good(writer.progress.too_many_rejects)
-        elif not query.isActive:
+        if not query.isActive:
             self._ended(query, replaced=writer.progress.replaced)
         elif now >= self._next_describe:
             self._next_describe = now + self._limits.describe_interval_s
@@ -269,11 +248,6 @@ class StreamQuery:
             "query failed; it is restarted", extra={"kind": self.kind, "reason": reason, "wait_s": round(wait_s, 2)}
         )
 
-    def _stop_for_good(self, reason: str) -> None:
-        self._stopped = self._store.put(self.kind, reason, self._clock.now())
-        logger.error("query is stopped", extra={"kind": self.kind, "reason": reason})
-        self._end(self._limits.close_s)
-
     def _end(self, deadline_s: float) -> bool:
         if self._query is None or self._writer is None:
             return True
@@ -302,6 +276,7 @@ class StreamQuery:
             waits = running is not None or query.status["isDataAvailable"]
             self._pulse.observe(writer.progress.lag_ms if waits else 0.0, batch_age_s)
         self._metrics.lag_ms.labels(self.kind).set(self.lag_ms)
+        self._metrics.rejected_share.labels(self.kind).set(self._rejects.share)
         self._metrics.lag_records.labels(self.kind).set(0 if writer is None else writer.progress.in_batch)
         for state in STATES:
             self._metrics.state.labels(self.kind, state).set(state == self.state)

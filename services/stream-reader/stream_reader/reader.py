@@ -32,8 +32,8 @@ from stream_reader.popularity import Pace, Popularity
 from stream_reader.posts import Posts
 from stream_reader.profiles import Profiles
 from stream_reader.query import Limits, StreamQuery
+from stream_reader.rejects import RejectWindow
 from stream_reader.settings import MIB, Settings
-from stream_reader.stopped import StoppedQueries
 from stream_reader.streams import Streams
 from stream_reader.tables import StreamLake, create_all
 from stream_reader.upkeep import Upkeep, Upkept
@@ -97,8 +97,13 @@ def build_reader(
     arrivals, index = Arrivals(settings.waiting_mib * MIB), Index(settings.half_life_s)
     latencies = {"table": Latencies(metrics.table_latency), "popularity": Latencies(metrics.popularity_latency)}
     sink = Sink(tables, names, arrivals, metrics, latencies["table"], clock)
-    launcher = Launcher(spark, settings, sink, streams)
-    stopped = StoppedQueries(settings.state_dir / "stopped")
+    rejects = {
+        kind: RejectWindow(
+            settings.reject_minimum, settings.reject_ratio, clock, settings.state_dir / "rejects" / f"{kind}.json"
+        )
+        for kind in KINDS
+    }
+    launcher = Launcher(spark, settings, sink, streams, rejects)
     # A query that ends whenever its source gave up has not run well in between.
     settled_s = max(60.0, 2 * settings.source_retry_s)
     limits = Limits(settings.describe_interval_s, settings.lag_limit_s, settings.stop_s / 2, settled_s)
@@ -108,7 +113,7 @@ def build_reader(
             stream=names.stream(kind),
             streams=streams,
             launch=launcher,
-            stopped=stopped,
+            rejects=rejects[kind],
             retries=retries,
             limits=limits,
             metrics=metrics,
@@ -139,7 +144,7 @@ def build_reader(
     if (folder := local_folder(settings.lake_uri)) is not None:
         folders["lake"] = folder
     return Reader(
-        create_app(index, clock, Operations(queries, latencies, settings.token)),
+        create_app(index, clock, Operations(queries, latencies)),
         checks(queries, popularity, folders),
         queries,
         popularity,

@@ -34,7 +34,7 @@ from stream_reader.latency import Latencies
 from stream_reader.metrics import Metrics
 from stream_reader.posts import Posts
 from stream_reader.profiles import Profiles
-from stream_reader.rejects import RejectLimit
+from stream_reader.rejects import RejectWindow
 from stream_reader.tables import create_all
 
 logger = logging.getLogger(__name__)
@@ -69,7 +69,7 @@ def rehearse(spark: SparkSession, names: Names, folder: Path, go_on: Callable[[]
     sink = Sink(tables, names, arrivals, metrics, Latencies(metrics.table_latency), SystemClock())
     for kind in KINDS:
         if go_on():
-            source, rejects = Source(kind, kind, _STREAM.log_id), RejectLimit(10, 0.5)
+            source, rejects = Source(kind, kind, _STREAM.log_id), RejectWindow(10, 0.5, sink.clock)
             begun = begin(tables, names, kind, _STREAM.log_id, folder / "checkpoints" / kind)
             writer = BatchWriter(source, sink, _OneStream(), begun, rejects, RetryPolicy(0))
             writer.query_id.set_result(kind)

@@ -1,12 +1,12 @@
 """Settings of the stream reader (``STREAM_READER_…`` and what all services share)."""
 
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated
 
 from pipeline_contracts.names import Names, checked_id
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, Field
 from pydantic_settings import SettingsConfigDict
-from service_kit.settings import LogLevel, PlainSecret, ServiceSettings, check_reach
+from service_kit.settings import LogLevel, ServiceSettings
 from spark_kit.jvm import JvmConfig
 from spark_kit.session import SessionConfig
 
@@ -51,7 +51,6 @@ class Settings(LakeSettings):
     allowed_hosts: str = Field("", validation_alias="ALLOWED_HOSTS")
     host: str = "127.0.0.1"
     port: int = Field(8092, ge=0, le=65_535)
-    token: PlainSecret | None = None
     heap: str = "768m"
     cores: int = Field(2, ge=1)
     short_lived: bool = False
@@ -85,11 +84,6 @@ class Settings(LakeSettings):
     compact_mib: int = Field(64, ge=1)
     retention_h: float = Field(168.0, ge=0)
     profiles_retention_h: float = Field(1.0, ge=0)
-
-    @model_validator(mode="after")
-    def _token_beyond_loopback(self) -> Self:
-        check_reach("STREAM_READER_", self.host, self.token)
-        return self
 
     @property
     def rehearses(self) -> bool:

@@ -2,10 +2,8 @@
 
 import json
 import math
-import tempfile
 import time
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
@@ -15,7 +13,6 @@ from flask.testing import FlaskClient
 from hypothesis import HealthCheck, Phase, settings
 from pipeline_contracts.names import KINDS, Kind, Names
 from prometheus_client import CollectorRegistry
-from pydantic import SecretStr
 from schemathesis import GenerationMode
 from service_kit.clock import ManualClock
 from service_kit.ops import Ops
@@ -27,7 +24,7 @@ from stream_reader.index import Index
 from stream_reader.latency import Latencies
 from stream_reader.metrics import Metrics
 from stream_reader.query import Limits, StreamQuery
-from stream_reader.stopped import StoppedQueries
+from stream_reader.rejects import RejectWindow
 from werkzeug.test import TestResponse
 
 NAMES = ["a/b", 'say "hi"', "🙂 emoji", "?&=#%+", "ßé"]
@@ -36,13 +33,12 @@ NAMES = ["a/b", 'say "hi"', "🙂 emoji", "?&=#%+", "ßé"]
 class Service:
     """The application over fakes."""
 
-    def __init__(self, folder: Path, token: str | None = "secret") -> None:
+    def __init__(self) -> None:
         self.clock = ManualClock()
         metrics = Metrics(CollectorRegistry())
         self.index = Index(3_600.0)
         for place, name in enumerate(NAMES):
             self.index.put([self.profile(name, float(place + 1), "art" if place % 2 else None)])
-        self.stopped = StoppedQueries(folder)
         streams = FakeStreams(**{Names().stream(kind): 1.0 for kind in KINDS})
         self.queries: dict[Kind, StreamQuery] = {
             kind: StreamQuery(
@@ -50,7 +46,7 @@ class Service:
                 stream=Names().stream(kind),
                 streams=streams,
                 launch=FakeLaunch(self.clock),
-                stopped=self.stopped,
+                rejects=RejectWindow(1_000, 0.5, self.clock),
                 retries=RetryPolicy(math.inf, clock=self.clock),
                 limits=Limits(5, 60, 1),
                 metrics=metrics,
@@ -61,8 +57,7 @@ class Service:
             "table": Latencies(metrics.table_latency),
             "popularity": Latencies(metrics.popularity_latency),
         }
-        secret = None if token is None else SecretStr(token)
-        self.app = create_app(self.index, self.clock, Operations(self.queries, self.latencies, secret))
+        self.app = create_app(self.index, self.clock, Operations(self.queries, self.latencies))
 
         ops = Ops("stream-reader", {"check": lambda: "fine"}, CollectorRegistry())
         self.app.wsgi_app = ops.in_front_of(self.app.wsgi_app)  # type: ignore[assignment, method-assign]
@@ -83,8 +78,8 @@ class Service:
 
 
 @pytest.fixture
-def service(tmp_path: Path) -> Service:
-    return Service(tmp_path)
+def service() -> Service:
+    return Service()
 
 
 @pytest.fixture
@@ -165,30 +160,9 @@ def test_states_and_latencies(client: FlaskClient, service: Service) -> None:
     }
 
 
-def test_a_stopped_query_is_resumed_by_who_has_the_token(tmp_path: Path) -> None:
-    service = Service(tmp_path)
-    service.stopped.put("geo", "too many", service.clock.now())
-    client = Service(tmp_path).app.test_client()
-
-    def resume(kind: str, token: str) -> int:
-        headers = {"Authorization": f"Bearer {token}"}
-        return client.post(f"/v1/queries/{kind}/resume", headers=headers).status_code
-
-    assert client.post("/v1/queries/geo/resume").status_code == 401
-    assert [resume("geo", "sécret"), resume("geo", ""), resume("none", "secret")] == [401, 401, 404]
-    assert service.stopped.get("geo") is not None
-    assert [resume("geo", "secret"), resume("geo", "secret"), resume("pin", "secret")] == [200, 409, 409]
-    assert service.stopped.get("geo") is None
-
-
-def test_without_a_token_nobody_resumes(tmp_path: Path) -> None:
-    client = Service(tmp_path, token=None).app.test_client()
-    assert client.post("/v1/queries/pin/resume", headers={"Authorization": "Bearer "}).status_code == 403
-
-
 @pytest.mark.parametrize(
     ("method", "path", "status"),
-    [("GET", "/v1/nothing", 404), ("POST", "/v1/profiles", 405), ("GET", "/v1/queries/pin/resume", 405)],
+    [("GET", "/v1/nothing", 404), ("POST", "/v1/profiles", 405), ("POST", "/v1/queries", 405)],
 )
 def test_other_requests(client: FlaskClient, method: str, path: str, status: int) -> None:
     answer = client.open(path, method=method)
@@ -206,7 +180,7 @@ def test_answers_over_a_hundred_thousand_profiles_come_in_time(service: Service,
         assert min(seconds) < 0.1, query
 
 
-_service = Service(Path(tempfile.mkdtemp(prefix="stream-reader-api-")))
+_service = Service()
 schema = schemathesis.openapi.from_wsgi("/openapi.json", _service.app)
 schema.config.generation.update(modes=[GenerationMode.POSITIVE, GenerationMode.NEGATIVE])
 
@@ -228,8 +202,6 @@ def test_every_route_is_described(service: Service, client: FlaskClient) -> None
     document = json.loads(client.get("/openapi.json").data)
     told = {(path, verb.upper()) for path, item in document["paths"].items() for verb in item}
     routes = {
-        (rule.rule.replace("<kind>", "{kind}"), verb)
-        for rule in service.app.url_map.iter_rules()
-        for verb in (rule.methods or set()) - {"HEAD"}
+        (rule.rule, verb) for rule in service.app.url_map.iter_rules() for verb in (rule.methods or set()) - {"HEAD"}
     }
     assert told == routes | {(path, "GET") for path in ("/livez", "/readyz", "/version", "/metrics")}

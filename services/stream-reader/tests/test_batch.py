@@ -29,7 +29,7 @@ from stream_reader.known import Held, Known
 from stream_reader.latency import Latencies
 from stream_reader.metrics import Metrics
 from stream_reader.posts import FACTS
-from stream_reader.rejects import RejectLimit
+from stream_reader.rejects import RejectWindow
 from stream_reader.streams import StreamError
 from stream_reader.tables import QUARANTINE_SCHEMA, rows_schema
 
@@ -85,7 +85,8 @@ class Bench:
         sink = Sink(self.tables, NAMES, self.arrivals, self.metrics, self.latencies, self.clock)
         begun = begin(self.tables, NAMES, self.kind, self.log_id, self.folder / query_id)
         retries = RetryPolicy(15, clock=self.clock)
-        writer = BatchWriter(source, sink, self.streams, begun, RejectLimit(10, 0.5), retries, at=at)
+        rejects = RejectWindow(10, 0.5, self.clock)
+        writer = BatchWriter(source, sink, self.streams, begun, rejects, retries, at=at)
         writer.query_id.set_result(query_id)
         return writer
 
@@ -305,24 +306,14 @@ def test_the_stream_is_described_again_before_the_batch_fails(bench: Bench) -> N
     assert 14 <= bench.clock.monotonic() - began <= 16
 
 
-def test_after_too_many_rejects_no_batch_is_begun(bench: Bench) -> None:
-    bench.writer(bench.frame(*[b"x"] * 10), 0)
-    assert bench.writer.progress.too_many_rejects is not None
-    assert len(bench.bad()) == 10
-    with pytest.raises(ClosingError):
-        bench.writer(bench.frame(PIN), 1)
-
-
-def test_a_batch_that_is_repeated_after_a_person_resumed_its_query_does_not_stop_it_again(bench: Bench) -> None:
-    """Killed before Spark had noted that the batch was done."""
-    batch = bench.frame(*[b"x"] * 10)
-    resumed = bench.made()  # it knows what the tables held when its checkpoint began, not what came since
-    bench.writer(batch, 0)
-    resumed(batch, 0)
-    assert resumed.progress.too_many_rejects is None
-    assert len(bench.bad()) == 10
-    resumed(bench.frame(*[b"y"] * 10), 1)
-    assert resumed.progress.too_many_rejects is not None
+def test_a_flood_of_bad_records_stops_no_batch_and_is_told_once(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
+    for number in range(4):
+        bench.writer(bench.frame(*[b"x"] * 6, {**PIN, "index": number}), number)
+    assert (len(bench.bad()), [row["ind"] for row in bench.good()]) == (24, [0, 1, 2, 3])
+    assert (bench.writer.rejects.problem() or "").startswith("12 of the last 14 records were rejected")
+    assert [record.message for record in caplog.records].count("many records are rejected") == 1
+    bench.writer(bench.frame(*[{**PIN, "index": number} for number in range(10)]), 4)
+    assert bench.writer.rejects.problem() is None
 
 
 def test_a_closed_writer_begins_no_batch(bench: Bench) -> None:

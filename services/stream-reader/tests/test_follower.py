@@ -172,7 +172,6 @@ def test_its_api_has_the_profiles_and_describes_no_more(bench: Bench) -> None:
     client = create_app(bench.index, bench.clock).test_client()
     assert client.get("/v1/profiles/popular").get_json()["profiles"] == []
     assert client.get("/v1/queries").status_code == 404
-    assert client.post("/v1/queries/pin/resume").status_code == 404
     told = set(client.get("/openapi.json").get_json()["paths"])
     assert told == {
         "/v1/profiles/popular",

@@ -2,7 +2,6 @@
 
 import itertools
 import math
-from pathlib import Path
 
 import pytest
 from prometheus_client import CollectorRegistry
@@ -14,7 +13,7 @@ from stream_reader.fake_streams import FakeStreams, log_id
 from stream_reader.fakes import FakeLaunch
 from stream_reader.metrics import Metrics
 from stream_reader.query import Limits, StreamQuery
-from stream_reader.stopped import StoppedQueries
+from stream_reader.rejects import RejectWindow
 
 STREAM = "streaming-x-pin"
 OLD, NEW = log_id(STREAM, 1.0), log_id(STREAM, 2.0)
@@ -23,25 +22,22 @@ OLD, NEW = log_id(STREAM, 1.0), log_id(STREAM, 2.0)
 class Bench:
     """One query over fakes."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self) -> None:
         self.clock = ManualClock()
+        self.rejects = RejectWindow(1_000, 0.5, self.clock)
         self.streams = FakeStreams(**{STREAM: 1.0})
         self.launch = FakeLaunch(self.clock)
         self.registry = CollectorRegistry()
-        self.query = self.made(self.registry)
-
-    def made(self, registry: CollectorRegistry) -> StreamQuery:
         retries = RetryPolicy(math.inf, 1.0, 30.0, clock=self.clock, uniform=lambda _low, high: high)
-        return StreamQuery(
+        self.query = StreamQuery(
             "pin",
             stream=STREAM,
             streams=self.streams,
             launch=self.launch,
-            stopped=StoppedQueries(self.folder),
+            rejects=self.rejects,
             retries=retries,
             limits=Limits(describe_interval_s=5, lag_limit_s=60, close_s=5),
-            metrics=Metrics(registry),
+            metrics=Metrics(self.registry),
         )
 
     def steps(self, seconds: float = 0.0) -> None:
@@ -53,8 +49,8 @@ class Bench:
 
 
 @pytest.fixture
-def bench(tmp_path: Path) -> Bench:
-    return Bench(tmp_path)
+def bench() -> Bench:
+    return Bench()
 
 
 def test_it_starts_and_is_fine(bench: Bench) -> None:
@@ -161,31 +157,20 @@ def test_kinesis_away_is_a_problem_but_no_reason_to_stop(bench: Bench) -> None:
     assert len(bench.launch.started) == 1
 
 
-def test_rejects_stop_it_over_restarts_until_a_person_resumes_it(bench: Bench) -> None:
+def test_rejects_are_a_problem_beside_the_others_and_stop_nothing(bench: Bench) -> None:
     bench.steps()
-    bench.launch.writer.progress.too_many_rejects = "600 of the last 1000"
-    bench.steps()
-    assert bench.query.state == "stopped"
-    assert not bench.launch.query.isActive
-    bench.query = bench.made(CollectorRegistry())
+    bench.rejects.add(1_000, {"not_json": 600})
     bench.steps(600)
-    assert len(bench.launch.started) == 1
-    assert bench.query.problem() == "stopped since 2026-01-01T00:00:00+00:00: 600 of the last 1000"
-    assert bench.query.resume()
-    bench.steps()
-    assert (bench.query.state, bench.query.problem()) == ("running", None)
-    assert not bench.query.resume()
-    bench.query = bench.made(CollectorRegistry())
-    bench.steps()
     assert bench.query.state == "running"
-
-
-def test_a_query_that_ends_for_its_rejects_before_it_is_looked_after_is_stopped(bench: Bench) -> None:
-    bench.steps()
-    bench.launch.writer.progress.too_many_rejects = "too many"
-    bench.launch.query.fail(PySparkException("refused the next batch"))
-    bench.steps(120)
-    assert bench.query.state == "stopped"
+    assert (bench.query.problem() or "").startswith("600 of the last 1000 records were rejected, 600 of them as not")
+    assert bench.registry.get_sample_value("stream_reader_rejected_share", {"kind": "pin"}) == 0.6
+    bench.streams.away = True
+    bench.steps(6)
+    assert (bench.query.problem() or "").startswith("Kinesis is away; 600 of the last 1000 records were rejected")
+    bench.streams.away = False
+    bench.rejects.add(1_000, {})
+    bench.steps(6)
+    assert bench.query.problem() is None
     assert len(bench.launch.started) == 1
 
 

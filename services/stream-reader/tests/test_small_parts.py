@@ -1,6 +1,5 @@
-"""Lag, latencies, what was stopped, what waits for the popularity, settings."""
+"""Lag, latencies, what waits for the popularity, settings."""
 
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +19,6 @@ from stream_reader.lag import LagWatch
 from stream_reader.latency import KEPT, Latencies
 from stream_reader.rehearsal import try_rehearsal
 from stream_reader.settings import Settings
-from stream_reader.stopped import Stopped, StoppedQueries
-
-NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 def test_a_query_that_catches_up_is_fine() -> None:
@@ -74,25 +70,6 @@ def test_only_the_last_latencies_count() -> None:
     assert kept.described() == {"count": KEPT + 100, "p50_ms": 1.0, "p95_ms": 1.0}
 
 
-def test_a_stop_outlives_the_process(tmp_path: Path) -> None:
-    StoppedQueries(tmp_path / "stopped").put("pin", "too many – 🙂", NOW)
-    again = StoppedQueries(tmp_path / "stopped")
-    assert again.get("pin") == Stopped("too many – 🙂", "2026-01-01T00:00:00+00:00")
-    assert again.get("geo") is None
-    again.remove("pin")
-    again.remove("pin")
-    assert again.get("pin") is None
-
-
-@pytest.mark.parametrize("text", ["", "[", "{}", '{"reason": 1, "other": 2}', "[1]"])
-def test_a_stop_that_cannot_be_read_is_a_stop(tmp_path: Path, text: str) -> None:
-    stopped = StoppedQueries(tmp_path)
-    (tmp_path / "geo.json").write_text(text)
-    found = stopped.get("geo")
-    assert found is not None
-    assert "cannot be read" in found.reason
-
-
 def test_what_is_handed_over_is_taken_once() -> None:
     arrivals = Arrivals(1_000)
     first, second = pa.table({"ind": [1, 2]}), pa.table({"ind": [2, 3]})
@@ -134,9 +111,7 @@ def test_the_scratch_folder_is_one_of_the_state_folder() -> None:
     assert settings.session().scratch_dir == Path("/s/scratch")
 
 
-@pytest.mark.parametrize(
-    "more", [{"host": "0.0.0.0"}, {"reject_ratio": 1.0}, {"half_life_s": 0}, {"PIPELINE_ID": "Not-One"}]
-)
+@pytest.mark.parametrize("more", [{"reject_ratio": 1.0}, {"half_life_s": 0}, {"PIPELINE_ID": "Not-One"}])
 def test_settings_that_cannot_be(more: dict[str, Any]) -> None:
     good: dict[str, Any] = {"LAKE_URI": "file:///lake", "state_dir": Path("/s")}
     assert Settings(**good).names.stream_table("pin") == "pinterest_pin_table"
