@@ -188,7 +188,7 @@ class Driver:
         for shard_id in gone:
             shard = start.shards[shard_id]
             since_ms = max(shard.tip_ms or 0, start.stream.created_ms)
-            if shard_id in self._warned or not self._may_be_lost(since_ms):
+            if shard_id in self._warned or not self._may_be_lost(since_ms, shard.last_ms):
                 continue
             if self._options.fail_on_data_loss:
                 raise DataLossError(
@@ -200,10 +200,10 @@ class Driver:
             logger.warning("shard expired unread", extra={"shard": shard_id, "after": shard.last or "its beginning"})
         return known
 
-    def _may_be_lost(self, since_ms: int) -> bool:
+    def _may_be_lost(self, since_ms: int, gone_ms: int | None) -> bool:
         retention = self._listing.retention
         return self._listing.request(
-            lambda: may_be_lost(self._now_ms(), since_ms, lambda: retention.shortest_ms(_RETENTION_AGE_S))
+            lambda: may_be_lost(self._now_ms(), since_ms, lambda: retention.shortest_ms(_RETENTION_AGE_S), gone_ms)
         )
 
     def _now_ms(self) -> int:

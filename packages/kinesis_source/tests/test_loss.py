@@ -155,6 +155,26 @@ def test_retention_that_was_lowered_and_raised_while_the_query_was_away(
     lost_after(reading)
 
 
+def test_a_shard_that_is_gone_sooner_than_any_retention_known_was_not_read_to_its_end(
+    query: Make, put: Make, kinesis: FakeKinesis, clock: ManualClock
+) -> None:
+    """It is gone with the last record that was read, which by the retention of before and now it could not be."""
+    retain(kinesis, 168, rises=True)
+    put(3)
+    reading = query()
+    reading.drain()
+    put(5)
+    split(kinesis)
+    clock.sleep(1)
+    retain(kinesis, 24, rises=False)
+    clock.sleep(30 * HOUR_S)
+    retain(kinesis, 48, rises=True)
+    clock.sleep(2)
+    expected = put(1)
+    lost_after(reading, "expired with all records after")
+    assert reading.data[3:] == expected
+
+
 @pytest.mark.parametrize("position", ["trim_horizon", "latest"])
 def test_what_expires_behind_a_young_checkpoint_of_an_empty_shard(
     query: Make, put: Make, clock: ManualClock, position: str
