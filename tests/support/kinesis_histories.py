@@ -12,6 +12,7 @@ import re
 import sys
 import tempfile
 import time
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -180,6 +181,7 @@ class History:
         """Without a checkpoint a query begins at each start."""
         self.clock.sleep(0.001)
         self.kinesis._faults.clear()
+        self._look()
         self.began_ms = self._now_ms()
         if self.from_now:
             self.from_ms = self.began_ms
@@ -379,22 +381,29 @@ def run(seed: int, folder: Path, trace: Callable[[str], None] = lambda _: None) 
         raise
 
 
-def main() -> None:
-    """Run many, or one."""
+def main() -> int:
+    """Run many, or one; returns the exit code. One that fails is printed with its seed, and the others go on."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--count", type=int, default=1000)
     parser.add_argument("--seed", type=int, default=0, help="the first one")
     parser.add_argument("--trace", action="store_true", help="print what happens; one history alone")
     given = parser.parse_args()
     began_s = time.monotonic()
+    failed: list[int] = []
     with tempfile.TemporaryDirectory(dir="/dev/shm" if Path("/dev/shm").is_dir() else None) as folder:
         for number in range(1 if given.trace else given.count):
-            run(given.seed + number, Path(folder), print if given.trace else lambda _: None)
+            try:
+                run(given.seed + number, Path(folder), print if given.trace else lambda _: None)
+            except Exception:  # noqa: BLE001  # whatever the source raised
+                failed.append(given.seed + number)
+                sys.stdout.write(traceback.format_exc())
             if number % 1000 == 999:
-                sys.stdout.write(f"{number + 1} histories, {time.monotonic() - began_s:.0f} s\n")
+                sys.stdout.write(f"{number + 1} histories, {len(failed)} failed, {time.monotonic() - began_s:.0f} s\n")
                 sys.stdout.flush()
-    sys.stdout.write(f"histories {given.seed} to {given.seed + given.count - 1}: each record read once, or named\n")
+    told = f"failed: {failed}" if failed else "each record read once, or named"
+    sys.stdout.write(f"histories {given.seed} to {given.seed + given.count - 1}: {told}\n")
+    return 1 if failed else 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -101,7 +101,7 @@ class Facts:
         if self.from_ms is not None:
             if put.arrived_ms < self.from_ms + self.skew_ms:
                 return False
-        elif put.gone_ms is not None and put.gone_ms < self.began_ms:
+        elif put.gone_ms is not None and put.gone_ms <= self.began_ms:
             return False
         # What the oldest record is, is known once somebody has looked.
         early_ms = self.began_ms + START_GRACE_MS
