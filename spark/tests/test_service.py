@@ -129,10 +129,38 @@ def test_a_stop_cancels_what_does_not_end(store: RunStore, tasks: FakeTasks) -> 
     going, waiting = (worker.submit("x-batch", {"ingest": {}}, {}, None).run_id for _ in range(2))
     assert tasks.begun.wait(DEADLINE_S)
     assert worker.stop(1.0)
-    for run_id in (going, waiting):
-        run = store.get(run_id)
-        assert run is not None
-        assert (run.life_cycle, run.message) == ("INTERNAL_ERROR", STOPPED)
+    run = store.get(going)
+    assert run is not None
+    assert (run.life_cycle, run.message) == ("INTERNAL_ERROR", STOPPED)
+    run = store.get(waiting)
+    assert run is not None
+    assert (run.life_cycle, run.over) == ("QUEUED", False)
+
+
+@pytest.mark.parametrize("end", [STOPPED, CRASHED])
+def test_a_run_that_had_not_begun_is_taken_up_at_the_next_start(end: str, tmp_path: Path, tasks: FakeTasks) -> None:
+    """Of runs that wait, a repair among them, as they were asked for; nothing of the one that was cut off."""
+    before = RunStore(tmp_path / "runs.sqlite", ManualClock())
+    repaired, _ = before.add("x-batch", {"answers": {}}, {"ties": "first"})
+    before.end_early(repaired.run_id, "CANCELED")
+    cut_off, _ = before.add("x-batch", {"ingest": {}, "audit": {}}, {})
+    before.start(cut_off.run_id)
+    before.repair(repaired.run_id, ["answers"], {"median": "lower"})
+    waiting, _ = before.add("x-batch", {"upkeep": {}}, {}, "token")
+    assert before.end_unfinished(end) == 1
+    before.close()
+    after = RunStore(tmp_path / "runs.sqlite", ManualClock())
+    assert after.end_unfinished(CRASHED) == 0
+    assert after.queued() == 2
+    worker = Worker(after, tasks.all(), 2)
+    worker.start(first=lambda: None)
+    awaited(after, waiting.run_id)
+    assert worker.stop(DEADLINE_S)
+    assert tasks.done == [("answers", {"ties": "first", "median": "lower"}), ("upkeep", {})]
+    results = [run.result for one in (repaired, cut_off, waiting) if (run := after.get(one.run_id)) is not None]
+    assert results == ["SUCCESS", "FAILED", "SUCCESS"]
+    assert [task.result for task in after.tasks(cut_off.run_id)] == ["FAILED", "FAILED"]
+    after.close()
     with pytest.raises(QueueFullError):
         worker.submit("x-batch", {"ingest": {}}, {}, None)
 

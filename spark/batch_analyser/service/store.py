@@ -19,6 +19,11 @@ KEPT: Final = timedelta(days=60)
 """How long a run is listed, as in the reference."""
 _QUEUED: Final = "SELECT count(*) FROM run WHERE parent_id IS NULL AND life_cycle = 'QUEUED'"
 _GOING = "life_cycle NOT IN ('TERMINATED', 'INTERNAL_ERROR')"
+_BEGUN = (
+    f"{_GOING} AND coalesce(parent_id, run_id) NOT IN"  # noqa: S608 (own words)
+    " (SELECT run_id FROM run WHERE parent_id IS NULL AND life_cycle = 'QUEUED')"
+)
+"""Of runs of jobs and of their tasks: what waits with all of its tasks is not among them."""
 
 
 class RunStore:
@@ -223,16 +228,19 @@ class RunStore:
             )
 
     def end_unfinished(self, reason: str, run_id: int | None = None) -> int:
-        """End what is not over (of one run, or all) as INTERNAL_ERROR; returns how many runs of jobs that were."""
+        """End what has begun and is not over (of one run, or all) as INTERNAL_ERROR; what waits goes on waiting.
+
+        Returns how many runs of jobs that were.
+        """
         only = "" if run_id is None else " AND ? IN (run_id, parent_id)"
         values = () if run_id is None else (run_id,)
         with self._lock:
             now = self._now()
-            count = f"SELECT count(*) FROM run WHERE parent_id IS NULL AND {_GOING}{only}"  # noqa: S608
+            count = f"SELECT count(*) FROM run WHERE parent_id IS NULL AND {_BEGUN}{only}"  # noqa: S608
             runs = self._db.execute(count, values).fetchone()[0]
             self._db.execute(
                 "UPDATE run SET life_cycle = 'INTERNAL_ERROR', result = 'FAILED', message = ?, error = ?, ended_ms = ?,"  # noqa: S608
-                f" started_ms = coalesce(started_ms, ?) WHERE {_GOING}{only}",
+                f" started_ms = coalesce(started_ms, ?) WHERE {_BEGUN}{only}",
                 (reason, reason, now, now, *values),
             )
         return int(runs)

@@ -132,7 +132,7 @@ class Worker:
     def stop(self, wait_s: float) -> bool:
         """End: the current run may finish in half of ``wait_s``, then it is cancelled; says whether it ended.
 
-        Runs that did not finish are INTERNAL_ERROR afterwards.
+        A run that did not finish is INTERNAL_ERROR afterwards; those that wait are taken up at the next start.
         """
         self._stopping.set()
         self._more.set()
