@@ -22,4 +22,10 @@ class Metrics:
             "s3_sink_foreign_objects", "Objects that no sink has written", ["topic"], registry=registry
         )
         self.lag = Gauge("s3_sink_lag_records", "Offsets not archived yet", ["topic", "partition"], registry=registry)
+        self.oldest = Gauge(
+            "s3_sink_oldest_unarchived_seconds",
+            "Seconds since Kafka appended the first record that is in no object",
+            ["topic"],
+            registry=registry,
+        )
         self.buffered = Gauge("s3_sink_buffered_bytes", "Bytes read and not archived yet", registry=registry)

@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping
 
+import msgspec
+
 from s3_sink.chain import Epoch
 from s3_sink.connector import Connector
 from s3_sink.coverage import Coverage, Hole, Range
@@ -10,6 +12,14 @@ from s3_sink.window import Cut, Window
 
 _UNREAD_S = 10.0
 """How long records may be unread before the broker is asked for the reason."""
+
+
+class _Oldest(msgspec.Struct):
+    """The first offset that no object covers: since when it is known to wait (monotonic), and when it was appended."""
+
+    offset: int
+    since: float
+    appended_ms: int | None = None
 
 
 class Partition:
@@ -30,6 +40,7 @@ class Partition:
         self.waiting: str | None = None
         self.log_end: int | None = None
         self._since: dict[str, float] = {}
+        self._oldest: _Oldest | None = None
         self._expired = Coverage()
         self._objects = Coverage(listed)
         self._stored_since = Coverage()
@@ -134,6 +145,22 @@ class Partition:
         else:
             self._since.pop("unread", None)
 
+    def age_of_oldest(self, now: float, now_ms: float) -> float:
+        """Seconds since Kafka appended the first record that is in no object; 0 where all are. To be asked each round.
+
+        ``now`` is monotonic, ``now_ms`` since 1970. Where the time of the append is not known, because the record was
+        not read yet or its time is its sender's, it is the seconds since this process knows of it: at least so many.
+        """
+        if self.in_flight is None and self.window.empty and (self.log_end or 0) <= self.archived:
+            return 0.0
+        if self._oldest is None or self._oldest.offset != self.archived:
+            self._oldest = _Oldest(self.archived, now)
+        in_memory = (self.window.oldest_ms, None if self.in_flight is None else self.in_flight.oldest_ms)
+        if read := [one for one in in_memory if one is not None]:
+            self._oldest.appended_ms = min(read)
+        appended_ms = self._oldest.appended_ms
+        return max(now - self._oldest.since, 0.0 if appended_ms is None else (now_ms - appended_ms) / 1_000)
+
     def needs_a_look(self, now: float) -> bool:
         """Whether it makes no progress, for a reason that the broker may know."""
         unread_s = now - self._since.get("unread", now)
@@ -142,7 +169,8 @@ class Partition:
     @property
     def archived(self) -> int:
         """Below this offset, everything is in an object or has expired."""
-        return self.window.hole.first if self.in_flight is None else self.in_flight.covered.first
+        first = self.window.hole.first
+        return first if self.in_flight is None else min(first, self.in_flight.covered.first)
 
     @property
     def size_bytes(self) -> int:

@@ -4,7 +4,7 @@ One thread owns all state. Others compress and store windows that were cut, whic
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from concurrent.futures import Executor, Future
 
 import msgspec
@@ -70,6 +70,7 @@ class Sink:
         self._paused: frozenset[TopicPartition] = frozenset()
         self._logs = Schedule(limits.log_check_interval_s, retries)
         self._objects = Schedule(limits.verify_interval_s, retries)
+        self._oldest: Collection[str] = ()
         self._recovery = Schedule(_RECOVERY_INTERVAL_S, retries)
 
     def step(self) -> None:
@@ -269,6 +270,8 @@ class Sink:
     def _report(self) -> None:
         now = self._clock.monotonic()
         self._metrics.buffered.set(self._buffered())
+        now_ms = self._clock.now().timestamp() * 1_000
+        oldest = dict.fromkeys(self._oldest, 0.0)
         stuck = held = None
         count = 0
         for partition in self._placement.partitions:
@@ -279,6 +282,8 @@ class Sink:
             if partition.log_end is not None:
                 lag = max(0, partition.log_end - partition.archived)
                 self._metrics.lag.labels(partition.place.topic, partition.place.partition).set(lag)
+            age = partition.age_of_oldest(now, now_ms)
+            oldest[partition.place.topic] = max(age, oldest.get(partition.place.topic, 0.0))
             name = f"{partition.place.topic}-{partition.place.partition}"
             stuck_s = partition.stuck_for(now)
             if partition.held is not None:
@@ -286,6 +291,9 @@ class Sink:
             elif stuck_s > self._limits.stuck_after_s:
                 reason = partition.problem or partition.waiting or self._uploads.trouble(partition.place)
                 stuck = f"{name} stands still for {stuck_s:.0f} s: {reason or 'records wait to be read or stored'}"
+        for topic, age in oldest.items():
+            self._metrics.oldest.labels(topic).set(age)
+        self._oldest = oldest.keys()
         self._health.stuck = held or stuck
         self._health.partitions = count
         self._health.last_round = now

@@ -15,12 +15,16 @@ _HEADER_OVERHEAD_BYTES = 128
 
 
 class Cut(msgspec.Struct, frozen=True):
-    """A closed window: everything that becomes one object. ``size_bytes`` is what it takes up in memory."""
+    """A closed window: everything that becomes one object. ``size_bytes`` is what it takes up in memory.
+
+    ``oldest_ms`` is when Kafka appended its first record, None where no record has such a time.
+    """
 
     covered: Range
     lines: list[bytes]
     dead_letters: list[DeadLetter]
     size_bytes: int
+    oldest_ms: int | None = None
 
 
 class Window:
@@ -34,6 +38,7 @@ class Window:
         self.hole = hole
         self.position = hole.first
         self.size_bytes = 0
+        self.oldest_ms: int | None = None
         self._output = output
         self._connector = connector
         self._log_id = log_id
@@ -55,6 +60,8 @@ class Window:
         if end is not None and record.offset >= end:
             self.position = end
             return
+        if self.oldest_ms is None and not record.sender_time:
+            self.oldest_ms = record.timestamp_ms
         try:
             line = encode_line(record, self._output)
         except PoisonError as problem:
@@ -91,7 +98,9 @@ class Window:
         Raises:
             ValueError: it is empty.
         """
-        return Cut(Range(self.hole.first, self.position), self._lines, self._dead_letters, self.size_bytes)
+        return Cut(
+            Range(self.hole.first, self.position), self._lines, self._dead_letters, self.size_bytes, self.oldest_ms
+        )
 
 
 def _size(letter: DeadLetter) -> int:

@@ -619,6 +619,7 @@ def test_other_bytes_under_the_next_name_hold_that_partition_alone(world: World)
         assert f"a.pin-0 waits: {foreign} was not written by this sink" in said
         assert not world.ready()["partitions"]
         assert world.counted("lag_records") == 3
+        assert world.counted("oldest_unarchived_seconds") >= 9, "it waits for nearly all of the 10 s"
         world.start()
     assert world.offsets(GEO) == [0, 1, 2]
     world.run(15)
