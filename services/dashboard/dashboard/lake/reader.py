@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any, Final
 
 from deltalake import DeltaTable, QueryBuilder
@@ -17,7 +18,12 @@ from pipeline_contracts import damage
 
 _AT_ONCE: Final = 2
 _TURN_S: Final = 5.0
-_CONFIG: Final = {"datafusion.execution.target_partitions": "2", "datafusion.execution.batch_size": "4096"}
+_CONFIG: Final = {
+    "datafusion.execution.target_partitions": "2",
+    "datafusion.execution.batch_size": "4096",
+    # Of wide columns only the rows are decoded that the conditions leave: a value may have a megabyte.
+    "datafusion.execution.parquet.pushdown_filters": "true",
+}
 
 
 class LakeError(Exception):
@@ -56,6 +62,14 @@ class State:
     version: int
 
 
+@dataclass(frozen=True)
+class Commit:
+    """One commit of a table: when, and what its writer noted in it."""
+
+    at: datetime
+    note: str | None
+
+
 class LakeReader:
     """The lake below one URI (``file://…``, ``s3://…`` or a folder). Safe to use from any thread; it only reads."""
 
@@ -86,6 +100,22 @@ class LakeReader:
         opened = self._opened(at)
         with self._told([at.table]):
             return [field.name for field in opened.schema().fields]
+
+    def commits(self, table: str, most: int) -> list[Commit]:
+        """The newest commits, the newest first; none where the table is not there. Blocks while their log is read.
+
+        Raises:
+            LakeError: it is there and cannot be read.
+        """
+        try:
+            opened = self._opened(At(table))
+        except MissingTableError:
+            return []
+        with self._told([table]):
+            return [
+                Commit(datetime.fromtimestamp(commit["timestamp"] / 1000, UTC), commit.get("userMetadata"))
+                for commit in opened.history(most)
+            ]
 
     def count(self, at: At) -> int:
         """How many rows the table has, by its log; by counting where the log does not say.
