@@ -1,16 +1,30 @@
 """The composition: sources, pages and the threads that keep them up to date, from settings."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any, Final
 
 from flask import Flask
+from pipeline_contracts.runs import RunStates
 from prometheus_client import CollectorRegistry
 from service_kit.clock import Clock
 
+from dashboard.api import live
 from dashboard.app import Frame, create_app
 from dashboard.background import Attention, Repeated
+from dashboard.blocks import Block, Kept, empty
+from dashboard.lake.reader import LakeReader
+from dashboard.lake.runs import Run
+from dashboard.lake.watch import Held, LakeWatch
+from dashboard.live.figures import Verdict
+from dashboard.live.poller import Poller, sources
+from dashboard.live.snapshot import Sources
 from dashboard.pages import later, overview
 from dashboard.privacy import BySetting
+from dashboard.remote.runs import AnalyserRuns
 from dashboard.settings import Settings
+
+_STALE_AFTER_S: Final = 30.0
 
 
 @dataclass(frozen=True)
@@ -32,7 +46,33 @@ def build(settings: Settings, clock: Clock, registry: CollectorRegistry) -> Dash
         allowed_hosts=settings.allowed_hosts,
         airflow_page=settings.airflow_page,
     )
-    threads: tuple[Repeated, ...] = ()
-    blueprints = [overview.blueprint(), later.blueprint()]
+    poller = Poller(sources(settings), settings.left_out, clock)
+    threads = poller.threads(attention, clock)
+
+    def again(name: str, look: Callable[[], None]) -> None:
+        threads.append(Repeated(name, look, lambda: attention.pause_s, clock))
+
+    runs: Callable[[], Block[RunStates]] = _not_read("DASHBOARD_ANALYSER_URL")
+    if settings.analyser_url is not None and "analyser" not in settings.left_out:
+        analyser = AnalyserRuns(settings.analyser_url, Kept(clock, _STALE_AFTER_S))
+        again("look at runs", analyser.look)
+        runs = analyser.block
+    held: Callable[[], Block[Held]] = _not_read("LAKE_URI")
+    complete_run: Callable[[], Block[Run]] = _not_read("LAKE_URI")
+    stream_rows: Callable[[], Block[int]] = _not_read("LAKE_URI")
+    if settings.lake_uri is not None:
+        watch = LakeWatch(LakeReader(settings.lake_uri, settings.storage_options), settings.names, clock)
+        again("look at the lake", watch.look)
+        held, complete_run, stream_rows = watch.held, watch.run, watch.stream_rows
+    seen = Sources(poller, _no_audits, held, runs, complete_run, stream_rows)
+    blueprints = [overview.blueprint(seen, clock), live.blueprint(seen, clock), later.blueprint()]
     checks = {thread.name: thread.check for thread in threads}
-    return Dashboard(create_app(frame, blueprints, checks, registry), threads)
+    return Dashboard(create_app(frame, blueprints, checks, registry), tuple(threads))
+
+
+def _not_read(setting: str) -> Callable[[], Block[Any]]:
+    return lambda: empty(None, f"Not measured here: {setting} is not set")
+
+
+def _no_audits() -> Block[Verdict]:
+    return empty(None, "No audit was stored", "pipeline audit")

@@ -33,12 +33,12 @@ def number(value: float | None) -> str:
 
 
 def rate(per_second: float | None) -> str:
-    """Events per second; small ones with a digit behind the point."""
+    """How many a second, without a unit; small ones with a digit behind the point."""
     if per_second is None:
         return NONE
-    if per_second == 0 or per_second >= 10:
-        return f"{per_second:,.0f}/s"
-    return f"{max(per_second, 0.1):.1f}/s"
+    if per_second == 0 or per_second >= 9.95:
+        return f"{per_second:,.0f}"
+    return f"{max(per_second, 0.1):.1f}"
 
 
 def age(seconds: float | None) -> str:

@@ -1,0 +1,25 @@
+"""``GET /api/v1/live``: what the Overview shows now. One request moves all of a page."""
+
+import hashlib
+import json
+
+from flask import Blueprint, Response
+from service_kit.clock import Clock
+
+from dashboard.api.frame import answer, parameters
+from dashboard.live.snapshot import Sources, document, snapshot
+
+
+def blueprint(sources: Sources, clock: Clock) -> Blueprint:
+    """Its route; a view waits for nothing."""
+    made = Blueprint("api_live", __name__)
+
+    def live() -> Response:
+        parameters()
+        told = document(snapshot(sources, clock))
+        same = {name: part for name, part in told.items() if name != "as_of"}
+        etag = hashlib.sha256(json.dumps(same).encode()).hexdigest()[:32]
+        return answer(told, etag)
+
+    made.add_url_rule("/api/v1/live", "live", live, methods=["GET"])
+    return made

@@ -1,0 +1,86 @@
+"""What the Overview shows of the lake, looked at again and again: totals, and the newest complete run."""
+
+from dataclasses import dataclass
+from typing import Final
+
+from pipeline_contracts.lake import EVENTS, QUARANTINE, STREAM_QUARANTINE, stream_table
+from pipeline_contracts.names import KINDS, Names
+from service_kit.clock import Clock
+
+from dashboard.blocks import Block, Kept
+from dashboard.lake.reader import LakeError, LakeReader
+from dashboard.lake.runs import Run, newest
+from dashboard.lake.totals import Totals, read
+
+STALE_AFTER_S: Final = 30.0
+NO_RUN: Final = "No analysis has ended yet"
+NO_LAKE: Final = "Nothing has reached the lake yet"
+
+
+@dataclass(frozen=True)
+class Held:
+    """Records that were not taken: refused by a cleaner, in an object that could not be read, or dead letters."""
+
+    batch: int
+    stream: int
+    dead_letters: int
+
+
+class LakeWatch:
+    """``look`` by one at a time; blocks of what it brought from any thread."""
+
+    def __init__(self, reader: LakeReader, names: Names, clock: Clock) -> None:
+        self._reader = reader
+        self._names = names
+        self._streams = [stream_table(names, kind) for kind in KINDS]
+        self._totals: Totals | None = None
+        self._held: Kept[Held] = Kept(clock, STALE_AFTER_S)
+        self._rows: Kept[int] = Kept(clock, STALE_AFTER_S)
+        self._run: Kept[Run] = Kept(clock, STALE_AFTER_S)
+
+    def look(self) -> None:
+        """Read what has changed; blocks as long as that takes, raises nothing."""
+        totals = self._totals = read(self._reader, self._names, self._totals)
+        if problem := _problem(totals, QUARANTINE, STREAM_QUARANTINE):
+            self._held.failed(problem)
+        elif not any(totals.tables[table].state for table in (EVENTS, QUARANTINE, STREAM_QUARANTINE, *self._streams)):
+            self._held.nothing(NO_LAKE, "pipeline send --path both")
+        else:
+            self._held.took(_held(totals))
+        if problem := _problem(totals, *self._streams):
+            self._rows.failed(problem)
+        elif not any(totals.tables[table].state for table in self._streams):
+            self._rows.nothing("No stream has been read yet", "pipeline send --path stream")
+        else:
+            self._rows.took(sum(totals.tables[table].rows or 0 for table in self._streams))
+        try:
+            run = next(iter(newest(self._reader)), None)
+        except LakeError as error:
+            self._run.failed(str(error))
+            return
+        if run is None:
+            self._run.nothing(NO_RUN, "pipeline analyse")
+        else:
+            self._run.took(run)
+
+    def held(self) -> Block[Held]:
+        """Records in quarantine."""
+        return self._held.block()
+
+    def stream_rows(self) -> Block[int]:
+        """Rows of the three stream tables."""
+        return self._rows.block()
+
+    def run(self) -> Block[Run]:
+        """The newest complete run."""
+        return self._run.block()
+
+
+def _problem(totals: Totals, *tables: str) -> str:
+    return next((totals.tables[table].problem for table in tables if totals.tables[table].problem), "")
+
+
+def _held(totals: Totals) -> Held:
+    of_batch = sum(one.records for one in totals.quarantined if one.path == "batch")
+    of_stream = sum(one.records for one in totals.quarantined if one.path == "stream")
+    return Held(of_batch - totals.dead_letters, of_stream, totals.dead_letters)

@@ -1,0 +1,100 @@
+"""The topology as the Overview draws it: both paths in the order in which records come by, and what is beside them."""
+
+from dataclasses import dataclass
+from typing import Final
+
+from dashboard import words
+
+
+@dataclass(frozen=True)
+class Number:
+    """A number of ``numbers.py`` that a service counts, and what it counts; ``one``: said of 1."""
+
+    service: str
+    name: str
+    unit: str
+    one: str = ""
+
+    def said(self, count: float) -> str:
+        """The count, with its unit."""
+        return f"{words.number(count)} {self.one if count == 1 and self.one else self.unit}"
+
+
+@dataclass(frozen=True)
+class Node:
+    """One station. ``service``: whose answer tells its state, by those checks alone that begin with one of ``parts``.
+
+    ``rate``: what goes through it; ``lag``: how far it is behind, in seconds; ``waits``: what is before it;
+    ``page``: where to see what it holds.
+    """
+
+    id: str
+    title: str
+    role: str
+    service: str
+    parts: tuple[str, ...] = ()
+    rate: Number | None = None
+    lag: Number | None = None
+    waits: Number | None = None
+    page: str = ""
+
+    @property
+    def help(self) -> str:
+        """Where to look when it is red: the command, and the part of a document."""
+        if self.service == "lake":
+            return "Look: pipeline status. Document: docs/troubleshooting.md, While it runs"
+        return f"Look: pipeline logs {self.service}. Document: docs/troubleshooting.md, While it runs"
+
+
+GATEWAY: Final = Node("gateway", "API gateway", "takes events", "localstack", ("apigateway",))
+BATCH: Final = (
+    Node("proxy", "proxy", "REST to Kafka", "proxy", rate=Number("proxy", "records", "records")),
+    Node(
+        "kafka", "Kafka", "keeps the log", "kafka", waits=Number("s3-sink", "waiting", "records wait", "record waits")
+    ),
+    Node(
+        "s3-sink",
+        "s3-sink",
+        "log to objects",
+        "s3-sink",
+        rate=Number("s3-sink", "records", "records"),
+        lag=Number("s3-sink", "lag_s", "behind"),
+    ),
+    Node("s3", "S3", "raw objects", "localstack", ("s3",), rate=Number("s3-sink", "objects", "objects")),
+    Node(
+        "analyser",
+        "analyser",
+        "objects to answers",
+        "analyser",
+        waits=Number("analyser", "runs_waiting", "runs wait", "run waits"),
+    ),
+    Node("answers", "answers", "of the last run", "lake", page="/answers"),
+)
+STREAM: Final = (
+    Node("kinesis", "Kinesis", "keeps the streams", "localstack", ("kinesis",)),
+    Node(
+        "stream-reader",
+        "stream reader",
+        "cleans and appends",
+        "stream-reader",
+        ("spark", "query"),
+        rate=Number("stream-reader", "records", "records"),
+        lag=Number("stream-reader", "lag_s", "behind"),
+    ),
+    Node("tables", "tables", "of the streams", "lake", page="/records"),
+    Node(
+        "popularity",
+        "popularity",
+        "who is popular now",
+        "stream-reader",
+        ("popularity",),
+        lag=Number("stream-reader", "popularity_lag_s", "behind"),
+        waits=Number("stream-reader", "profiles", "profiles", "profile"),
+        page="/popular",
+    ),
+)
+KEEPERS: Final = (
+    Node("mirror", "mirror", "keeps buckets, streams, topics and API deployed", "mirror"),
+    Node("airflow", "Airflow", "starts the analysis daily, or when asked", "airflow"),
+)
+NODES: Final = (GATEWAY, *BATCH, *STREAM, *KEEPERS)

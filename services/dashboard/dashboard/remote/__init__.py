@@ -1,0 +1,1 @@
+"""Clients of services whose answers are shown: bounded in time and size."""
