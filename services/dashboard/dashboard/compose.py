@@ -13,6 +13,7 @@ from dashboard.api import live
 from dashboard.app import Frame, create_app
 from dashboard.background import Attention, Repeated
 from dashboard.blocks import Block, Kept, empty
+from dashboard.identity import identity_of, privacy_of, refuse_strangers
 from dashboard.lake.reader import LakeReader
 from dashboard.lake.runs import Run
 from dashboard.lake.watch import Held, LakeWatch
@@ -20,7 +21,6 @@ from dashboard.live.figures import Verdict
 from dashboard.live.poller import Poller, sources
 from dashboard.live.snapshot import Sources
 from dashboard.pages import later, overview
-from dashboard.privacy import BySetting
 from dashboard.remote.runs import AnalyserRuns
 from dashboard.settings import Settings
 
@@ -38,10 +38,11 @@ class Dashboard:
 def build(settings: Settings, clock: Clock, registry: CollectorRegistry) -> Dashboard:
     """All of the dashboard. Nothing is read here: a source that is down delays no start."""
     attention = Attention(clock)
+    identity = identity_of(settings, clock)
     frame = Frame(
         pipeline_id=settings.pipeline_id,
         clock=clock,
-        privacy=BySetting(settings.show_personal),
+        privacy=privacy_of(settings, identity),
         attention=attention,
         allowed_hosts=settings.allowed_hosts,
         airflow_page=settings.airflow_page,
@@ -67,7 +68,10 @@ def build(settings: Settings, clock: Clock, registry: CollectorRegistry) -> Dash
     seen = Sources(poller, _no_audits, held, runs, complete_run, stream_rows)
     blueprints = [overview.blueprint(seen, clock), live.blueprint(seen, clock), later.blueprint()]
     checks = {thread.name: thread.check for thread in threads}
-    return Dashboard(create_app(frame, blueprints, checks, registry), tuple(threads))
+    app = create_app(frame, blueprints, checks, registry)
+    if identity is not None:
+        app.before_request(lambda: refuse_strangers(identity))
+    return Dashboard(app, tuple(threads))
 
 
 def _not_read(setting: str) -> Callable[[], Block[Any]]:

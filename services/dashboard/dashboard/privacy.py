@@ -25,6 +25,9 @@ class Privacy(Protocol):
     def shows_personal(self, headers: Headers) -> bool:
         """Whether whoever sent these headers may see personal data."""
 
+    def who(self, headers: Headers) -> str:
+        """Who that is, for the log of who opened what."""
+
 
 @dataclass(frozen=True)
 class BySetting:
@@ -36,6 +39,10 @@ class BySetting:
     def shows_personal(self, headers: Headers) -> bool:  # noqa: ARG002  # the interface's
         """As the setting says."""
         return self.shown
+
+    def who(self, headers: Headers) -> str:  # noqa: ARG002  # the interface's
+        """Nobody signs in here."""
+        return "somebody on this machine"
 
 
 def redacted(row: Mapping[str, object], *, shown: bool) -> dict[str, object]:

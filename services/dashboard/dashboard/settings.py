@@ -55,6 +55,10 @@ class Settings(ServiceSettings):
     without: str = ""
     show_personal: bool = False
 
+    oidc_signer: str | None = None
+    personal_group: str = ""
+    groups_claim: str = "groups"
+
     @property
     def names(self) -> Names:
         """Names of this deployment."""
