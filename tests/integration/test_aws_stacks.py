@@ -14,7 +14,7 @@ import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from threading import Thread
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import boto3
 import pytest
@@ -22,15 +22,17 @@ from aws_deploy.cli import main
 from aws_deploy.clients import Clients
 from aws_deploy.deployer import Deployer
 from aws_deploy.errors import StackFailedError
+from aws_deploy.own_names import Service
 from aws_deploy.resolve import resolve
-from aws_deploy.wanted import ALL, StackKind
+from aws_deploy.wanted import StackKind
 from click.testing import CliRunner, Result
 from confluent_kafka.admin import AdminClient
+from deployment_bench import USUAL
 from ingest_proxy.app import create_app
 from ingest_proxy.memory import MemoryCluster
 from ingest_proxy.settings import ProxySettings
 from prometheus_client import CollectorRegistry
-from rendered import document
+from rendered import SIGN_IN, document
 from servers import Kafka
 from stand_in import FullLocalStack
 from waiting import wait_until
@@ -40,7 +42,7 @@ from werkzeug.wsgi import get_input_stream
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
-IMAGES = [f"--image={name}=registry.example/{name}@sha256:{'0' * 64}" for name in ("proxy", "emitter", "stream-reader")]
+IMAGES = [f"--image={name}=registry.example/{name}@sha256:{'0' * 64}" for name in get_args(Service)]
 KEY = "key-of-the-aws-tests-0001"
 ROOT = Path(__file__).parents[2]
 
@@ -152,7 +154,7 @@ def test_all_stacks_are_created_changed_rolled_forward_and_destroyed(
     planned = bench.run("plan", "--format", "json")
     assert planned.exit_code == 0, planned.output
     plan = json.loads(planned.stdout)
-    assert {row["stack"].removeprefix(f"{bench.id}-") for row in plan["changes"]} == set(ALL)
+    assert {row["stack"].removeprefix(f"{bench.id}-") for row in plan["changes"]} == set(USUAL)
     assert plan["idle_usd_per_hour"] > 1
     assert set(bench.states().values()) == {"not there"}
 
@@ -162,7 +164,7 @@ def test_all_stacks_are_created_changed_rolled_forward_and_destroyed(
     assert set(bench.states().values()) == {"CREATE_COMPLETE"}
     again = bench.apply()
     assert [line for line in again.splitlines() if line.endswith(": no changes")] == [
-        f"{bench.id}-{kind}: no changes" for kind in ALL
+        f"{bench.id}-{kind}: no changes" for kind in USUAL
     ]
 
     # What others read is right: topics are on the broker, and the gateway reaches the proxy by its link.
@@ -190,7 +192,7 @@ def test_all_stacks_are_created_changed_rolled_forward_and_destroyed(
     bench.env["CONNECT_PLUGIN"] = ""
     kept = bench.run("apply")
     assert [line for line in kept.output.splitlines() if line.endswith(": no changes")] == [
-        f"{bench.id}-{kind}: no changes" for kind in ALL
+        f"{bench.id}-{kind}: no changes" for kind in USUAL
     ], kept.output
     told = bench.run("apply", "--reset", "proxy.Tasks").output
     assert f"{bench.id}-proxy: modify Service (AWS::ECS::Service)" in told
@@ -204,13 +206,35 @@ def test_all_stacks_are_created_changed_rolled_forward_and_destroyed(
     bench.clients.s3.head_bucket(Bucket=f"{bench.id}-raw")
     order = [line.split(":")[0] for line in gone.output.splitlines() if " DELETE_COMPLETE" in line]
     seen = list(dict.fromkeys(name.removeprefix(f"{bench.id}-") for name in order))
-    assert seen == [kind for kind in reversed(ALL) if kind in seen]
+    assert seen == [kind for kind in reversed(USUAL) if kind in seen]
 
     tag_streams(bench)
     gone = bench.run("destroy", "--yes", bench.id, "--delete-data")
     assert gone.exit_code == 0, gone.output
     assert set(bench.states().values()) == {"not there"}
     assert bench.id not in json.dumps(bench.clients.other("kafka").list_clusters()["ClusterInfoList"])
+
+
+def test_the_dashboard_is_made_where_it_is_asked_for_and_stays(bench: Bench) -> None:
+    """Its client's secret is put there by a person, and no stack shows it."""
+    bench.clients.other("secretsmanager").create_secret(
+        Name=f"{bench.id}/dashboard/oidc", SecretString='{"client_secret": "s3cret-of-the-client"}'
+    )
+    needed = [f"--stack={kind}" for kind in ("data", "images", "network", "kafka", "proxy")]
+    bench.apply(*needed)
+    assert "dashboard" not in bench.states()
+    asked = [f"--set=dashboard.{name}={value}" for name, value in SIGN_IN.items()]
+    told = bench.apply("--stack=dashboard", *asked)
+    assert f"https://{SIGN_IN['HostName']}:8095" in told
+    assert "s3cret" not in told
+    assert bench.states()["dashboard"] == "CREATE_COMPLETE"
+    # What is there is among those that a later apply is about, with what it was given.
+    planned = bench.run("plan", "--format", "json")
+    assert planned.exit_code == 0, planned.output
+    assert f"{bench.id}-dashboard" not in {row["stack"] for row in json.loads(planned.stdout)["changes"]}
+    assert f"{bench.id}-dashboard: no changes" in bench.apply("--stack=dashboard")
+    assert bench.run("destroy", "--yes", bench.id, "--stack=dashboard").exit_code == 0
+    assert "dashboard" not in bench.states()
 
 
 def tag_streams(bench: Bench) -> None:
@@ -325,7 +349,7 @@ def test_interrupted_at_each_stack_it_goes_on(bench: Bench) -> None:
         "alarms": ("AWS::CloudWatch::Dashboard", "Dashboard"),
     }
     killed = []
-    for kind in ALL:
+    for kind in USUAL:
         bench.cloud.control(delay_s={slow[kind][0]: 3.0} if kind in slow else {})
         process = bench.start()
         assert process.stdout is not None
@@ -338,7 +362,7 @@ def test_interrupted_at_each_stack_it_goes_on(bench: Bench) -> None:
         process.stdout.close()
         process.wait(60)
         bench.cloud.control()
-    assert killed == list(ALL)
+    assert killed == list(USUAL)
     bench.apply()
     assert set(bench.states().values()) == {"CREATE_COMPLETE"}
 

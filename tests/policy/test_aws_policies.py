@@ -149,7 +149,7 @@ def test_a_task_can_write_where_it_mounts_an_empty_volume() -> None:
             if mount["SourceVolume"] in empty:
                 assert f'\nVOLUME ["{mount["ContainerPath"]}"]\n' in last_stage, task
                 looked += 1
-    assert looked == 2
+    assert looked == 3
 
 
 def test_topics_are_those_of_the_contracts() -> None:

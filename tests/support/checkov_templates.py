@@ -19,7 +19,7 @@ from aws_deploy.resolve import resolve
 from aws_deploy.stacks import build
 from aws_deploy.wanted import ALL
 from pipeline_local.layout import Layout
-from rendered import EARLIER, wanted
+from rendered import EARLIER, optional, wanted
 
 CERTIFICATE: Final = "arn:aws:acm:us-east-1:000000000000:certificate/1"
 DEADLINE_S: Final = 300
@@ -38,7 +38,7 @@ REASONS: Final[Mapping[Finding, str]] = {
 def documents() -> dict[str, Any]:
     """Each stack's resources, as they would be made."""
     secured = {"CertificateArn": CERTIFICATE, "HostName": "proxy.example.com"}
-    parameters = wanted("prod", proxy=secured, popularity=secured)
+    parameters = wanted("prod", proxy=secured, popularity=secured, **optional(*ALL))
     found: dict[str, Any] = {}
     for kind in ALL:
         stack = build(kind, parameters, EARLIER)

@@ -2,10 +2,11 @@
 
 import functools
 import json
-from typing import Any
+from typing import Any, get_args
 
+from aws_deploy.own_names import Service
 from aws_deploy.stacks import Stack, build
-from aws_deploy.wanted import ALL, Outputs, Size, StackKind, Wanted
+from aws_deploy.wanted import ALL, OPTIONAL, Outputs, Size, StackKind, Wanted
 from pipeline_contracts.names import Names
 from pydantic import SecretStr
 
@@ -22,6 +23,18 @@ EARLIER: dict[StackKind, Outputs] = {
 }
 
 
+SIGN_IN = {
+    "CertificateArn": "arn:aws:acm:us-east-1:000000000000:certificate/1",
+    "HostName": "dashboard.example.com",
+    "OidcIssuer": "https://login.example.com",
+    "OidcAuthorizationEndpoint": "https://login.example.com/authorize",
+    "OidcTokenEndpoint": "https://login.example.com/token",
+    "OidcUserInfoEndpoint": "https://login.example.com/userinfo",
+    "OidcClientId": "dashboard",
+}
+"""What stack dashboard asks for: a name, and who signs people in."""
+
+
 def wanted(size: Size = "dev", **overrides: dict[str, str]) -> Wanted:
     return Wanted(
         Names("pinterest"),
@@ -30,11 +43,16 @@ def wanted(size: Size = "dev", **overrides: dict[str, str]) -> Wanted:
         "http://proxy",
         SecretStr("k" * 20),
         size=size,
-        images={"proxy": IMAGE, "emitter": IMAGE, "stream-reader": IMAGE},
+        images=dict.fromkeys(get_args(Service), IMAGE),
         plugin_sha256="0" * 64,
         startup_version="1",
         overrides=overrides,  # type: ignore[arg-type]  # names of stacks, checked by build
     )
+
+
+def optional(*kinds: StackKind) -> dict[str, dict[str, str]]:
+    """What those of these stacks ask for that are left out unless something is asked of them."""
+    return {kind: SIGN_IN for kind in kinds if kind in OPTIONAL}
 
 
 def document(kind: StackKind) -> Any:
@@ -44,7 +62,7 @@ def document(kind: StackKind) -> Any:
 
 @functools.cache
 def stack(kind: StackKind, size: Size = "dev") -> Stack:
-    return build(kind, wanted(size), EARLIER)
+    return build(kind, wanted(size, **optional(kind)), EARLIER)
 
 
 def documents() -> dict[StackKind, Any]:

@@ -39,9 +39,8 @@ def plan(*, stacks: tuple[StackKind, ...], form: str, **given: Any) -> None:
     """Show what apply would change, and what is paid while nobody uses it. Changes nothing."""
     with readable_errors():
         target = _target(given)
-        found = plan_stacks(
-            target.deployer(), target.wanted(**given), target.kinds(stacks), target.surroundings(**given)
-        )
+        wanted = target.wanted(**given)
+        found = plan_stacks(target.deployer(), wanted, target.kinds(stacks, wanted), target.surroundings(**given))
     show_plan(found, form)
 
 
@@ -59,7 +58,7 @@ def apply(*, stacks: tuple[StackKind, ...], kafka: str | None, **given: Any) -> 
         outputs = apply_stacks(
             target.deployer(Printer(out)),
             wanted,
-            kinds=target.kinds(stacks),
+            kinds=target.kinds(stacks, wanted),
             surroundings=target.surroundings(tell=out.print, **given),
         )
         if kafka:

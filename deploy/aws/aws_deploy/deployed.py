@@ -22,7 +22,7 @@ NOTHING_MADE = {None, "REVIEW_IN_PROGRESS", "DELETE_COMPLETE", "ROLLBACK_COMPLET
 NO_OUTPUTS = NOTHING_MADE | {"CREATE_FAILED", "ROLLBACK_FAILED", "DELETE_FAILED"}
 """States of a stack that no other can be built on."""
 
-_KNOW_THE_STAGE: frozenset[StackKind] = frozenset({"proxy", "alarms"})
+_KNOW_THE_STAGE: frozenset[StackKind] = frozenset({"proxy", "dashboard", "alarms"})
 
 
 class Stacks(Protocol):

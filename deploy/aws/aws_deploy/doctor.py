@@ -22,7 +22,8 @@ from aws_deploy.errors import (
     StackBlockedError,
 )
 from aws_deploy.explain import explain
-from aws_deploy.own_names import Service
+from aws_deploy.leftovers import unless_gone
+from aws_deploy.own_names import Service, sign_in_secret
 from aws_deploy.stacks import check_asked, stack_name
 from aws_deploy.surroundings import Account
 from aws_deploy.wanted import ALL, Wanted
@@ -78,6 +79,9 @@ def examine(account: Account, wanted: Wanted, databricks_host: str | None) -> It
         ("plugin", lambda: _plugin(account, there.of("connect"))),
         *((f"quota: {quota.what}", partial(_quota, clients, quota)) for quota in _QUOTAS),
     ]
+    if "dashboard" in wanted.overrides or there.of("dashboard").parameters:
+        looks.append(("image dashboard", lambda: _image(account, "dashboard", wanted, there.of("dashboard"))))
+        looks.append(("sign-in", lambda: _sign_in(clients, wanted)))
     if databricks_host:
         looks.append(("databricks", lambda: _databricks(databricks_host)))
     for name, look in looks:
@@ -167,6 +171,20 @@ def _image(account: Account, service: Service, wanted: Wanted, there: Deployed) 
         if not account.can_build():
             raise
         return "ok", "not there yet; apply builds and pushes it"
+
+
+def _sign_in(clients: Clients, wanted: Wanted) -> tuple[State, str]:
+    """Whether the secret is there that stack dashboard reads; its value is not looked at."""
+    name = sign_in_secret(wanted.names)
+    try:
+        clients.other("secretsmanager").describe_secret(SecretId=name)
+    except ClientError as error:
+        unless_gone(error)
+        return "failed", (
+            f"there is no secret {name}: `aws secretsmanager create-secret --name {name} --secret-string "
+            'file://secret.json`, where the file holds {"client_secret": "…"}'
+        )
+    return "ok", f"{name} is there"
 
 
 def _plugin(account: Account, there: Deployed) -> tuple[State, str]:

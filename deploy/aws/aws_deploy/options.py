@@ -11,11 +11,13 @@ from pydantic import SecretStr
 from aws_deploy.brokers import Brokers, MskBrokers
 from aws_deploy.checkout import Checkout, own_checkout
 from aws_deploy.clients import Clients
+from aws_deploy.deployed import NOTHING_MADE
 from aws_deploy.deployer import Deployer
 from aws_deploy.errors import SettingError
 from aws_deploy.own_names import Service
+from aws_deploy.stacks import stack_name
 from aws_deploy.surroundings import Account, Nothing, Surroundings
-from aws_deploy.wanted import ALL, ORDER, Size, StackKind, Wanted
+from aws_deploy.wanted import ALL, OPTIONAL, ORDER, Size, StackKind, Wanted
 from aws_deploy.watcher import Watcher
 
 type Command = Callable[..., Any]
@@ -139,10 +141,22 @@ class Target:
         poll_s = _LOCAL_POLL_S if self.stand_in else 15.0
         return MskBrokers(self.clients.other("kafka"), self.names, poll_s=poll_s)
 
-    def kinds(self, stacks: tuple[StackKind, ...]) -> tuple[StackKind, ...]:
-        """The stacks that are meant, in order."""
-        meant = stacks or (ALL if self.target == "aws" else ORDER)
+    def kinds(self, stacks: tuple[StackKind, ...], wanted: Wanted | None = None) -> tuple[StackKind, ...]:
+        """The stacks that are meant, in order; of the optional ones those that are there or that something is asked of.
+
+        Raises:
+            ForeignStackError: one has an optional stack's name, and is not ours.
+        """
+        if stacks or self.target == "localstack":
+            meant = set(stacks or ORDER)
+        else:
+            asked = {*wanted.overrides, *wanted.resets} if wanted else set[StackKind]()
+            meant = set(ALL) - {kind for kind in OPTIONAL - asked if not self._is_there(kind)}
         return tuple(kind for kind in ALL if kind in meant)
+
+    def _is_there(self, kind: StackKind) -> bool:
+        name = stack_name(self.names, kind)
+        return self.deployer().status(name, self.names.pipeline_id) not in NOTHING_MADE
 
     def wanted(
         self,

@@ -4,7 +4,7 @@ from typing import Literal
 
 from pipeline_contracts.names import Names
 
-Service = Literal["proxy", "emitter", "stream-reader"]
+Service = Literal["proxy", "emitter", "stream-reader", "dashboard"]
 """Those that have a repository of images."""
 
 
@@ -31,6 +31,11 @@ def repository(names: Names, service: Service) -> str:
 def brokers(names: Names) -> str:
     """The MSK cluster."""
     return names.pipeline_id
+
+
+def sign_in_secret(names: Names) -> str:
+    """The secret with the dashboard's ``client_secret`` at the identity provider; a person puts it there."""
+    return f"{names.pipeline_id}/dashboard/oidc"
 
 
 def connection_secret(names: Names) -> str:

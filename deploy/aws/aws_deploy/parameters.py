@@ -193,6 +193,14 @@ def _popularity(wanted: Wanted, _earlier: Earlier) -> dict[str, str]:
     return {"Size": _size(wanted), **_image(wanted, "stream-reader")}
 
 
+def _dashboard(wanted: Wanted, earlier: Earlier) -> dict[str, str]:
+    return {
+        "Stage": wanted.stage,
+        "PopularityUrl": earlier.get("popularity", {}).get("PopularityUrl", ""),
+        **_image(wanted, "dashboard"),
+    }
+
+
 def _alarms(wanted: Wanted, earlier: Earlier) -> dict[str, str]:
     by_size = "2" if wanted.size == "prod" else "1"  # of a proxy that was deployed before it said how many
     return {"Stage": wanted.stage, "ProxyTasks": earlier.get("proxy", {}).get("Tasks", by_size)}
@@ -214,6 +222,7 @@ _OF: dict[StackKind, Callable[[Wanted, Earlier], dict[str, str]]] = {
     "api": _api,
     "emitter": _emitter,
     "popularity": _popularity,
+    "dashboard": _dashboard,
     "mwaa": _mwaa,
     "databricks": _none,
     "alarms": _alarms,

@@ -3,11 +3,13 @@
 import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import get_args
 
 from aws_deploy.calls import StackCalls
 from aws_deploy.costs import Idle, idle_costs
 from aws_deploy.deployed import NO_OUTPUTS, NOTHING_MADE, Deployment
 from aws_deploy.deployer import must_be_made_anew, stop_if_blocked
+from aws_deploy.own_names import Service
 from aws_deploy.resolve import resolve
 from aws_deploy.stacks import build, check_asked, stack_name
 from aws_deploy.surroundings import Surroundings
@@ -90,7 +92,7 @@ def status_in_progress(status: str | None) -> bool:
 
 def _guessed(wanted: Wanted, has: Mapping[str, str]) -> Wanted:
     """Images, plug-in and Airflow's files of a stack that has none yet, where nobody has given any."""
-    images = {} if "Image" in has else dict.fromkeys(("proxy", "emitter", "stream-reader"), _IMAGE)
+    images = {} if "Image" in has else dict.fromkeys(get_args(Service), _IMAGE)
     return replace(
         wanted,
         images={**images, **wanted.images},

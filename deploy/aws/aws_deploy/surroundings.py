@@ -29,7 +29,12 @@ _CANNOT_BE_TAKEN_OVER = {
     SECRET: "Delete it with `aws secretsmanager delete-secret --force-delete-without-recovery --secret-id "
     "{0.place.name}`, apply again, and store the connection again",
 }
-_IMAGE_OF: Mapping[StackKind, Service] = {"proxy": "proxy", "emitter": "emitter", "popularity": "stream-reader"}
+_IMAGE_OF: Mapping[StackKind, Service] = {
+    "proxy": "proxy",
+    "emitter": "emitter",
+    "popularity": "stream-reader",
+    "dashboard": "dashboard",
+}
 
 
 class Surroundings(Protocol):

@@ -20,6 +20,7 @@ StackKind = Literal[
     "api",
     "emitter",
     "popularity",
+    "dashboard",
     "mwaa",
     "databricks",
     "alarms",
@@ -41,11 +42,15 @@ NEEDS: Mapping[StackKind, frozenset[StackKind]] = {
     "api": frozenset({"data"}),
     "emitter": frozenset({"data", "network", "api"}),
     "popularity": frozenset({"data", "network", "proxy"}),
+    "dashboard": frozenset({"data", "network", "proxy"}),
     "mwaa": frozenset({"data", "network"}),
     "databricks": frozenset({"data"}),
     "alarms": frozenset({"data", "proxy", "mwaa"}),
 }
 """Stacks whose exports a stack imports; without them it cannot be made. A test compares this with the templates."""
+
+OPTIONAL: frozenset[StackKind] = frozenset({"dashboard"})
+"""Left out unless it is there already, or something is asked of it: it needs what not everybody has."""
 
 STATEFUL: frozenset[StackKind] = frozenset({"data", "streams", "kafka"})
 """Protected against deletion in prod."""

@@ -12,8 +12,8 @@ from aws_deploy.render import parse, template_path
 from aws_deploy.resolve import resolve
 from aws_deploy.stacks import build
 from aws_deploy.surroundings import Account
-from aws_deploy.wanted import ALL, Size, StackKind, Wanted
-from deployment_bench import BARE, Around, Bench
+from aws_deploy.wanted import Size, StackKind, Wanted
+from deployment_bench import BARE, USUAL, Around, Bench
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from rendered import EARLIER, IMAGE
@@ -103,7 +103,7 @@ def test_a_second_apply_without_options_keeps_prods_size_protection_tags_and_tru
     for stack in bench.cloud.stacks.values():
         tags = {tag["Key"]: tag["Value"] for tag in stack.tags}
         assert tags == {"project": "pinterest", "env": "live", "owner": "data-team", "size": "prod"}
-    assert all(not planned.changes for planned in plan_stacks(bench.deployer(), BARE, ALL, Around()))
+    assert all(not planned.changes for planned in plan_stacks(bench.deployer(), BARE, USUAL, Around()))
 
 
 def test_a_tag_that_somebody_else_gave_a_stack_stays() -> None:
@@ -114,7 +114,7 @@ def test_a_tag_that_somebody_else_gave_a_stack_stays() -> None:
     bench.apply(replace(BARE, owner="data-team"))
     tags = {tag["Key"]: tag["Value"] for tag in kafka.tags}
     assert tags == {"project": "pinterest", "env": "dev", "owner": "data-team", "size": "dev", "cost-centre": "7"}
-    assert all(not planned.changes for planned in plan_stacks(bench.deployer(), BARE, ALL, Around()))
+    assert all(not planned.changes for planned in plan_stacks(bench.deployer(), BARE, USUAL, Around()))
 
 
 def test_a_stack_that_comes_later_has_the_others_size() -> None:
@@ -208,7 +208,7 @@ def test_the_stage_is_chosen_when_the_api_is_made_and_never_moves_from_under_its
     bench.apply(staged("live"))
     before = bench.all()
     assert [before[kind]["Stage"] for kind in ("proxy", "api", "alarms")] == ["live"] * 3
-    for kinds in (ALL, ("api",)):
+    for kinds in (USUAL, ("api",)):
         with pytest.raises(SettingError, match="the API is there with stage live"):
             apply_stacks(bench.deployer(), staged("two"), kinds=kinds, surroundings=Around())
     assert bench.all() == before

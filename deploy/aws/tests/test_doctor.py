@@ -10,7 +10,7 @@ from aws_deploy.errors import SettingError
 from aws_deploy.surroundings import Account
 from aws_deploy.wanted import ALL, StackKind
 from pydantic import SecretStr
-from rendered import IMAGE, wanted
+from rendered import IMAGE, SIGN_IN, wanted
 from stubbed_aws import StubbedAws
 
 NOON = datetime(2026, 5, 1, 12, tzinfo=UTC)
@@ -44,7 +44,7 @@ def healthy(aws: StubbedAws) -> None:
         aws.stub("s3").add_client_error("head_bucket", "404")
     for _ in range(3):
         aws.stub("kinesis").add_client_error("list_tags_for_stream", "ResourceNotFoundException")
-    for _ in range(3):
+    for _ in range(4):
         aws.stub("ecr").add_client_error("describe_repositories", "RepositoryNotFoundException")
     aws.stub("kafka").add_response("list_clusters", {"ClusterInfoList": []})
     aws.stub("secretsmanager").add_client_error("describe_secret", "ResourceNotFoundException")
@@ -116,7 +116,7 @@ def test_what_apply_cannot_take_over_is_told_of_every_stack_that_is_not_there() 
     aws.stub("s3").add_response("get_bucket_tagging", {"TagSet": ours})
     for _ in range(3):
         aws.stub("s3").add_client_error("head_bucket", "404")
-    for _ in range(3):
+    for _ in range(4):
         aws.stub("ecr").add_client_error("describe_repositories", "RepositoryNotFoundException")
     cluster = {"ClusterName": "pinterest", "ClusterArn": "arn-of-it", "Tags": {"project": "pinterest"}}
     aws.stub("kafka").add_response("list_clusters", {"ClusterInfoList": [cluster]})
@@ -151,6 +151,18 @@ def test_what_apply_would_keep_is_not_asked_for_again() -> None:
     assert found["zones"] == ("ok", "a, c, d")
     assert found["plugin"] == ("ok", f"stays {'1' * 64}")
     assert {found[f"image {name}"] for name in ("proxy", "emitter", "stream-reader")} == {("ok", f"stays {IMAGE}")}
+
+
+def test_what_the_dashboard_needs_is_looked_for_where_it_is_asked_for() -> None:
+    aws = StubbedAws()
+    healthy(aws)
+    aws.stub("ecr").add_client_error("describe_images", "ImageNotFoundException")
+    aws.stub("secretsmanager").add_client_error("describe_secret", "ResourceNotFoundException")
+    asked = replace(WANTED, overrides={"dashboard": SIGN_IN})
+    found = {look.name: look for look in examine(Account(aws.clients, tag="v1"), asked, None)}
+    assert (found["image dashboard"].state, found["sign-in"].state) == ("failed", "failed")
+    assert "aws secretsmanager create-secret --name pinterest/dashboard/oidc" in found["sign-in"].text
+    aws.nothing_left()
 
 
 def test_a_setting_that_apply_would_refuse_is_told() -> None:

@@ -8,7 +8,7 @@ from aws_deploy.costs import idle_costs
 from aws_deploy.resolve import resolve
 from aws_deploy.stacks import build
 from aws_deploy.wanted import ALL, Size
-from rendered import EARLIER, document, wanted
+from rendered import EARLIER, document, optional, wanted
 
 ROOT = Path(__file__).parents[3]
 DOCS = ROOT / "docs" / "aws"
@@ -61,11 +61,13 @@ def test_what_is_paid_while_idle_is_what_the_plan_says(size: Size, column: int) 
     totals = {
         kind: sum(
             idle.usd_per_hour
-            for idle in idle_costs(resolve(document(kind), build(kind, wanted(size, **sizes), EARLIER).parameters))
+            for idle in idle_costs(
+                resolve(document(kind), build(kind, wanted(size, **sizes, **optional(kind)), EARLIER).parameters)
+            )
         )
         for kind in ALL
     }
-    for kind in ("mwaa", "kafka", "connect", "network", "streams", "proxy", "popularity"):
+    for kind in ("mwaa", "kafka", "connect", "network", "streams", "proxy", "popularity", "dashboard"):
         assert float(table[kind]) == pytest.approx(totals[kind], abs=0.006), kind
     assert float(table["together"]) == pytest.approx(sum(totals.values()), abs=0.06)
 

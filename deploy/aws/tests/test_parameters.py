@@ -9,7 +9,7 @@ from aws_deploy.resolve import resolve
 from aws_deploy.stacks import build
 from aws_deploy.wanted import ALL, NEEDS, StackKind
 from pydantic import SecretStr
-from rendered import EARLIER, document, wanted
+from rendered import EARLIER, document, optional, wanted
 
 
 @pytest.mark.parametrize(
@@ -113,7 +113,7 @@ def test_what_can_be_known_is_put_in() -> None:
 def test_every_size_has_a_price_and_prod_costs_more() -> None:
     totals = []
     for size in ("dev", "prod"):
-        asked = wanted(size)
+        asked = wanted(size, **optional(*ALL))
         found = [
             idle for kind in ALL for idle in idle_costs(resolve(document(kind), build(kind, asked, EARLIER).parameters))
         ]

@@ -9,8 +9,8 @@ from aws_deploy.apply import apply_stacks
 from aws_deploy.errors import SettingError, StackBlockedError
 from aws_deploy.plan import plan_stacks
 from aws_deploy.printing import show_plan
-from aws_deploy.wanted import ALL, StackKind, Wanted
-from deployment_bench import BARE, Around, Bench
+from aws_deploy.wanted import StackKind, Wanted
+from deployment_bench import BARE, USUAL, Around, Bench
 from fake_cloudformation import FakeStack
 from fake_stacks import FakeStacks
 from rendered import IMAGE
@@ -33,7 +33,7 @@ def test_plan_and_apply_refuse_a_stack_that_only_a_person_may_end(status: str) -
     bench.cloud.stacks["pinterest-streams"].status = status
     told = f"pinterest-streams is {status}.*cloudformation {BLOCKED[status]} "
     with pytest.raises(StackBlockedError, match=told):
-        plan_stacks(bench.deployer(), BARE, ALL, Around())
+        plan_stacks(bench.deployer(), BARE, USUAL, Around())
     with pytest.raises(StackBlockedError, match=told):
         bench.apply(BARE)
 
@@ -60,8 +60,8 @@ def test_plan_says_what_comes_after_a_stack_that_is_being_made() -> None:
     bench = Bench()
     apply_stacks(bench.deployer(), BARE, kinds=("data", "network"), surroundings=Around())
     bench.cloud.stacks["pinterest-kafka"] = FakeStack("pinterest-kafka", "CREATE_IN_PROGRESS", TAGS)
-    planned = plan_stacks(bench.deployer(), BARE, ALL, Around())
-    assert [stack.kind for stack in planned] == list(ALL)
+    planned = plan_stacks(bench.deployer(), BARE, USUAL, Around())
+    assert [stack.kind for stack in planned] == list(USUAL)
 
 
 class NothingIsLeft(Around):
@@ -77,7 +77,7 @@ def test_plan_leaves_a_stack_alone_that_is_being_changed(form: str, capsys: pyte
     bench.apply(BARE)
     kafka = bench.cloud.stacks["pinterest-kafka"]
     kafka.status, kafka.coming = "UPDATE_IN_PROGRESS", ["UPDATE_IN_PROGRESS"] * 9
-    planned = plan_stacks(bench.deployer(), BARE, ALL, NothingIsLeft())
+    planned = plan_stacks(bench.deployer(), BARE, USUAL, NothingIsLeft())
     assert not any(stack.changes for stack in planned)
     show_plan(planned, form)
     told = capsys.readouterr().out

@@ -118,7 +118,7 @@ def test_repositories_are_taken_over(aws: StubbedAws) -> None:
     ecr = aws.stub("ecr")
     ecr.add_response("describe_repositories", {"repositories": [{"repositoryArn": "arn"}]})
     ecr.add_response("list_tags_for_resource", {"tags": OURS["TagSet"]}, {"resourceArn": "arn"})
-    for _ in range(2):
+    for _ in range(3):
         ecr.add_client_error("describe_repositories", "RepositoryNotFoundException")
     assert Account(aws.clients).has_leftovers("images", WANTED)
     aws.nothing_left()

@@ -14,6 +14,7 @@ ARNS = {
     "AWS::ElasticLoadBalancingV2::LoadBalancer": "{elb}:loadbalancer/app/{logical}/{short}",
     "AWS::ElasticLoadBalancingV2::TargetGroup": "{elb}:targetgroup/{logical}/{short}",
     "AWS::ElasticLoadBalancingV2::Listener": "{elb}:listener/app/{logical}/{short}/1",
+    "AWS::ElasticLoadBalancingV2::ListenerRule": "{elb}:listener-rule/app/{logical}/{short}/1/2",
     "AWS::ApiGatewayV2::VpcLink": "",
     "AWS::EC2::SecurityGroupIngress": "",
     "AWS::EC2::EIP": "",

@@ -7,7 +7,7 @@ from typing import Any
 from aws_deploy.parameters import parameters
 from aws_deploy.resolve import resolve
 from aws_deploy.wanted import ALL, Size, StackKind
-from rendered import EARLIER, wanted
+from rendered import EARLIER, SIGN_IN, wanted
 
 Documents = dict[StackKind, Any]
 
@@ -17,6 +17,7 @@ _CHOSEN = {
     "kafka": {"CreateClientHost": "yes", "ClientKeyPair": "mine"},
     "proxy": {"CertificateArn": _CERTIFICATE, "HostName": "proxy.example.com"},
     "popularity": {"CertificateArn": _CERTIFICATE, "HostName": "popular.example.com"},
+    "dashboard": {**SIGN_IN, "PersonalGroup": "analysts"},
     "alarms": {"Email": "a@example.com", "MonthlyBudgetUsd": "100"},
     "databricks": {"DatabricksExternalId": "1-2-3"},
     "mwaa": {"RequirementsVersion": "1"},

@@ -12,6 +12,7 @@ _EVERYWHERE = {
     "kinesis:ListStreams",
     "logs:DescribeLogGroups",
     "ecr:GetAuthorizationToken",
+    "cloudwatch:GetMetricData",
     "cloudwatch:PutMetricData",
     "s3:GetAccountPublicAccessBlock",
 }
