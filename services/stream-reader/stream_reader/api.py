@@ -22,6 +22,7 @@ from stream_reader.posts import CELL
 from stream_reader.query import StreamQuery
 
 DEFAULT_LIMIT: Final = 20
+DEFAULT_FACETS: Final = 300
 MAX_LIMIT: Final = 1_000
 _OPERATIONS: Final = {"/v1/queries", "/v1/latencies"}
 
@@ -51,6 +52,7 @@ def create_app(index: Index, clock: Clock, operations: Operations | None = None)
     routes: dict[str, Callable[[], Response]] = {
         "/v1/profiles/popular": lambda: _popular(index, clock),
         "/v1/profiles": lambda: _profile(index, clock),
+        "/v1/facets": lambda: _facets(index, clock),
     }
     app.config["PROVIDE_AUTOMATIC_OPTIONS"] = False
     description = msgspec.json.decode(resources.files("stream_reader").joinpath("openapi.json").read_bytes())
@@ -91,6 +93,18 @@ def _profile(index: Index, clock: Clock) -> Response:
     return _json({"as_of": timestamp(now), "half_life_s": index.half_life_s, **found})
 
 
+def _facets(index: Index, clock: Clock) -> Response:
+    limit = _limit(_parameters("limit").get("limit"), DEFAULT_FACETS)
+    facets = {
+        key: {
+            "values": [{"value": value, "profiles": profiles} for value, profiles in found.values],
+            "left_out": found.left_out,
+        }
+        for key, found in index.facets(limit).items()
+    }
+    return _json({"as_of": timestamp(clock.now()), "profiles": len(index), "facets": facets})
+
+
 def _queries(queries: Mapping[Kind, StreamQuery]) -> Response:
     _parameters()
     return _json({"queries": [query.described() for query in queries.values()]})
@@ -112,9 +126,9 @@ def _parameters(*known: str) -> dict[str, str]:
     return {name: values[0] for name, values in given.items()}
 
 
-def _limit(text: str | None) -> int:
+def _limit(text: str | None, default: int = DEFAULT_LIMIT) -> int:
     if text is None:
-        return DEFAULT_LIMIT
+        return default
     if not (text.isascii() and text.isdigit() and len(text) <= 6 and 1 <= int(text) <= MAX_LIMIT):
         raise _bad(f"limit must be a whole number from 1 to {MAX_LIMIT}, not {text!r}")
     return int(text)

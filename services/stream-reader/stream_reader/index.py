@@ -13,6 +13,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from stream_reader.facets import Facet, facet
 from stream_reader.posts import CELL
 
 _FIRST_ROOM: Final = 1024
@@ -93,6 +94,14 @@ class Index:
                 rows = rows[decayed[rows] >= lowest]
             ranked = sorted(rows.tolist(), key=lambda row: (-decayed[row], self._names[row]))[:limit]
             return [self._described(row, float(decayed[row]), int(posts[row])) for row in ranked]
+
+    def facets(self, limit: int) -> dict[str, Facet]:
+        """By key of ``CELL``, the values that most profiles have: ``limit`` of each at most."""
+        with self._lock:
+            used = self._cells["posts"] > 0
+            owners = self._cells["owner"][used]
+            codes = {key: (self._cells[key][used], dict(self._codes[key])) for key in CELL}
+        return {key: facet(owners, of_cells, names, limit) for key, (of_cells, names) in codes.items()}
 
     def get(self, name: str, at: datetime) -> dict[str, Any] | None:
         """One profile with its recent posts; None where there is none of this name."""

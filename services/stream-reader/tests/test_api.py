@@ -117,6 +117,32 @@ def test_filters(client: FlaskClient) -> None:
     assert names(client.get("/v1/profiles/popular?category=none")) == []
 
 
+def test_facets_are_what_filters_take(client: FlaskClient) -> None:
+    answer = client.get("/v1/facets")
+    assert (answer.status_code, answer.get_json()["profiles"], answer.get_json()["as_of"][:10]) == (
+        200,
+        5,
+        "2026-01-01",
+    )
+    facets = answer.get_json()["facets"]
+    assert facets == {
+        "category": {"values": [{"value": "art", "profiles": 2}], "left_out": 0},
+        "country": {"values": [{"value": "Côte d'Ivoire", "profiles": 5}], "left_out": 0},
+        "age_group": {"values": [{"value": "+50", "profiles": 5}], "left_out": 0},
+    }
+    for key, found in facets.items():
+        for one in found["values"]:
+            assert len(names(client.get("/v1/profiles/popular", query_string={key: one["value"]}))) == one["profiles"]
+
+
+def test_facets_are_bounded(client: FlaskClient, service: Service) -> None:
+    service.index.put([service.profile(f"p{number}", 1.0, f"made up {number}") for number in range(MAX_LIMIT + 5)])
+    found = client.get(f"/v1/facets?limit={MAX_LIMIT}").get_json()["facets"]["category"]
+    assert (len(found["values"]), found["left_out"]) == (MAX_LIMIT, 6)
+    assert found["values"][0] == {"value": "art", "profiles": 2}
+    assert len(client.get("/v1/facets").get_json()["facets"]["category"]["values"]) == 300
+
+
 @pytest.mark.parametrize(
     ("query", "said"),
     [

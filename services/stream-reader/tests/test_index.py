@@ -1,6 +1,7 @@
 """The index against sums in plain Python."""
 
 import random
+from collections import Counter
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -30,7 +31,11 @@ def profile(
 
 def some(rng: random.Random, name: str) -> dict[str, Any]:
     keys = {
-        (rng.choice(["art", "food", None]), rng.choice(["Chad", "Cuba", None]), rng.choice(["18-24", "+50", None]))
+        (
+            rng.choice(["art", "food", "crafts", None]),
+            rng.choice(["Chad", "Cuba", None]),
+            rng.choice(["18-24", "+50", None]),
+        )
         for _ in range(rng.randrange(4))
     }
     cells = [(*key, rng.randrange(1, 5), rng.random() * 100) for key in sorted(keys, key=repr)]
@@ -46,6 +51,17 @@ def expected(profiles: dict[str, dict[str, Any]], at: datetime, limit: int, only
             score = sum(cell["score"] for cell in cells) * decay
             found.append((name, pytest.approx(score), sum(cell["posts"] for cell in cells), score))
     return [one[:3] for one in sorted(found, key=lambda one: (-one[3], one[0]))[:limit]]
+
+
+def facets(profiles: dict[str, dict[str, Any]], limit: int) -> dict[str, Any]:
+    found = {}
+    for key in ("category", "country", "age_group"):
+        counts = Counter(
+            value for row in profiles.values() for value in {cell[key] for cell in row["cells"]} if value is not None
+        )
+        ranked = sorted(counts.items(), key=lambda one: (-one[1], one[0]))
+        found[key] = (ranked[:limit], len(ranked[limit:]))
+    return found
 
 
 def test_whatever_comes_the_sums_are_those_of_the_last_rows() -> None:
@@ -65,6 +81,7 @@ def test_whatever_comes_the_sums_are_those_of_the_last_rows() -> None:
         at, limit = NOW + timedelta(seconds=step), rng.choice([1, 3, 100])
         found = [(row["poster_name"], row["score"], row["posts"]) for row in index.popular(at, limit, only)]
         assert found == expected(profiles, at, limit, only)
+        assert index.facets(2) == facets(profiles, 2)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -95,3 +112,14 @@ def test_a_value_nobody_has() -> None:
     assert index.popular(NOW, 5, {"country": "Atlantis"}) == []
     assert index.popular(NOW, 5, {"country": "Atlantis", "category": "art"}) == []
     assert Index(HALF_LIFE_S).popular(NOW, 5, {}) == []
+
+
+def test_what_cannot_be_asked_for_is_no_facet() -> None:
+    index = Index(HALF_LIFE_S)
+    index.put([profile("a", [("", None, "+50", 1, 1.0)])])
+    assert index.facets(9) == {"category": ([], 0), "country": ([], 0), "age_group": ([("+50", 1)], 0)}
+    index.put([profile("a", [])])
+    assert {key: found.values for key, found in index.facets(9).items()} == {
+        "category": [], "country": [], "age_group": [],
+    }  # fmt: skip
+    assert Index(HALF_LIFE_S).facets(1)["country"] == ([], 0)
