@@ -28,11 +28,15 @@ class Attention:
         self._last = self._clock.monotonic()
 
     @property
+    def watched(self) -> bool:
+        """Whether somebody looked in the last minute."""
+        last = self._last
+        return last is not None and self._clock.monotonic() - last < LOOKS_FOR_S
+
+    @property
     def pause_s(self) -> float:
         """How long what is shown need not be looked at again: short while somebody looks."""
-        last = self._last
-        watched = last is not None and self._clock.monotonic() - last < LOOKS_FOR_S
-        return WATCHED_S if watched else UNWATCHED_S
+        return WATCHED_S if self.watched else UNWATCHED_S
 
 
 class Repeated:

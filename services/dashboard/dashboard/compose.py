@@ -17,6 +17,7 @@ from dashboard.identity import identity_of, privacy_of, refuse_strangers
 from dashboard.lake.reader import LakeReader
 from dashboard.lake.runs import Run
 from dashboard.lake.watch import Held, LakeWatch
+from dashboard.live.cloudwatch import on_cloudwatch
 from dashboard.live.figures import Verdict
 from dashboard.live.poller import Poller, sources
 from dashboard.live.snapshot import Sources
@@ -47,7 +48,7 @@ def build(settings: Settings, clock: Clock, registry: CollectorRegistry) -> Dash
         allowed_hosts=settings.allowed_hosts,
         airflow_page=settings.airflow_page,
     )
-    poller = Poller(sources(settings), settings.left_out, clock)
+    poller = Poller(sources(settings) | on_cloudwatch(settings, attention, clock), settings.left_out, clock)
     threads = poller.threads(attention, clock)
 
     def again(name: str, look: Callable[[], None]) -> None:

@@ -55,6 +55,7 @@ class Settings(ServiceSettings):
     without: str = ""
     show_personal: bool = False
 
+    cloudwatch_stage: str | None = None
     oidc_signer: str | None = None
     personal_group: str = ""
     groups_claim: str = "groups"
