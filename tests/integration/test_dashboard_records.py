@@ -58,7 +58,7 @@ class Batch:
                 row: dict[str, Any] = {
                     "offset": offset,
                     "content_hash": f"{one['ind']}{one['content']}",
-                    "key": None if (one["what"], one["content"]) == ("good", "A") else str(one["ind"]),
+                    "key": None if _without_key(one) else str(one["ind"]),
                 }
                 if one["what"] == "letter":
                     self.letters.add(Coordinate(TOPIC, LOG, 0, offset))
@@ -107,6 +107,10 @@ class Batch:
         stages = Stages(logs, self.ranges, self.letters, Acknowledged.empty_table(), logs)
         (row,) = fates.audit(Names(), Lake(folder), stages)
         return row
+
+
+def _without_key(one: dict[str, Any]) -> bool:
+    return (one["what"], one["content"]) == ("good", "A")
 
 
 def counted(row: AuditRow) -> dict[str, int]:
@@ -180,7 +184,9 @@ def test_batch_records_have_the_fates_that_the_audit_gives_them(
             assert world.places[offset]["what"] == "hole"
     assert waiting <= row.in_flight
     for key, records in by_key.items():
-        of_key = {offset for offset in in_bronze if world.places[offset]["ind"] == key}
+        # What has no Kafka key is known to be of a post once it is cleaned.
+        known = {offset for offset in in_bronze if offset in settled or not _without_key(world.places[offset])}
+        of_key = {offset for offset in known if world.places[offset]["ind"] == key}
         assert {int(record.place.offset) for record in records} == of_key
         assert all(record.fate == told[int(record.place.offset)].fate for record in records)
         assert [record.recorded_at for record in records] == sorted((second(o) for o in of_key), reverse=True)
