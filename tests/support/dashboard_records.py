@@ -80,13 +80,14 @@ class RecordsLake:
         }  # fmt: skip
         self._write("bronze/objects", _OBJECTS, [{**defaults, **row} for row in rows])
 
-    def quarantine(self, *rows: Mapping[str, Any]) -> None:
-        """The batch path's."""
+    def quarantine(self, *rows: Mapping[str, Any], older: bool = False) -> None:
+        """The batch path's. ``older``: a table of an earlier version."""
         defaults = {
             "source": "record", "log_id": LOG, "topic": TOPIC, "partition": 0, "offset": None, "reason": "bad_date",
             "object_key": "o", "quarantined_at": second(200), "line": None, "raw_bytes": None, "raw_sha256": None,
         }  # fmt: skip
-        self._write("quarantine/batch", pa.schema(_HELD), [_bytes(defaults | _timed(row)) for row in rows])
+        schema = pa.schema(_HELD[:-3] if older else _HELD)
+        self._write("quarantine/batch", schema, [_bytes(defaults | _timed(row)) for row in rows])
 
     def silver(self, rows: Sequence[Mapping[str, Any]], cleaned_batch: int = 1) -> None:
         """Silver is these current rows, each with ``superseded``; the commit is noted as having come so far."""
