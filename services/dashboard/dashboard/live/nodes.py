@@ -39,12 +39,13 @@ class Node:
     page: str = ""
 
     @property
-    def help(self) -> str:
-        """Where to look when it is red: the command, and the part of a document."""
-        if self.service == "lake":
-            return "Look: pipeline status. Document: docs/troubleshooting.md, While it runs"
-        return f"Look: pipeline logs {self.service}. Document: docs/troubleshooting.md, While it runs"
+    def command(self) -> str:
+        """What shows why it is red."""
+        return "pipeline status" if self.service == "lake" else f"pipeline logs {self.service}"
 
+
+HELP: Final = "docs/troubleshooting.md, While it runs"
+"""The part of a document that says what to do."""
 
 GATEWAY: Final = Node("gateway", "API gateway", "takes events", "localstack", ("apigateway",))
 BATCH: Final = (
@@ -64,7 +65,7 @@ BATCH: Final = (
     Node(
         "analyser",
         "analyser",
-        "objects to answers",
+        "computes answers",
         "analyser",
         waits=Number("analyser", "runs_waiting", "runs wait", "run waits"),
     ),
