@@ -13,8 +13,8 @@ from dashboard.live.samples import Samples, Trend
 State = Literal["loading", "ready", "not ready", "slow", "down", "not measured", "left out", "empty"]
 """``slow``: no answer to the last look, and the one before is young. ``left out``: it is not started here."""
 
-GIVEN_UP_S: Final = 5.0
-"""A service without an answer for longer is down."""
+GIVEN_UP_S: Final = 3.0
+"""A service whose looks have brought no answer for longer is down."""
 SILENT_S: Final = 4.0
 """A look that takes longer is no answer, though it has not ended: a source may take its time to fail."""
 
@@ -49,9 +49,10 @@ class Watched:
         self._source = source
         self._clock = clock
         self._lock = threading.Lock()
-        self._answer: tuple[Look, datetime, float] | None = None
+        self._answer: tuple[Look, datetime] | None = None
         self._began: float | None = None
         self._failed: NoAnswerError | None = None
+        self._failing_since: float | None = None
 
     def look(self) -> None:
         """Look once and keep what it brings; blocks as long as the source does."""
@@ -61,24 +62,27 @@ class Watched:
             look = self._source.look()
         except NoAnswerError as error:
             with self._lock:
+                if self._failing_since is None:
+                    self._failing_since = self._clock.monotonic()
                 self._failed, self._began = error, None
             return
         now = self._clock.monotonic()
         if look.numbers is not None:
             self.samples.add(now, look.numbers)
         with self._lock:
-            self._answer, self._failed, self._began = (look, self._clock.now(), now), None, None
+            self._answer = look, self._clock.now()
+            self._failed = self._failing_since = self._began = None
 
     def seen(self) -> Seen:
         """As of now; does not block."""
         now = self._clock.monotonic()
         with self._lock:
-            answer, failed, began = self._answer, self._failed, self._began
-        if failed is None and began is not None and now - began > SILENT_S:
-            failed = NoAnswerError(f"no answer for {now - began:.0f} s")
-        look, at, answered = answer or (None, None, None)
+            (look, at), failed, began = self._answer or (None, None), self._failed, self._began
+            since = self._failing_since
+        if began is not None and now - began > SILENT_S:
+            failed, since = NoAnswerError(f"no answer for {now - began:.0f} s"), since or began
         if failed is not None:
-            waits = answered is not None and now - answered < GIVEN_UP_S and not failed.gone
+            waits = look is not None and since is not None and now - since < GIVEN_UP_S and not failed.gone
             return Seen("slow" if waits else "down", str(failed), look, at)
         if look is None:
             return Seen("loading", "", None, None)
