@@ -5,15 +5,13 @@ import io
 import shutil
 import sys
 from collections.abc import Iterable, Sequence
-from typing import Any, Final
+from typing import Any
 
 import click
 from rich.console import Console
 from rich.text import Text
 from service_kit.inert import json_text, visible
-
-_FORMULA: Final = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
-"""Prefixes of cells that a spreadsheet takes for a formula, some only after it has removed a blank."""
+from service_kit.spreadsheet import harmless
 
 
 class InertConsole(Console):
@@ -58,15 +56,9 @@ def say_csv(rows: Iterable[Sequence[object]], *, spreadsheet_safe: bool) -> None
     """
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerows([_harmless(value) for value in row] if spreadsheet_safe else row for row in rows)
+    writer.writerows([harmless(value) for value in row] if spreadsheet_safe else row for row in rows)
     if sys.stdout.isatty():
         say(text.getvalue(), nl=False)
     else:
         # As bytes: of a text, click drops what looks like an escape sequence.
         click.echo(text.getvalue().encode("utf-8"), nl=False)
-
-
-def _harmless(value: object) -> object:
-    if isinstance(value, str) and value.lstrip(" ").startswith(_FORMULA):
-        return f"'{value}"
-    return value
