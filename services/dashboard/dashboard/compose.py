@@ -9,11 +9,15 @@ from pipeline_contracts.runs import RunStates
 from prometheus_client import CollectorRegistry
 from service_kit.clock import Clock
 
+from dashboard.api import answers as answers_api
 from dashboard.api import live
 from dashboard.app import Frame, create_app
 from dashboard.background import Attention, Repeated
 from dashboard.blocks import Block, Kept, empty
+from dashboard.charts.draw import Drawer
+from dashboard.charts.drawn import Pictures
 from dashboard.identity import identity_of, privacy_of, refuse_strangers
+from dashboard.lake.answers_watch import AnswersWatch
 from dashboard.lake.reader import LakeReader
 from dashboard.lake.runs import Run
 from dashboard.lake.watch import Held, LakeWatch
@@ -21,7 +25,7 @@ from dashboard.live.cloudwatch import on_cloudwatch
 from dashboard.live.figures import Verdict
 from dashboard.live.poller import Poller, sources
 from dashboard.live.snapshot import Sources
-from dashboard.pages import later, overview
+from dashboard.pages import answers, later, overview
 from dashboard.remote.runs import AnalyserRuns
 from dashboard.settings import Settings
 
@@ -62,12 +66,24 @@ def build(settings: Settings, clock: Clock, registry: CollectorRegistry) -> Dash
     held: Callable[[], Block[Held]] = _not_read("LAKE_URI")
     complete_run: Callable[[], Block[Run]] = _not_read("LAKE_URI")
     stream_rows: Callable[[], Block[int]] = _not_read("LAKE_URI")
+    reader = LakeReader(settings.lake_uri, settings.storage_options)
+    answered = AnswersWatch(reader, clock)
+    again("look at answers", answered.look)
+    pictures = Pictures(answered.answers, Drawer(), clock)
+    # Looks at what is in memory, and seldom finds something to draw.
+    threads.append(Repeated("draw charts", pictures.look, lambda: 1.0, clock))
     if settings.lake_uri is not None:
-        watch = LakeWatch(LakeReader(settings.lake_uri, settings.storage_options), settings.names, clock)
+        watch = LakeWatch(reader, settings.names, clock)
         again("look at the lake", watch.look)
         held, complete_run, stream_rows = watch.held, watch.run, watch.stream_rows
     seen = Sources(poller, _no_audits, held, runs, complete_run, stream_rows)
-    blueprints = [overview.blueprint(seen, clock), live.blueprint(seen, clock), later.blueprint()]
+    blueprints = [
+        overview.blueprint(seen, clock),
+        live.blueprint(seen, clock),
+        answers.blueprint(answered, pictures),
+        answers_api.blueprint(answered),
+        later.blueprint(),
+    ]
     checks = {thread.name: thread.check for thread in threads}
     app = create_app(frame, blueprints, checks, registry)
     if identity is not None:

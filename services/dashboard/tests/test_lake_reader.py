@@ -35,13 +35,14 @@ def test_a_value_enters_a_query_as_itself_whatever_it_is(
     one: LakeReader, text: str, number: int, moment: datetime, column: str
 ) -> None:
     aware = moment.replace(tzinfo=UTC)
-    named = f" AS {sql.name(column)}" if column else ""
-    asked = f"SELECT {sql.literal(text)}{named}, {sql.literal(number)} AS number_, {sql.literal(aware)} AS at_ FROM t"
+    column = column or "text"
+    values = f"{sql.literal(number)} AS number_, {sql.literal(aware)} AS at_"
+    asked = f"SELECT {sql.literal(text)} AS {sql.name(column)}, {values} FROM t"
     (row,) = one.rows(asked, {"t": At("one")}, most=5)
     found_text, found_number, found_moment = row.values()
     assert (found_text, found_number) == (text, number)
     assert found_moment.replace(tzinfo=UTC) == aware
-    assert not column or next(iter(row)) == column
+    assert next(iter(row)) == column
 
 
 def test_a_point_in_time_without_a_zone_is_refused() -> None:

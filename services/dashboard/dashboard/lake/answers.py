@@ -1,6 +1,6 @@
 """The nine answers of one run: the tables of gold at the versions that its row in ``runs`` names."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -13,6 +13,9 @@ from dashboard.lake.runs import Run
 MOST_ROWS: Final = 5_000
 """Rows of one answer that are kept in memory: a sender can invent countries."""
 _MEASURES: Final = frozenset({"category_count", "follower_count", "median_follower_count", "number_users_joined"})
+
+AGE_GROUPS: Final = ("under 18", "18-24", "25-35", "36-50", "+50")
+"""By age; sorted as text, the oldest would be the first."""
 
 Row = Mapping[str, Any]
 """One row by its columns, in their order. Keys are text or whole years, measures numbers."""
@@ -38,6 +41,16 @@ class Answer:
     def whole(self) -> bool:
         """Whether ``rows`` are all."""
         return len(self.rows) == self.total
+
+
+def by_meaning(rows: Iterable[Row]) -> list[Row]:
+    """Rows as people read them: age groups by age instead of by letters; all else in the order that they have."""
+
+    def place(row: Row) -> int:
+        group = row.get("age_group")
+        return AGE_GROUPS.index(group) if group in AGE_GROUPS else len(AGE_GROUPS)
+
+    return sorted(rows, key=lambda row: (row.get("post_year", 0), place(row)))
 
 
 @dataclass(frozen=True)

@@ -71,10 +71,13 @@ class Commit:
 
 
 class LakeReader:
-    """The lake below one URI (``file://…``, ``s3://…`` or a folder). Safe to use from any thread; it only reads."""
+    """The lake below one URI (``file://…``, ``s3://…`` or a folder). Safe to use from any thread; it only reads.
 
-    def __init__(self, uri: str, storage_options: Mapping[str, str] | None = None) -> None:
-        self._uri = uri.rstrip("/")
+    Without a URI every question is answered by an error that says so.
+    """
+
+    def __init__(self, uri: str | None, storage_options: Mapping[str, str] | None = None) -> None:
+        self._uri = (uri or "").rstrip("/")
         self._options = dict(storage_options or {})
         self._turns = threading.BoundedSemaphore(_AT_ONCE)
 
@@ -169,6 +172,8 @@ class LakeReader:
         return found
 
     def _opened(self, at: At) -> DeltaTable:
+        if not self._uri:
+            raise LakeError("no lake is named: set LAKE_URI")
         with self._told([at.table]):
             return DeltaTable(f"{self._uri}/{at.table}", version=at.version, storage_options=self._options)
 

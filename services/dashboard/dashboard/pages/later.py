@@ -18,7 +18,6 @@ class Later:
 
 
 LATER = (
-    Later("/answers", "Answers", "The answers have no page yet", "pipeline answers"),
     Later("/popular", "Popular", "The popular profiles have no page yet", "pipeline popular"),
     Later("/records", "Records", "Records have no page yet", "pipeline quarantine"),
     Later("/audit", "Audit", "Audits have no page yet", "pipeline audit"),
