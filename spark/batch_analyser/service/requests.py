@@ -18,8 +18,8 @@ from batch_analyser.service.arguments import (
     switch,
     text,
     texts,
-    within,
 )
+from batch_analyser.service.pages import Cursor, page_of
 from batch_analyser.service.plan import chain, checked, submitted
 from batch_analyser.service.runs import QueueFullError, Run
 from batch_analyser.service.store import RunStore
@@ -43,21 +43,24 @@ class Requests:
 
     def list_jobs(self, given: Given) -> Document:
         """All jobs, or those of one name; case does not matter, as in the reference."""
-        limit = within(given, "limit", 20, 100)
         name = text(given, "name")
-        after = integer(given, "page_token") if given.get("page_token") else 0
+        numbers = [number for number, (job, _) in self._jobs.items() if name is None or name.lower() == job.lower()]
+
+        def select(cursor: Cursor, limit: int) -> list[int]:
+            if cursor.before is not None:
+                return [number for number in numbers if number < cursor.before][-limit:]
+            return [number for number in numbers if number > (cursor.behind or 0)][:limit]
+
+        page = page_of(given, select, int, usual=20, most=100)
         with_tasks, with_user = (
             switch(given, "expand_tasks"),
             switch({"include_user_names": True, **given}, "include_user_names"),
         )
-        found = [
-            views.job(number, job, tasks, with_tasks=with_tasks, with_user=with_user)
-            for number, (job, tasks) in self._jobs.items()
-            if number > after and (name is None or name.lower() == job.lower())
+        jobs = [
+            views.job(number, *self._jobs[number], with_tasks=with_tasks, with_user=with_user)
+            for number in page.entries
         ]
-        more = len(found) > limit
-        jobs = found[:limit]
-        return {"jobs": jobs, "has_more": more, **({"next_page_token": str(jobs[-1]["job_id"])} if more else {})}
+        return {"jobs": jobs, **page.more}
 
     def get_job(self, given: Given) -> Document:
         """One job."""
@@ -137,32 +140,37 @@ class Requests:
         return view
 
     def list_runs(self, given: Given) -> Document:
-        """Runs, newest first; ``page_token`` is the id that the next page stays below."""
-        limit = within(given, "limit", 20, 25)
+        """Runs, newest first."""
         active, completed = switch(given, "active_only"), switch(given, "completed_only")
         if active and completed:
             raise invalid("'active_only' and 'completed_only' exclude each other.")
         run_type = text(given, "run_type")
         if run_type not in (None, "JOB_RUN", "SUBMIT_RUN", "WORKFLOW_RUN"):
             raise invalid(f"'run_type' must be JOB_RUN, SUBMIT_RUN or WORKFLOW_RUN, not {shown(run_type)}.")
-        found = self._store.newest(
-            [self._job(integer(given, "job_id"))[0]] if "job_id" in given else [],
-            active=True if active else False if completed else None,
-            below=integer(given, "page_token") if given.get("page_token") else None,
-            run_type=run_type,
-            started=(
-                integer(given, "start_time_from") if "start_time_from" in given else None,
-                integer(given, "start_time_to") if "start_time_to" in given else None,
-            ),
-            limit=limit + 1,
+        names = [self._job(integer(given, "job_id"))[0]] if "job_id" in given else []
+        started = (
+            integer(given, "start_time_from") if "start_time_from" in given else None,
+            integer(given, "start_time_to") if "start_time_to" in given else None,
         )
+
+        def select(cursor: Cursor, limit: int) -> list[Run]:
+            return self._store.newest(
+                names,
+                active=True if active else False if completed else None,
+                below=cursor.behind,
+                above=cursor.before,
+                run_type=run_type,
+                started=started,
+                limit=limit,
+            )
+
+        page = page_of(given, select, lambda run: run.run_id, usual=20, most=25)
         with_tasks = switch(given, "expand_tasks")
         runs = [
             views.run(run, self._job_id(run), self._store.tasks(run.run_id) if with_tasks else (), self._base_url)
-            for run in found[:limit]
+            for run in page.entries
         ]
-        more = len(found) > limit
-        return {"runs": runs, "has_more": more, **({"next_page_token": str(found[limit - 1].run_id)} if more else {})}
+        return {"runs": runs, **page.more}
 
     def get_output(self, given: Given) -> Document:
         """What a task left."""

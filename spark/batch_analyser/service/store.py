@@ -154,12 +154,13 @@ class RunStore:
         *,
         active: bool | None = None,
         below: int | None = None,
+        above: int | None = None,
         run_type: str | None = None,
         started: tuple[int | None, int | None] = (None, None),
         limit: int = 20,
     ) -> list[Run]:
-        """Runs (not of tasks), newest first: of some jobs, going on or over, with ids below one, of one type, or that
-        started (waiting ones: came) between two moments in Unix milliseconds, both included."""
+        """Runs (not of tasks), newest first: of some jobs, going on or over, below one id, or right above one,
+        of one type, or that started (waiting ones: came) between two moments in Unix milliseconds, both included."""
         where = ["parent_id IS NULL"]
         values: list[str | int] = []
         if names:
@@ -170,6 +171,7 @@ class RunStore:
         moment = "coalesce(started_ms, created_ms)"
         for condition, value in (
             ("run_id < ?", below),
+            ("run_id > ?", above),
             ("run_type = ?", run_type),
             (f"{moment} >= ?", started[0]),
             (f"{moment} <= ?", started[1]),
@@ -177,10 +179,11 @@ class RunStore:
             if value is not None:
                 where.append(condition)
                 values.append(value)
-        query = f"SELECT * FROM run WHERE {' AND '.join(where)} ORDER BY run_id DESC LIMIT ?"  # noqa: S608 (own words)
+        order = "DESC" if above is None else "ASC"
+        query = f"SELECT * FROM run WHERE {' AND '.join(where)} ORDER BY run_id {order} LIMIT ?"  # noqa: S608 (own words)
         with self._lock:
             rows = self._db.execute(query, [*values, limit]).fetchall()
-        return [run_of(row) for row in rows]
+        return [run_of(row) for row in (rows if above is None else reversed(rows))]
 
     def start(self, run_id: int) -> None:
         """It runs now, unless it is to end already."""
