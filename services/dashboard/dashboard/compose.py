@@ -11,6 +11,7 @@ from service_kit.clock import Clock
 
 from dashboard.api import answers as answers_api
 from dashboard.api import live
+from dashboard.api import popular as api_popular
 from dashboard.app import Frame, create_app
 from dashboard.background import Attention, Repeated
 from dashboard.blocks import Block, Kept, empty
@@ -18,6 +19,7 @@ from dashboard.charts.draw import Drawer
 from dashboard.charts.drawn import Pictures
 from dashboard.identity import identity_of, privacy_of, refuse_strangers
 from dashboard.lake.answers_watch import AnswersWatch
+from dashboard.lake.profiles import ProfilesTable
 from dashboard.lake.reader import LakeReader
 from dashboard.lake.runs import Run
 from dashboard.lake.watch import Held, LakeWatch
@@ -25,7 +27,9 @@ from dashboard.live.cloudwatch import on_cloudwatch
 from dashboard.live.figures import Verdict
 from dashboard.live.poller import Poller, sources
 from dashboard.live.snapshot import Sources
-from dashboard.pages import answers, later, overview
+from dashboard.pages import answers, later, overview, popular
+from dashboard.remote.popularity import Popularity
+from dashboard.remote.profiles import NotAsked, Profiles, StreamReader
 from dashboard.remote.runs import AnalyserRuns
 from dashboard.settings import Settings
 
@@ -76,12 +80,15 @@ def build(settings: Settings, clock: Clock, registry: CollectorRegistry) -> Dash
         watch = LakeWatch(reader, settings.names, clock)
         again("look at the lake", watch.look)
         held, complete_run, stream_rows = watch.held, watch.run, watch.stream_rows
+    popularity = Popularity(*_profiles(settings, reader, clock), clock)
     seen = Sources(poller, _no_audits, held, runs, complete_run, stream_rows)
     blueprints = [
         overview.blueprint(seen, clock),
         live.blueprint(seen, clock),
         answers.blueprint(answered, pictures),
         answers_api.blueprint(answered),
+        popular.blueprint(popularity, clock),
+        api_popular.blueprint(popularity, clock),
         later.blueprint(),
     ]
     checks = {thread.name: thread.check for thread in threads}
@@ -89,6 +96,14 @@ def build(settings: Settings, clock: Clock, registry: CollectorRegistry) -> Dash
     if identity is not None:
         app.before_request(lambda: refuse_strangers(identity))
     return Dashboard(app, tuple(threads))
+
+
+def _profiles(settings: Settings, reader: LakeReader, clock: Clock) -> tuple[Profiles, Profiles | None]:
+    """Who tells of profiles, and the table that is read where that one does not answer."""
+    service: Profiles = NotAsked("DASHBOARD_STREAM_READER_URL is not set")
+    if settings.stream_reader_url is not None and "stream-reader" not in settings.left_out:
+        service = StreamReader(settings.stream_reader_url)
+    return service, None if settings.lake_uri is None else ProfilesTable(reader, clock)
 
 
 def _not_read(setting: str) -> Callable[[], Block[Any]]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from dashboard.lake.reader import LakeReader
-from dashboard.records.held import Key, Only
+from dashboard.records.held import Held, Key, Only
 from dashboard.records.quarantine import TEXT_CHARS, Quarantine
 from dashboard_records import RecordsLake, second
 from deltalake import DeltaTable
@@ -66,7 +66,8 @@ def test_pages_hold_every_row_once_the_newest_first(
         lake.quarantine(*batch)
         lake.stream_quarantine(*stream)
         quarantine = Quarantine(LakeReader(name))
-        found, before = [], None
+        found: list[Held] = []
+        before = None
         while True:
             page = quarantine.listing(Only(path=path, reason=reason), most, before)
             assert len(page.rows) == most or page.before is None

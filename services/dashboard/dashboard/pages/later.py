@@ -18,7 +18,6 @@ class Later:
 
 
 LATER = (
-    Later("/popular", "Popular", "The popular profiles have no page yet", "pipeline popular"),
     Later("/records", "Records", "Records have no page yet", "pipeline quarantine"),
     Later("/audit", "Audit", "Audits have no page yet", "pipeline audit"),
 )

@@ -1,6 +1,7 @@
 // Moves what moves: every two seconds, while the page can be seen, the texts that the server wrote are asked for again.
 // <main data-live-url="/api/v1/live"> names the resource, whose answer has {"shown": {name: text}}. An element with
-// data-live="name" gets that text; one with data-live-state="name" gets it as data-state, which the style sheet reads.
+// data-live="name" gets that text; one with data-live-state="name" gets it as data-state, which the style sheet reads; a link
+// with data-live-link="name" leads to that page of ours.
 "use strict";
 (() => {
   const main = document.getElementById("main");
@@ -19,6 +20,10 @@
     for (const element of main.querySelectorAll("[data-live-state]")) {
       const state = shown[element.dataset.liveState];
       if (state !== undefined && element.dataset.state !== state) element.dataset.state = state;
+    }
+    for (const element of main.querySelectorAll("a[data-live-link]")) {
+      const link = shown[element.dataset.liveLink];
+      if (link?.startsWith("/popular")) element.setAttribute("href", link);
     }
   };
 

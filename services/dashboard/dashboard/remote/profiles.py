@@ -1,0 +1,178 @@
+"""The stream reader's answers about profiles: who is popular, one profile, what can be filtered by."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from http import HTTPStatus
+from typing import Final, Protocol
+from urllib.parse import urlencode
+
+import msgspec
+
+from dashboard.live.looks import NoAnswerError
+from dashboard.live.scrape import ask
+
+FILTERS: Final = ("category", "country", "age_group")
+AGE_GROUPS: Final = ("under 18", "18-24", "25-35", "36-50", "+50")
+MOST: Final = 100
+"""Profiles in one answer."""
+_WITHIN_S: Final = 1.0
+_BYTES: Final = 4 * 1024 * 1024
+_FACETS: Final = 300
+
+
+class Profile(msgspec.Struct, frozen=True):
+    """One profile, as of the answer it came in."""
+
+    poster_name: str
+    score: float
+    posts: int
+    follower_count: int
+    last_post_at: datetime | None = None
+
+
+class Popular(msgspec.Struct, frozen=True):
+    """The highest scores first. A post's weight halves each ``half_life_s`` seconds; None: it is not known."""
+
+    as_of: datetime
+    profiles: tuple[Profile, ...]
+    half_life_s: float | None = None
+
+
+class Post(msgspec.Struct, frozen=True):
+    """A post of a profile."""
+
+    ind: int
+    title: str | None = None
+    category: str | None = None
+    country: str | None = None
+    age_group: str | None = None
+    follower_count: int | None = None
+    first_arrival: datetime | None = None
+
+
+class OneProfile(msgspec.Struct, frozen=True):
+    """A profile with its newest posts, the newest first."""
+
+    as_of: datetime
+    poster_name: str
+    score: float
+    posts: int
+    follower_count: int
+    recent_posts: tuple[Post, ...]
+    last_post_at: datetime | None = None
+    half_life_s: float | None = None
+
+
+class FacetValue(msgspec.Struct, frozen=True):
+    """A value, and how many profiles have posts with it; None: posts without one."""
+
+    value: str | None
+    profiles: int
+
+
+class Facet(msgspec.Struct, frozen=True):
+    """Values of one filter, those of most profiles first; so many more are left out."""
+
+    values: tuple[FacetValue, ...]
+    left_out: int
+
+
+class Facets(msgspec.Struct, frozen=True):
+    """What profiles can be filtered by."""
+
+    as_of: datetime
+    profiles: int
+    facets: Mapping[str, Facet]
+
+
+@dataclass(frozen=True)
+class Only:
+    """A filter: profiles by their posts that match; None matches all."""
+
+    category: str | None = None
+    country: str | None = None
+    age_group: str | None = None
+
+    def given(self) -> dict[str, str]:
+        """What is not None."""
+        of = {"category": self.category, "country": self.country, "age_group": self.age_group}
+        return {name: value for name, value in of.items() if value is not None}
+
+
+class Profiles(Protocol):
+    """Where profiles come from. Each method blocks for about a second at most.
+
+    Raises:
+        NoAnswerError: from every method: no answer, or not one that can be understood.
+    """
+
+    def popular(self, only: Only) -> Popular:
+        """The ``MOST`` most popular."""
+
+    def profile(self, name: str) -> OneProfile | None:
+        """One; None: there is none of this name."""
+
+    def facets(self) -> Facets:
+        """What can be filtered by."""
+
+
+@dataclass(frozen=True)
+class NotAsked:
+    """``Profiles`` where no address is set, or the service is left out."""
+
+    why: str
+
+    def popular(self, only: Only) -> Popular:  # noqa: ARG002  # the interface's
+        """As ``Profiles``."""
+        raise NoAnswerError(self.why)
+
+    def profile(self, name: str) -> OneProfile | None:  # noqa: ARG002  # the interface's
+        """As ``Profiles``."""
+        raise NoAnswerError(self.why)
+
+    def facets(self) -> Facets:
+        """As ``Profiles``."""
+        raise NoAnswerError(self.why)
+
+
+@dataclass(frozen=True)
+class StreamReader:
+    """The service: ``Profiles`` over HTTP."""
+
+    url: str
+
+    def popular(self, only: Only) -> Popular:
+        """As ``Profiles``."""
+        body = self._get("/v1/profiles/popular", {"limit": str(MOST), **only.given()})
+        if body is None:
+            raise NoAnswerError("it has no popular profiles")
+        return _read(body, Popular)
+
+    def profile(self, name: str) -> OneProfile | None:
+        """As ``Profiles``."""
+        body = self._get("/v1/profiles", {"name": name})
+        return None if body is None else _read(body, OneProfile)
+
+    def facets(self) -> Facets:
+        """As ``Profiles``."""
+        body = self._get("/v1/facets", {"limit": str(_FACETS)})
+        if body is None:
+            raise NoAnswerError("it is of a version that tells no facets")
+        return _read(body, Facets)
+
+    def _get(self, path: str, query: Mapping[str, str]) -> bytes | None:
+        """The body; None for 404."""
+        status, body = ask(f"{self.url}{path}?{urlencode(query)}", _WITHIN_S, _BYTES)
+        if status == HTTPStatus.NOT_FOUND:
+            return None
+        if status != HTTPStatus.OK:
+            raise NoAnswerError(f"it answers {status}")
+        return body
+
+
+def _read[T](body: bytes, kind: type[T]) -> T:
+    try:
+        return msgspec.json.decode(body, type=kind)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise NoAnswerError("its answer is not what is documented") from error
