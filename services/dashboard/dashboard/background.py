@@ -14,6 +14,7 @@ LOOKS_FOR_S: Final = 60.0
 WATCHED_S: Final = 2.0
 UNWATCHED_S: Final = 15.0
 _STOP_S: Final = 5.0
+_LISTENS_S: Final = 0.25
 
 
 class Attention:
@@ -42,7 +43,7 @@ class Attention:
 class Repeated:
     """Calls ``work`` on a thread of its own; the pause begins when the last call has ended, so none runs twice at once.
 
-    ``pause_s`` is asked about ten times a second, so that a pause shortens as soon as somebody looks. ``work`` handles
+    ``pause_s`` is asked four times a second, so that a pause shortens as soon as somebody looks. ``work`` handles
     its sources' failures; what it raises is a defect: it is logged, and the next call is made all the same.
     """
 
@@ -81,5 +82,5 @@ class Repeated:
                 logger.exception("a look failed by a defect", extra={"work": self.name})
             ended = self._clock.monotonic()
             while self._clock.monotonic() - ended < self._pause_s():
-                if self._stopping.wait(0.1):
+                if self._stopping.wait(_LISTENS_S):
                     return

@@ -34,6 +34,8 @@ from dashboard.remote.runs import AnalyserRuns
 from dashboard.settings import Settings
 
 _STALE_AFTER_S: Final = 30.0
+_S3_S: Final = 30.0
+"""Each look at a lake in S3 is some dozens of requests, which cost time and money."""
 
 
 @dataclass(frozen=True)
@@ -59,8 +61,8 @@ def build(settings: Settings, clock: Clock, registry: CollectorRegistry) -> Dash
     poller = Poller(sources(settings) | on_cloudwatch(settings, attention, clock), settings.left_out, clock)
     threads = poller.threads(attention, clock)
 
-    def again(name: str, look: Callable[[], None]) -> None:
-        threads.append(Repeated(name, look, lambda: attention.pause_s, clock))
+    def again(name: str, look: Callable[[], None], least_s: float = 0.0) -> None:
+        threads.append(Repeated(name, look, lambda: max(attention.pause_s, least_s), clock))
 
     runs: Callable[[], Block[RunStates]] = _not_read("DASHBOARD_ANALYSER_URL")
     if settings.analyser_url is not None and "analyser" not in settings.left_out:
@@ -72,13 +74,14 @@ def build(settings: Settings, clock: Clock, registry: CollectorRegistry) -> Dash
     stream_rows: Callable[[], Block[int]] = _not_read("LAKE_URI")
     reader = LakeReader(settings.lake_uri, settings.storage_options)
     answered = AnswersWatch(reader, clock)
-    again("look at answers", answered.look)
+    lake_s = _S3_S if (settings.lake_uri or "").startswith("s3://") else 0.0
+    again("look at answers", answered.look, lake_s)
     pictures = Pictures(answered.answers, Drawer(), clock)
     # Looks at what is in memory, and seldom finds something to draw.
     threads.append(Repeated("draw charts", pictures.look, lambda: 1.0, clock))
     if settings.lake_uri is not None:
         watch = LakeWatch(reader, settings.names, clock)
-        again("look at the lake", watch.look)
+        again("look at the lake", watch.look, lake_s)
         held, complete_run, stream_rows = watch.held, watch.run, watch.stream_rows
     popularity = Popularity(*_profiles(settings, reader, clock), clock)
     seen = Sources(poller, _no_audits, held, runs, complete_run, stream_rows)

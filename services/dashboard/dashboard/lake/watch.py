@@ -12,7 +12,7 @@ from dashboard.lake.reader import LakeError, LakeReader
 from dashboard.lake.runs import Run, newest
 from dashboard.lake.totals import Totals, read
 
-STALE_AFTER_S: Final = 30.0
+STALE_AFTER_S: Final = 90.0
 NO_RUN: Final = "No analysis has ended yet"
 NO_LAKE: Final = "Nothing has reached the lake yet"
 
