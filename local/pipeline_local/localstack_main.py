@@ -44,7 +44,7 @@ def _put_door(door: Door) -> None:
     chain = current.initialize_runtime().components.gateway.request_handlers
 
     def first(chain: Any, context: Any, response: Any) -> None:
-        _answer(chain, response, door.refusal(context.request.path, context.request.headers))
+        _answer(chain, response, door.refusal(context.request.method, context.request.path, context.request.headers))
         if is_gateway(context.request.path):
             rest_api.install()
 

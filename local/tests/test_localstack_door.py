@@ -16,9 +16,21 @@ SIGNED = "AWS4-HMAC-SHA256 Credential=test/20261130/us-east-1/{}/aws4_request, S
 STAGE = "/_aws/execute-api/pinterest/dev"
 
 
-def status(path: str, *headers: tuple[str, str], host: str = "localhost:4566", hosts: str = "localstack") -> int:
-    refusal = Door(hosts).refusal(path, Headers([("Host", host), *headers]))
+def status(
+    path: str,
+    *headers: tuple[str, str],
+    host: str = "localhost:4566",
+    hosts: str = "localstack",
+    method: str = "GET",
+) -> int:
+    refusal = Door(hosts).refusal(method, path, Headers([("Host", host), *headers]))
     return 200 if refusal is None else refusal.status
+
+
+@pytest.mark.parametrize(("method", "expected"), [("GET", 200), ("HEAD", 200), ("POST", 405), ("PUT", 405)])
+def test_health_is_read_alone(method: str, expected: int) -> None:
+    """By a POST of an action there LocalStack restarts or ends itself, for whoever asks."""
+    assert status("/_localstack/health", method=method) == expected
 
 
 @pytest.mark.parametrize(

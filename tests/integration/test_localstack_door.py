@@ -91,6 +91,8 @@ def test_health_is_for_everybody_on_this_machine(localstack: LocalStack) -> None
     answer = HTTP.request("GET", f"{localstack.endpoint_url}/_localstack/health")
     assert answer.status == 200
     assert HTTP.request("GET", f"{localstack.endpoint_url}/_localstack/health", headers=EVIL).status == 403
+    refused = HTTP.request("POST", f"{localstack.endpoint_url}/_localstack/health", json={"action": "nothing"})
+    assert (refused.status, refused.json()["message"]) == (405, "/_localstack/health takes GET alone")
 
 
 def test_a_websocket_of_a_page_is_refused(localstack: LocalStack) -> None:

@@ -40,13 +40,13 @@ class Door:
     def __init__(self, hosts: str) -> None:
         self._names = {name.strip().lower() for name in hosts.split(",")} - {""} | {"localhost"}
 
-    def refusal(self, path: str, headers: Headers) -> Refusal | None:
+    def refusal(self, method: str, path: str, headers: Headers) -> Refusal | None:
         """Why the request is not served; None where it is. ``path`` without query, decoded."""
         return (
             self._foreign_name(headers)
             or self._page(headers)
             or self._compressed(path, headers)
-            or (None if path == HEALTH or is_gateway(path) else unsigned(headers))
+            or (_only_read(method) if path == HEALTH else None if is_gateway(path) else unsigned(headers))
         )
 
     def _foreign_name(self, headers: Headers) -> Refusal | None:
@@ -81,6 +81,11 @@ class Door:
         if not is_gateway(path) and signed_for(headers) == "s3":
             return None
         return Refusal(415, "Content-Encoding: send the body as it is; compressed ones are not read here")
+
+
+def _only_read(method: str) -> Refusal | None:
+    """Health is for everybody to read. By a POST there LocalStack restarts or ends itself."""
+    return None if method in {"GET", "HEAD"} else Refusal(405, f"{HEALTH} takes GET alone")
 
 
 def is_gateway(path: str) -> bool:
