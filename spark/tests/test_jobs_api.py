@@ -12,6 +12,7 @@ from fake_tasks import DEADLINE_S, FakeTasks, awaited, call, run_now
 from flask.testing import FlaskClient
 from pipeline_contracts.names import Names
 from service_kit.clock import ManualClock
+from waiting import wait_until
 
 WHEEL = {"package_name": "pinterest-data-pipeline", "entry_point": "batch_analyser_task"}
 OTHER_PARAMETERS = (
@@ -66,7 +67,7 @@ def test_a_query_that_is_not_known_is_refused_by_name(client: FlaskClient, path:
     ("task", "named"),
     [
         (wheel("clean", new_cluster={}), "new_cluster"),
-        (wheel("clean", timeout_seconds=5), "timeout_seconds"),
+        (wheel("clean", timeout_seconds=-5), "timeout_seconds"),
         (wheel("clean", max_retries=1), "max_retries"),
         (wheel("clean", run_if="ALL_DONE"), "run_if"),
         (wheel("clean", colour="red"), "colour"),
@@ -130,6 +131,32 @@ def test_a_failure_stops_what_depends_on_it_and_nothing_else(
 def test_two_tasks_of_one_key_are_refused(client: FlaskClient) -> None:
     answer = submit(client, wheel("clean"), wheel("clean"))
     assert (answer["status"], "'clean' is there twice" in answer["message"]) == (400, True)
+
+
+def test_a_task_out_of_time_ends_so_and_those_that_need_it_are_not_run(
+    client: FlaskClient, store: RunStore, tasks: FakeTasks
+) -> None:
+    tasks.go.clear()
+    plan = [wheel("ingest", timeout_seconds="1"), wheel("clean", "ingest"), wheel("answers", timeout_seconds=60)]
+    run_id = submit(client, *plan)["run_id"]
+    wait_until("the first is out of time", lambda: results(client, run_id)["ingest"] == "TIMEDOUT")
+    tasks.go.set()
+    awaited(store, run_id)
+    assert results(client, run_id) == {
+        "ingest": "TIMEDOUT",
+        "clean": "UPSTREAM_FAILED",
+        "answers": "SUCCESS",
+        "run": "FAILED",
+    }
+    run = call(client, "GET", f"/2.2/jobs/runs/get?run_id={run_id}")
+    assert run["tasks"][0]["state"]["state_message"] == "Run timed out."
+    assert "ingest" in run["state"]["state_message"]
+    repair = {"run_id": run_id, "rerun_all_failed_tasks": True}
+    tasks.go.clear()
+    assert call(client, "POST", "/2.2/jobs/runs/repair", repair)["repair_id"]
+    wait_until("a repair has the same limit", lambda: results(client, run_id)["ingest"] == "TIMEDOUT")
+    tasks.go.set()
+    awaited(store, run_id)
 
 
 def test_a_run_out_of_time_ends_so_and_the_next_one_runs(

@@ -23,3 +23,12 @@ def told(error: BaseException) -> str:
             lines.append(line.rstrip())
     text = "\n".join(lines)
     return (f"{type(error).__name__}: {text}" if text else type(error).__name__)[:_CHARACTERS]
+
+
+def is_of_a_connection(error: BaseException | None) -> bool:
+    """Whether Py4J's connection broke. It raises the sockets' own errors, or its own around them."""
+    while error is not None:
+        if isinstance(error, ConnectionError | EOFError) or type(error).__name__ in {"Py4JNetworkError", "Py4JError"}:
+            return True
+        error = error.__cause__ or error.__context__
+    return False

@@ -97,9 +97,9 @@ REPAIR: Final = _fields(
     )
 )  # fmt: skip
 TASK: Final = _fields(
-    ("task_key", "python_wheel_task", "depends_on", "description"),
+    ("task_key", "python_wheel_task", "depends_on", "description", "timeout_seconds"),
     {
-        "timeout_seconds": 0, "max_retries": 0, "min_retry_interval_millis": 0, "retry_on_timeout": False,
+        "max_retries": 0, "min_retry_interval_millis": 0, "retry_on_timeout": False,
         "run_if": "ALL_SUCCESS", "disabled": False,
     },
     dict.fromkeys(OTHER_TASKS, OUR_WHEEL),

@@ -8,21 +8,26 @@ from typing import Any, Final
 
 from batch_analyser.jobs.catalogue import ALL_TASKS, ParameterError, check_parameters
 from batch_analyser.service import fields
-from batch_analyser.service.arguments import invalid, items, shown, texts
+from batch_analyser.service.arguments import integer, invalid, items, shown, texts
 
 PACKAGE: Final = "pinterest-data-pipeline"
 ENTRY_POINT: Final = "batch_analyser_task"
 """The wheel's entry point, as ``databricks.yml`` and submitted runs name it."""
 _MOST_TASKS: Final = 100
+_LONGEST_TIMEOUT_S: Final = 30 * 24 * 3600
 _KEY: Final = re.compile(r"[\w-]{1,100}")
 
 
 @dataclass(frozen=True)
 class Plan:
-    """Tasks by key, in an order that can be run: their own parameters (``task`` says what it does), and their needs."""
+    """Tasks by key, in an order that can be run: their own parameters (``task`` says what it does), and their needs.
+
+    ``timeouts_s``: seconds, of those that have one.
+    """
 
     parameters: Mapping[str, Mapping[str, str]]
     depends_on: Mapping[str, Sequence[str]]
+    timeouts_s: Mapping[str, int]
 
 
 def chain(tasks: Sequence[str]) -> dict[str, list[str]]:
@@ -67,7 +72,16 @@ def submitted(tasks: Sequence[Any]) -> Plan:
         following = next(key for key in left if set(needs[key]) <= set(done))
         left.remove(following)
         done.append(following)
-    return Plan({key: parameters[key] for key in done}, needs)
+    timeouts = {_key(task): timeout_s(task, f"Task {_key(task)!r}: ") for task in tasks}
+    return Plan({key: parameters[key] for key in done}, needs, {key: limit for key, limit in timeouts.items() if limit})
+
+
+def timeout_s(given: Mapping[str, Any], where: str = "") -> int:
+    """The ``timeout_seconds`` of a run or a task; 0 for none."""
+    found = integer(given, "timeout_seconds", 0)
+    if not 0 <= found <= _LONGEST_TIMEOUT_S:
+        raise invalid(f"{where}'timeout_seconds' must be between 0 (none) and {_LONGEST_TIMEOUT_S}, not {found}.")
+    return found
 
 
 def _key(task: Any) -> str:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from http import HTTPStatus
-from typing import Any, Final
+from typing import Any
 
 from pipeline_contracts.names import Names
 
@@ -20,12 +20,10 @@ from batch_analyser.service.arguments import (
     texts,
 )
 from batch_analyser.service.pages import Cursor, page_of
-from batch_analyser.service.plan import chain, checked, submitted
+from batch_analyser.service.plan import chain, checked, submitted, timeout_s
 from batch_analyser.service.runs import QueueFullError, Run
 from batch_analyser.service.store import RunStore
 from batch_analyser.service.worker import Worker
-
-_LONGEST_TIMEOUT_S: Final = 30 * 24 * 3600
 
 Document = dict[str, Any]
 Given = Mapping[str, Any]
@@ -85,16 +83,23 @@ class Requests:
     def submit(self, given: Given) -> Document:
         """Queue a run of no job: tasks of our own wheel, as a job of ``databricks.yml`` has them."""
         plan = submitted(items(given, "tasks"))
-        timeout_s = integer(given, "timeout_seconds", 0)
-        if not 0 <= timeout_s <= _LONGEST_TIMEOUT_S:
-            raise invalid(f"'timeout_seconds' must be between 0 (none) and {_LONGEST_TIMEOUT_S}, not {timeout_s}.")
+        limit_s = timeout_s(given)
         name = text(given, "run_name") or "Untitled"
-        return self._queue(
-            lambda token: self._worker.submit(
-                name, plan.parameters, {}, token, "SUBMIT_RUN", depends_on=plan.depends_on, timeout_s=timeout_s
-            ),
-            given,
-        )
+
+        def start(token: str | None) -> Run:
+            needs, limits = plan.depends_on, plan.timeouts_s
+            return self._worker.submit(
+                name,
+                plan.parameters,
+                {},
+                token,
+                "SUBMIT_RUN",
+                depends_on=needs,
+                timeout_s=limit_s,
+                task_timeouts_s=limits,
+            )
+
+        return self._queue(start, given)
 
     def repair(self, given: Given) -> Document:
         """Queue a run that is over again, for tasks that failed or are named, and what depends on them."""

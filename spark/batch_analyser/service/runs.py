@@ -19,7 +19,7 @@ class Run:
     """A run (``parent_id`` None, ``name`` the job's or the one given) or of one of its tasks.
 
     Times are Unix milliseconds. A task's parameters are its own only; ``task`` among them says what it does, where
-    its key does not. ``depends_on`` are keys of tasks; ``timeout_s`` is the run's, 0 for none; ``attempt`` counts the
+    its key does not. ``depends_on`` are keys of tasks; ``timeout_s`` is its own, 0 for none; ``attempt`` counts the
     repairs of a run, and of a task those that began with it.
     """
 

@@ -49,6 +49,7 @@ class RunStore:
         *,
         depends_on: Mapping[str, Sequence[str]] = MappingProxyType({}),
         timeout_s: int = 0,
+        task_timeouts_s: Mapping[str, int] = MappingProxyType({}),
         most_queued: int | None = None,
     ) -> tuple[Run, bool]:
         """A queued run with its tasks and their own parameters. With a token that is known: that run, and False.
@@ -64,7 +65,8 @@ class RunStore:
             self._check_room(most_queued)
             run_id = self._insert(None, name, parameters, run_type, token=idempotency_token, timeout_s=timeout_s)
             for task, own in tasks.items():
-                self._insert(run_id, task, own, run_type, depends_on=depends_on.get(task, ()))
+                needs, limit_s = depends_on.get(task, ()), task_timeouts_s.get(task, 0)
+                self._insert(run_id, task, own, run_type, depends_on=needs, timeout_s=limit_s)
             return self._one(run_id), True
 
     def repair(
@@ -86,8 +88,9 @@ class RunStore:
             )
             for task in [task for task in self.tasks(run_id) if task.name in set(tasks)]:
                 self._insert(
-                    run_id, task.name, task.parameters, run.run_type, depends_on=task.depends_on, attempt=attempt
-                )
+                    run_id, task.name, task.parameters, run.run_type,
+                    depends_on=task.depends_on, timeout_s=task.timeout_s, attempt=attempt,
+                )  # fmt: skip
             self._db.execute(
                 "UPDATE run SET life_cycle = 'QUEUED', result = NULL, message = '', error = NULL, started_ms = NULL,"
                 " ended_ms = NULL, attempt = ?, parameters = ? WHERE run_id = ?",

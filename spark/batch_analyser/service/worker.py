@@ -10,7 +10,8 @@ from typing import Final
 from prometheus_client import Counter, Gauge, Histogram
 from service_kit.ops import NotReadyError
 
-from batch_analyser.service.failures import told
+from batch_analyser.service.deadline import CANCEL_AGAIN_S, Deadline
+from batch_analyser.service.failures import is_of_a_connection, told
 from batch_analyser.service.runs import Ended, QueueFullError, Run, RunType
 from batch_analyser.service.store import RunStore
 
@@ -24,7 +25,6 @@ CRASHED: Final = "the analyser ended before this run was over; what it committed
 JVM_GONE: Final = "the JVM ended before this run was over; what it committed stays, run it again"
 UNRECORDED: Final = "runs.sqlite could not be written in this run; what it committed stays, run it again"
 
-_CANCEL_AGAIN_S = 0.2
 _IDLE_S = 1.0
 _LONGEST_PAUSE_S = 30.0
 _DYING_S = 3.0
@@ -93,10 +93,11 @@ class Worker:
         *,
         depends_on: Mapping[str, Sequence[str]] | None = None,
         timeout_s: int = 0,
+        task_timeouts_s: Mapping[str, int] | None = None,
     ) -> Run:
         """Queue a run of the given tasks, in an order in which each follows those that it depends on.
 
-        Each task has its own parameters; a known token gives its run back.
+        Each task has its own parameters, and may have a timeout; a known token gives its run back.
 
         Raises:
             QueueFullError: too many runs wait, or the service is about to end.
@@ -104,7 +105,8 @@ class Worker:
         self._check_open()
         run, _ = self._store.add(
             name, tasks, parameters, token, run_type,
-            depends_on=depends_on or {}, timeout_s=timeout_s, most_queued=self._limit,
+            depends_on=depends_on or {}, timeout_s=timeout_s, task_timeouts_s=task_timeouts_s or {},
+            most_queued=self._limit,
         )  # fmt: skip
         self._wake()
         return run
@@ -173,7 +175,7 @@ class Worker:
                 if self._active != run_id:
                     return
                 self._cancel()
-            self._stopping.wait(_CANCEL_AGAIN_S)
+            self._stopping.wait(CANCEL_AGAIN_S)
 
     def _work(self) -> None:
         try:
@@ -265,14 +267,17 @@ class Worker:
         self._store.start(task.run_id)
         context = {"task": task.name, "run_id": task.parent_id}
         logger.info("task started", extra=context)
+        deadline = Deadline(task.timeout_s, self._cancel)
         try:
-            with _TASK_SECONDS.labels(task.name).time():
+            with deadline, _TASK_SECONDS.labels(task.name).time():
                 own = dict(task.parameters)
                 output = self._tasks[own.pop("task", task.name)]({**parameters, **own})
         except Exception as error:  # the outermost loop: a run that fails must not end the service
             if not self._ends(task.parent_id or 0):
                 logger.exception("task failed", extra=context)
-                if not self._is_jvm_lost(error):
+                if deadline.passed and self._alive():
+                    self._store.end_early(task.run_id, "TIMEDOUT")
+                elif not self._is_jvm_lost(error):
                     text = told(error)
                     self._store.end(task.run_id, "TERMINATED", "FAILED", text[:500], error=text)
             return False
@@ -282,16 +287,7 @@ class Worker:
 
     def _is_jvm_lost(self, error: Exception) -> bool:
         """Whether the session is gone; a broken connection shows that a moment before its process has ended."""
-        deadline = time.monotonic() + (_DYING_S if _is_of_a_connection(error) else 0.0)
+        deadline = time.monotonic() + (_DYING_S if is_of_a_connection(error) else 0.0)
         while self._alive() and time.monotonic() < deadline:
             self._stopping.wait(0.05)
         return not self._alive()
-
-
-def _is_of_a_connection(error: BaseException | None) -> bool:
-    """Whether Py4J's connection broke. It raises the sockets' own errors, or its own around them."""
-    while error is not None:
-        if isinstance(error, ConnectionError | EOFError) or type(error).__name__ in {"Py4JNetworkError", "Py4JError"}:
-            return True
-        error = error.__cause__ or error.__context__
-    return False
