@@ -30,7 +30,8 @@ def status(
 @pytest.mark.parametrize(("method", "expected"), [("GET", 200), ("HEAD", 200), ("POST", 405), ("PUT", 405)])
 def test_health_is_read_alone(method: str, expected: int) -> None:
     """By a POST of an action there LocalStack restarts or ends itself, for whoever asks."""
-    assert status("/_localstack/health", method=method) == expected
+    for path in ("/_localstack/health", "/_pipeline/metrics"):
+        assert status(path, method=method) == expected
 
 
 @pytest.mark.parametrize(
@@ -51,7 +52,7 @@ def test_health_is_read_alone(method: str, expected: int) -> None:
         ("[::1", 421),
     ],
 )
-@pytest.mark.parametrize("path", [f"{STAGE}/streams", "/_localstack/health"])
+@pytest.mark.parametrize("path", [f"{STAGE}/streams", "/_localstack/health", "/_pipeline/metrics"])
 def test_it_answers_to_its_own_names_only(path: str, host: str, expected: int) -> None:
     assert status(path, host=host) == expected
 
@@ -71,7 +72,9 @@ def test_two_hosts_are_none() -> None:
         ("Sec-Fetch-Site", "same-site"),
     ],
 )
-@pytest.mark.parametrize("path", [f"{STAGE}/streams", "/_localstack/health", "/", "/pinterest-raw"])
+@pytest.mark.parametrize(
+    "path", [f"{STAGE}/streams", "/_localstack/health", "/_pipeline/metrics", "/", "/pinterest-raw"]
+)
 def test_no_page_of_another_origin_gets_in_signed_or_not(path: str, header: tuple[str, str]) -> None:
     assert status(path, header) == 403
     assert status(path, header, ("Authorization", SIGNED.format("s3"))) == 403
@@ -89,6 +92,8 @@ def test_a_typed_address_and_its_own_pages_do(headers: list[tuple[str, str]]) ->
     ("path", "expected"),
     [
         ("/_localstack/health", 200),
+        ("/_pipeline/metrics", 200),
+        ("/_pipeline/metrics/x", 403),
         (f"{STAGE}/streams", 200),
         (STAGE, 200),
         ("/", 403),
@@ -102,7 +107,7 @@ def test_a_typed_address_and_its_own_pages_do(headers: list[tuple[str, str]]) ->
         ("/restapis/pinterest/dev/_user_request_/streams", 403),
     ],
 )
-def test_only_the_gateway_and_health_are_unsigned(path: str, expected: int) -> None:
+def test_only_the_gateway_health_and_metrics_are_unsigned(path: str, expected: int) -> None:
     assert status(path) == expected
     assert status(path, ("Authorization", "Bearer x")) == expected
     assert status(path, ("Authorization", SIGNED.format("apigateway"))) == 200

@@ -2,6 +2,7 @@
 
 import base64
 import json
+import re
 import threading
 import uuid
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ from typing import Any
 
 import msgspec
 import pytest
+import urllib3
 from aws_deploy.apply import apply_stacks
 from aws_deploy.clients import Clients
 from aws_deploy.deployer import Deployer
@@ -336,6 +338,19 @@ def put_records(gateway: Gateway, clients: Clients, count: int) -> None:
     assert all(record.sequence_number and record.shard_id for record in result.records)
     found = stored(clients, STREAM)
     assert [[json.loads(data) for data in found[f"{run}'\"{i}"]] for i in range(count)] == [[row] for row in rows]
+
+
+def test_what_the_gateway_stores_is_counted_once(gateway: Gateway, clients: Clients, localstack: LocalStack) -> None:
+    def taken() -> int:
+        answer = urllib3.request("GET", f"{localstack.endpoint_url}/_pipeline/metrics")
+        found = re.search(rf'localstack_kinesis_records_total{{stream="{STREAM}"}} (\d+)', answer.data.decode())
+        return int(found[1]) if found else 0
+
+    before = taken()
+    put_records(gateway, clients, 7)
+    assert gateway.call("PUT", f"/streams/{STREAM}/record", {"Data": ROW, "PartitionKey": "1"}).status == 200
+    assert gateway.call("PUT", f"/streams/{STREAM}/record", {"Data": ROW}).status == 400
+    assert taken() == before + 8
 
 
 @pytest.mark.parametrize(

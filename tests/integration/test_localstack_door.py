@@ -95,6 +95,25 @@ def test_health_is_for_everybody_on_this_machine(localstack: LocalStack) -> None
     assert (refused.status, refused.json()["message"]) == (405, "/_localstack/health takes GET alone")
 
 
+def test_how_many_records_streams_took_is_for_everybody_on_this_machine(
+    localstack: LocalStack, clients: Clients
+) -> None:
+    def taken(headers: dict[str, str] | None = None) -> str:
+        answer = HTTP.request("GET", f"{localstack.endpoint_url}/_pipeline/metrics", headers=headers)
+        assert answer.headers["Content-Type"].startswith("text/plain; version=0.0.4"), answer.data
+        return answer.data.decode()
+
+    clients.kinesis.put_record(StreamName=STREAM, Data=b"1", PartitionKey="k")
+    arn = clients.kinesis.describe_stream_summary(StreamName=STREAM)["StreamDescriptionSummary"]["StreamARN"]
+    clients.kinesis.put_records(StreamARN=arn, Records=[{"Data": b"2", "PartitionKey": "k"}] * 3)
+    with pytest.raises(clients.kinesis.exceptions.ClientError):
+        clients.kinesis.put_record(StreamName=STREAM, Data=b"x" * 2_000_000, PartitionKey="k")
+    assert f'localstack_kinesis_records_total{{stream="{STREAM}"}} 4\n' in taken()
+    assert HTTP.request("GET", f"{localstack.endpoint_url}/_pipeline/metrics", headers=EVIL).status == 403
+    # Another path that is none of LocalStack's leads to no service.
+    assert HTTP.request("GET", f"{localstack.endpoint_url}/_pipeline/other").status == 403
+
+
 def test_a_websocket_of_a_page_is_refused(localstack: LocalStack) -> None:
     host = localstack.endpoint_url.removeprefix("http://")
     with socket.create_connection(("localhost", int(host.rpartition(":")[2])), timeout=10) as peer:

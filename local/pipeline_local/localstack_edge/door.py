@@ -13,7 +13,10 @@ from ipaddress import ip_address
 from typing import Protocol
 from urllib.parse import urlsplit
 
+from pipeline_local.localstack_edge.records import METRICS
+
 HEALTH = "/_localstack/health"
+_OPEN = {HEALTH, METRICS}
 _GATEWAY = re.compile(r"/_aws/execute-api/[^/]+/[^/]+(/|$)")
 _SIGNED = re.compile(r"AWS4-HMAC-SHA256 .*Credential=[^/,\s]+/[^/,\s]+/[^/,\s]+/([^/,\s]+)/aws4_request")
 _OWN_PAGES = {"same-origin", "none"}
@@ -46,7 +49,7 @@ class Door:
             self._foreign_name(headers)
             or self._page(headers)
             or self._compressed(path, headers)
-            or (_only_read(method) if path == HEALTH else None if is_gateway(path) else unsigned(headers))
+            or (_only_read(method, path) if path in _OPEN else None if is_gateway(path) else unsigned(headers))
         )
 
     def _foreign_name(self, headers: Headers) -> Refusal | None:
@@ -83,9 +86,9 @@ class Door:
         return Refusal(415, "Content-Encoding: send the body as it is; compressed ones are not read here")
 
 
-def _only_read(method: str) -> Refusal | None:
-    """Health is for everybody to read. By a POST there LocalStack restarts or ends itself."""
-    return None if method in {"GET", "HEAD"} else Refusal(405, f"{HEALTH} takes GET alone")
+def _only_read(method: str, path: str) -> Refusal | None:
+    """Health and counts are for everybody to read. By a POST to health LocalStack restarts or ends itself."""
+    return None if method in {"GET", "HEAD"} else Refusal(405, f"{path} takes GET alone")
 
 
 def is_gateway(path: str) -> bool:
@@ -106,6 +109,6 @@ def unsigned(headers: Headers) -> Refusal | None:
         return None
     return Refusal(
         403,
-        f"sign the request (SigV4 in Authorization, with any key); only {HEALTH} and the gateway take unsigned ones: "
-        "paths, /_aws/execute-api/<id>/<stage>/",
+        f"sign the request (SigV4 in Authorization, with any key); only {HEALTH}, {METRICS} and the gateway take "
+        "unsigned ones: paths, /_aws/execute-api/<id>/<stage>/",
     )
