@@ -21,6 +21,7 @@ FULL = {
     "analysis": ["analysis.py", "--posts", "10000", "400000"],
     "kinesis": ["kinesis_drain.py", "--localstack", "20000"],
     "stream-commits": ["stream_commits.py"],
+    "dashboard": ["dashboard_pages.py", "--posts", "400000"],
     "system": ["system.py", "--cold"],
     "containers": ["containers.py", "--cold"],
 }
@@ -31,6 +32,7 @@ QUICK = {
     "analysis": ["analysis.py", "--posts", "10000"],
     "kinesis": ["kinesis_drain.py", "--records", "100000", "--runs", "1"],
     "stream-commits": ["stream_commits.py", "--commits", "10"],
+    "dashboard": ["dashboard_pages.py", "--posts", "40000", "--seconds", "10"],
     "system": ["system.py"],
     "containers": ["containers.py"],
 }

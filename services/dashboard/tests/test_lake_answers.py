@@ -132,9 +132,10 @@ def test_an_answer_that_is_newer_than_the_run_is_named(lake: Path) -> None:
 def test_the_newest_run_is_the_one_that_finished_last(lake: Path) -> None:
     for number in (5, 3, 4):
         write_run(lake, f"run-{number}", number, {}, {})
-    write_run(lake, "run-51", 5, {}, {})
-    found = [run.run_id for run in runs.newest(LakeReader(lake.as_uri()), 3)]
-    assert found == ["run-51", "run-5", "run-4"]
+    for same in ("run-52", "run-51"):
+        write_run(lake, same, 5, {}, {})
+    found = [run.run_id for run in runs.newest(LakeReader(lake.as_uri()), 4)]
+    assert found == ["run-52", "run-51", "run-5", "run-4"]
 
 
 def damage_log(table: Path) -> None:

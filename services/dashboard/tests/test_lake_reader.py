@@ -1,3 +1,6 @@
+import base64
+import json
+import struct
 import threading
 from collections import Counter
 from datetime import UTC, datetime, timezone
@@ -167,3 +170,25 @@ def test_rows_that_a_log_does_not_count_are_counted(tmp_path: Path) -> None:
     log.write_text(text)
     assert DeltaTable(str(tmp_path / "t")).count() != 10
     assert LakeReader(str(tmp_path)).count(At("t")) == 10
+
+
+def test_rows_that_are_marked_as_deleted_do_not_count(tmp_path: Path) -> None:
+    write(tmp_path / "t", ONE, [[number] for number in range(10)])
+    log = next((tmp_path / "t" / "_delta_log").glob("*.json"))
+    # The third row, as Delta's protocol writes it into the log: a bitmap of one container with one number.
+    bitmap = struct.pack("<IQI", 1_681_511_377, 1, 0) + struct.pack("<IIHHIH", 12_346, 1, 0, 0, 16, 2)
+    padded = bitmap + b"\0" * (-len(bitmap) % 4)
+    vector = {"storageType": "i", "pathOrInlineDv": base64.z85encode(padded).decode(), "cardinality": 1}
+    actions = [json.loads(line) for line in log.read_text().splitlines()]
+    for action in actions:
+        if "protocol" in action:
+            features = ["deletionVectors"]
+            action["protocol"] = {"minReaderVersion": 3, "minWriterVersion": 7}
+            action["protocol"] |= {"readerFeatures": features, "writerFeatures": features}
+        if "add" in action:
+            action["add"]["deletionVector"] = {**vector, "sizeInBytes": len(bitmap)}
+    log.write_text("\n".join(map(json.dumps, actions)))
+    reader = LakeReader(str(tmp_path))
+    rows = reader.rows("SELECT n FROM t ORDER BY n", {"t": At("t")}, most=20)
+    assert [row["n"] for row in rows] == [0, 1, 3, 4, 5, 6, 7, 8, 9]
+    assert reader.count(At("t")) == 9

@@ -1,0 +1,64 @@
+"""The dashboard and `pipeline answers` on one lake: the same answers, by two readers that share no code."""
+
+import json
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from dashboard.api import answers as api
+from dashboard.lake.answers_watch import AnswersWatch
+from dashboard.lake.reader import LakeReader
+from dashboard_frame import FrameOfTests
+from delta_tables import GOLD, write_answers
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pipeline_contracts.lake import ANSWERS
+from pipeline_local import answers
+from pipeline_local.lake import Lake
+
+NAMES = st.text(st.characters(codec="utf-8"), max_size=8)
+VALUES: dict[str, st.SearchStrategy[Any]] = {
+    "age_group": st.sampled_from(["under 18", "18-24", "25-35", "36-50", "+50"]),
+    "post_year": st.integers(1, 2100),
+    "category_count": st.integers(1, 2**62),
+    "follower_count": st.integers(0, 2**62),
+    "number_users_joined": st.integers(1, 2**62),
+    "median_follower_count": st.floats(0, 1e15),
+}
+
+
+def key(row: tuple[Any, ...]) -> tuple[Any, ...]:
+    return row[:-1]
+
+
+def rows_of(name: str) -> st.SearchStrategy[list[tuple[Any, ...]]]:
+    row = st.tuples(*(VALUES.get(column, NAMES) for column in GOLD[name]))
+    return st.lists(row, max_size=6, unique_by=key)
+
+
+@given(st.fixed_dictionaries({name: rows_of(name) for name in ANSWERS}), st.integers(0, 2))
+@settings(max_examples=15, deadline=None)
+def test_the_dashboard_shows_what_pipeline_answers_prints(
+    generated: dict[str, list[tuple[Any, ...]]], older: int
+) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder)
+        for number in range(1, older + 1):
+            write_answers(root, {**dict.fromkeys(GOLD, ()), "users_joined_by_year": [(1_900 + number, number)]}, number)
+        write_answers(root, generated, older + 1)
+        frame = FrameOfTests()
+        watch = AnswersWatch(LakeReader(root.as_uri()), frame.clock)
+        watch.look()
+        client = frame.app([api.blueprint(watch)]).test_client()
+        printed = answers.stored(Lake(root))
+        for name, rows in printed.tables.items():
+            shown = client.get(f"/api/v1/answers/{name}?limit=1000").get_json()
+            assert shown["run"]["run_id"] == printed.run_id
+            assert shown["run"]["policies"] == printed.policies
+            assert in_order(shown["rows"]) == in_order(json.loads(json.dumps(rows)))
+
+
+def in_order(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    by: Callable[[dict[str, Any]], str] = lambda row: json.dumps(list(row.values()))  # noqa: E731
+    return sorted(rows, key=by)
