@@ -12,6 +12,9 @@ from service_kit.clock import Clock
 from dashboard.api import answers as answers_api
 from dashboard.api import live
 from dashboard.api import popular as api_popular
+from dashboard.api import quarantine as api_quarantine
+from dashboard.api import records as api_records
+from dashboard.api.records import Ways
 from dashboard.app import Frame, create_app
 from dashboard.background import Attention, Repeated
 from dashboard.blocks import Block, Kept, empty
@@ -27,7 +30,8 @@ from dashboard.live.cloudwatch import on_cloudwatch
 from dashboard.live.figures import Verdict
 from dashboard.live.poller import Poller, sources
 from dashboard.live.snapshot import Sources
-from dashboard.pages import answers, later, overview, popular
+from dashboard.pages import answers, later, overview, popular, records
+from dashboard.records.quarantine import Quarantine
 from dashboard.remote.popularity import Popularity
 from dashboard.remote.profiles import NotAsked, Profiles, StreamReader
 from dashboard.remote.runs import AnalyserRuns
@@ -50,10 +54,11 @@ def build(settings: Settings, clock: Clock, registry: CollectorRegistry) -> Dash
     """All of the dashboard. Nothing is read here: a source that is down delays no start."""
     attention = Attention(clock)
     identity = identity_of(settings, clock)
+    privacy = privacy_of(settings, identity)
     frame = Frame(
         pipeline_id=settings.pipeline_id,
         clock=clock,
-        privacy=privacy_of(settings, identity),
+        privacy=privacy,
         attention=attention,
         allowed_hosts=settings.allowed_hosts,
         airflow_page=settings.airflow_page,
@@ -84,6 +89,7 @@ def build(settings: Settings, clock: Clock, registry: CollectorRegistry) -> Dash
         again("look at the lake", watch.look, lake_s)
         held, complete_run, stream_rows = watch.held, watch.run, watch.stream_rows
     popularity = Popularity(*_profiles(settings, reader, clock), clock)
+    ways, quarantine = Ways(reader, settings.names, clock), Quarantine(reader)
     seen = Sources(poller, _no_audits, held, runs, complete_run, stream_rows)
     blueprints = [
         overview.blueprint(seen, clock),
@@ -92,6 +98,9 @@ def build(settings: Settings, clock: Clock, registry: CollectorRegistry) -> Dash
         answers_api.blueprint(answered),
         popular.blueprint(popularity, clock),
         api_popular.blueprint(popularity, clock),
+        records.blueprint(ways, quarantine, privacy, clock),
+        api_records.blueprint(ways, privacy),
+        api_quarantine.blueprint(quarantine, privacy, clock),
         later.blueprint(),
     ]
     checks = {thread.name: thread.check for thread in threads}

@@ -17,10 +17,7 @@ class Later:
     meanwhile: str
 
 
-LATER = (
-    Later("/records", "Records", "Records have no page yet", "pipeline quarantine"),
-    Later("/audit", "Audit", "Audits have no page yet", "pipeline audit"),
-)
+LATER = (Later("/audit", "Audit", "Audits have no page yet", "pipeline audit"),)
 
 
 def blueprint(pages: tuple[Later, ...] = LATER) -> Blueprint:
