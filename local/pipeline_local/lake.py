@@ -55,8 +55,9 @@ class Lake:
         self._root = root
 
     def tables(self) -> list[str]:
-        """Paths of all tables below the root, such as ``silver/pin``, sorted."""
-        return sorted(str(log.parent.relative_to(self._root)) for log in self._root.glob("**/_delta_log"))
+        """Paths of all tables below the root, such as ``silver/pin``, sorted; without those renamed for damage."""
+        found = (log.parent for log in self._root.glob("**/_delta_log"))
+        return sorted(str(table.relative_to(self._root)) for table in found if ".damaged" not in table.name)
 
     def dataset(self, table: str, version: int | None = None) -> Dataset | None:
         """One table as a dataset, at a version or the newest; None when it is not there yet."""

@@ -210,6 +210,43 @@ def test_a_key_that_is_no_text_and_an_aggregate_stop_nothing(bench: Bench, local
     assert sum(one.current for one in found.rows) == len(bench.sent)
 
 
+def test_a_damaged_quarantine_is_recreated_from_the_stream(bench: Bench) -> None:
+    """All kinds share it, so none may wait for a person to mend it. What was in it stays beside it."""
+    table = bench.lake / STREAM_QUARANTINE
+
+    def all_there() -> bool:
+        found = {(row["partition"], row["offset"]) for row in Lake(bench.lake).rows(STREAM_QUARANTINE)}
+        return bench.all_stored() and found == set(bad)
+
+    def damage_log() -> None:
+        (table / "_delta_log" / f"{0:020}.json").write_bytes(b"\0" * 300)
+
+    def cut_rows() -> None:
+        for file in table.glob("*.parquet"):
+            file.write_bytes(file.read_bytes()[:-100])
+        shutil.rmtree(bench.checkpoint)  # so that the coordinates are read
+
+    bench.send(1)
+    bad = bench.streams.put("pin", [("k", b"x")])
+    bench.run(all_there)
+    for count, damage in enumerate((damage_log, cut_rows), start=1):
+        damage()
+        bench.send(1)
+        bench.run(all_there)
+        assert len(list(table.parent.glob("stream.damaged-*"))) == count
+    assert sorted(bench.stored()) == sorted(bench.sent)
+    assert len(Lake(bench.lake).rows(STREAM_QUARANTINE)) == 1
+
+    writer, query = bench.launch("pin", bench.log_id)
+    try:
+        assert writer.lost() is None
+        damage_log()
+        assert (writer.lost() or "").startswith(f"the table {STREAM_QUARANTINE} cannot be used")
+    finally:
+        writer.close(10)
+        query.stop()
+
+
 @pytest.mark.parametrize("content", [b"", b'{"add":', b"\0" * 300])
 def test_a_damaged_log_of_delta_is_named_with_the_remedy(bench: Bench, content: bytes) -> None:
     bench.send(1)

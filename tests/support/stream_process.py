@@ -1,5 +1,6 @@
 """The stream reader as a process, and streams to feed it, for tests on a real Kinesis."""
 
+import atexit
 import json
 import os
 import signal
@@ -121,6 +122,7 @@ class ReaderProcess:
             **{f"STREAM_READER_{name.upper()}": str(value) for name, value in settings.items()},
         }
         self.child: subprocess.Popen[bytes] | None = None
+        atexit.register(self.kill)  # where a test fails in between
 
     def start(self) -> None:
         with self.log.open("ab") as log:
@@ -145,11 +147,13 @@ class ReaderProcess:
         try:
             wait_until(what, holds, deadline_s)
         except AssertionError as error:
+            self.kill()
             raise AssertionError(f"{error}\n{self.log.read_text()[-6000:]}") from error
 
     def kill(self) -> None:
         """kill -9 of the process and all that it started, JVM included."""
-        assert self.child is not None
+        if self.child is None or self.child.poll() is not None:
+            return
         for process in [*psutil.Process(self.child.pid).children(recursive=True), psutil.Process(self.child.pid)]:
             try:
                 process.kill()

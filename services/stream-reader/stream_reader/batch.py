@@ -24,6 +24,7 @@ from spark_kit.lake import Transaction
 from stream_reader.arrivals import Arrivals
 from stream_reader.beginning import Beginning
 from stream_reader.decode import collect, quarantine_rows, table_rows
+from stream_reader.failures import TableError
 from stream_reader.latency import Latencies
 from stream_reader.marks import application
 from stream_reader.metrics import Metrics
@@ -129,11 +130,17 @@ class BatchWriter:
                 self._idle.notify_all()
 
     def lost(self) -> str | None:
-        """Which table is not the one that the batches went to any more; None: all are.
+        """Which table is not the one that the batches went to any more, so that a restart is due; None: all are.
 
-        Raises what reading a table raises.
+        Raises:
+            TableError: the kind's own table cannot be read.
         """
-        return self.begun.lost()
+        try:
+            return self.begun.lost()
+        except TableError as error:
+            if error.table != STREAM_QUARANTINE:  # that one is recreated
+                raise
+            return str(error)
 
     def close(self, deadline_s: float) -> bool:
         """Begin no further batch; wait for the running one, and say whether it ended."""

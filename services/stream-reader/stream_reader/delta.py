@@ -8,6 +8,7 @@ import shutil
 import threading
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import unquote, urlsplit
@@ -82,8 +83,10 @@ class DeltaTables:
         with self.exclusive(table):
             create_table(f"{self._uri}/{table}", schema, properties, storage_options=self._options)
 
-    def set_aside(self, table: str, why: BaseException) -> None:
+    def set_aside(self, table: str, why: BaseException, now: datetime | None = None) -> None:
         """Rename a damaged table's folder to ``<name>.damaged``, in place of one that lay there.
+
+        With ``now`` the name holds that time, so that none of them is lost.
 
         Raises:
             TableError: the lake is not on a disk.
@@ -95,7 +98,8 @@ class DeltaTables:
         with self.exclusive(table):
             self._opened.pop(table, None)
             folder = root / table
-            aside = folder.with_name(f"{folder.name}.damaged")
+            when = "" if now is None else f"-{now:%Y%m%dT%H%M%S%f}"
+            aside = folder.with_name(f"{folder.name}.damaged{when}")
             shutil.rmtree(aside, ignore_errors=True)
             folder.replace(aside)
         logger.error(

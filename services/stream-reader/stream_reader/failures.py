@@ -11,6 +11,7 @@ class TableError(Exception):
     """A table cannot be used, and how a person goes on from there."""
 
     def __init__(self, table: str, error: BaseException) -> None:
+        self.table = table
         super().__init__(
             f"the table {table} cannot be used: {brief(error)} (if it is damaged, put its folder back from a copy; or "
             "move it away, and it is recreated from what the stream still holds)"

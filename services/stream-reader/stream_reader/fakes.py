@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from copy import deepcopy
+from datetime import datetime
 from typing import Any
 
 import pyarrow as pa
@@ -103,6 +104,7 @@ class MemoryTables:
     """Tables in memory: appends, each transaction once; reads."""
 
     def __init__(self, schemas: Mapping[str, pa.Schema]) -> None:
+        self._schemas = dict(schemas)
         self._portions: dict[str, list[pa.Table]] = {table: [schema.empty_table()] for table, schema in schemas.items()}
         self._done: dict[tuple[str, str], int] = {}
         self._made = 0
@@ -116,7 +118,12 @@ class MemoryTables:
     def create(self, table: str, schema: StructType, properties: Mapping[str, str]) -> None:  # noqa: ARG002
         """See ``DeltaTables``; it holds those tables only that it was made with."""
         if table not in self._portions:
-            raise ValueError(table)
+            self._portions[table] = [self._schemas[table].empty_table()]
+            self.make_anew(table)
+
+    def set_aside(self, table: str, why: BaseException, now: datetime | None = None) -> None:  # noqa: ARG002
+        """See ``DeltaTables``."""
+        del self._portions[table]
 
     def version(self, table: str) -> int:
         """See ``DeltaTables``."""

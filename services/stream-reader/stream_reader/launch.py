@@ -1,15 +1,21 @@
 """Starts the query of one stream."""
 
+import threading
+from collections import deque
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 
+import pyarrow as pa
+from deltalake.exceptions import DeltaError
 from kinesis_source import read_stream
+from pipeline_contracts.lake import STREAM_QUARANTINE
 from pipeline_contracts.names import Kind
 from pyspark.sql import SparkSession
 from service_kit.retries import RetryPolicy
 
 from stream_reader.batch import BatchWriter, Sink, Source
-from stream_reader.beginning import begin
+from stream_reader.beginning import Beginning, begin
 from stream_reader.checkpoints import checkpoint_folder
 from stream_reader.decode import read_rows
 from stream_reader.failures import FAILURES, TableError
@@ -29,6 +35,7 @@ class Launcher:
     sink: Sink
     streams: Streams
     rejects: Mapping[Kind, RejectWindow]
+    _mending: threading.Lock = field(init=False, default_factory=threading.Lock)
 
     def __call__(self, kind: Kind, log_id: str) -> tuple[BatchWriter, Running]:
         """Start the query of a kind; blocks for the time that ``begin`` takes.
@@ -41,8 +48,13 @@ class Launcher:
         settings = self.settings
         stream = settings.names.stream(kind)
         folder = checkpoint_folder(settings.state_dir, kind, log_id)
-        self._make_tables(kind)
-        begun = begin(self.sink.tables, settings.names, kind, log_id, folder)
+        try:
+            begun = self._begin(kind, log_id, folder)
+        except TableError as error:
+            if error.table != STREAM_QUARANTINE:
+                raise
+            self._set_damaged_quarantine_aside()
+            begun = self._begin(kind, log_id, folder)
         # A batch asks Kinesis again for as long as the source does.
         retries = RetryPolicy(settings.source_retry_s, longest_wait_s=2.0, clock=self.sink.clock)
         source = Source(kind, stream, log_id)
@@ -60,6 +72,20 @@ class Launcher:
         )
         writer.query_id.set_result(query.id)
         return writer, query
+
+    def _begin(self, kind: Kind, log_id: str, folder: Path) -> Beginning:
+        self._make_tables(kind)
+        return begin(self.sink.tables, self.settings.names, kind, log_id, folder)
+
+    def _set_damaged_quarantine_aside(self) -> None:
+        """All kinds share it, so its damage must stop none: each finds it lost, and reads its stream again."""
+        tables = self.sink.tables
+        with self._mending:
+            try:
+                if tables.found(STREAM_QUARANTINE) is not None:
+                    deque(tables.read(STREAM_QUARANTINE, ("partition", "offset")), maxlen=0)
+            except (DeltaError, pa.ArrowException, FileNotFoundError) as error:
+                tables.set_aside(STREAM_QUARANTINE, error, self.sink.clock.now())
 
     def _make_tables(self, kind: Kind) -> None:
         """Those that this kind's batches go to, where they are not there (any more)."""

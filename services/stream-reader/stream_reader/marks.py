@@ -11,6 +11,7 @@ from typing import Final
 import msgspec
 
 from stream_reader.checkpoints import DamageError, write_atomically
+from stream_reader.failures import UNREADABLE, TableError
 from stream_reader.tables import State, Tables
 
 _FILE: Final = "tables.json"
@@ -35,10 +36,11 @@ class Mark(msgspec.Struct, frozen=True):
     def lost(self, tables: Tables, query_id: str | None = None) -> str | None:
         """Which table is not the one that the checkpoint counts on; None: all are. With the id, batches are looked up.
 
-        Raises what reading a table raises.
+        Raises:
+            TableError: one cannot be read.
         """
         for table, part in self.tables.items():
-            found: State | None = tables.found(table)
+            found = _found(tables, table)
             if found is None or found[0] != part.id:
                 return f"the table {table} was lost or recreated"
             if found[1] < part.version:
@@ -48,6 +50,13 @@ class Mark(msgspec.Struct, frozen=True):
                 if seen is None or seen < part.batch:
                     return f"the table {table} has lost batch {part.batch}"
         return None
+
+
+def _found(tables: Tables, table: str) -> State | None:
+    try:
+        return tables.found(table)
+    except UNREADABLE as error:
+        raise TableError(table, error) from error
 
 
 def application(query_id: str, table: str) -> str:

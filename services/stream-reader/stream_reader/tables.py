@@ -1,6 +1,7 @@
 """The tables of the stream path: where they are, what they hold, how they are made, and their current rows."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
 from typing import TYPE_CHECKING, Final, Protocol
 
 import pyarrow as pa
@@ -86,6 +87,9 @@ class Tables(Protocol):
 
     def found(self, table: str) -> State | None:
         """The table as it is in storage; None where there is none (any more)."""
+
+    def set_aside(self, table: str, why: BaseException, now: datetime | None = None) -> None:
+        """Rename a damaged table, whose rows nobody reads then."""
 
     def version(self, table: str) -> int:
         """The newest version's number, of the table that was found last."""
