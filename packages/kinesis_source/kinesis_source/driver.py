@@ -121,11 +121,11 @@ class Driver:
 
     def report(self) -> dict[str, Any] | None:
         """For the query's progress: the lag of each shard in milliseconds, and when it was measured."""
-        behind = self.prefetcher.behind_ms()
+        behind, unanswered = self.prefetcher.behind_ms(), self.prefetcher.unanswered
         if not behind:
             return None
         shards = {name: {"behind_ms": ms} for name, ms in behind.items()}
-        return {"behind_ms": max(behind.values()), "at_ms": self._now_ms(), "shards": shards}
+        return {"behind_ms": max(behind.values()), "at_ms": self._now_ms(), "shards": shards, "unanswered": unanswered}
 
     def stop(self) -> None:
         """End the threads and delete what they fetched; blocks for some seconds at most."""

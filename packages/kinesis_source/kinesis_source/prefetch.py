@@ -171,6 +171,12 @@ class Prefetcher:
             return found
 
     @property
+    def unanswered(self) -> int:
+        """How many shards have not answered since their fetching began, so that nobody knows what waits there."""
+        with self._lock:
+            return sum(slot.fetcher.behind_ms is None and not slot.ended for slot in self._slots.values())
+
+    @property
     def news(self) -> int:
         """Rises when something was fetched, a shard ended or is caught up, or fetching failed."""
         with self._lock:

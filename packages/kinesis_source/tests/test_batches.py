@@ -9,7 +9,7 @@ from kinesis_source.errors import (
     OffsetError,
     SpoolError,
 )
-from kinesis_source.fakes import FakeKinesis
+from kinesis_source.fakes import FakeKinesis, error
 from service_kit.clock import ManualClock
 
 Make = Callable[..., Any]
@@ -184,7 +184,21 @@ def test_lag_is_reported(query: Make, put: Make, clock: ManualClock) -> None:
     clock.sleep(5)
     assert 5000 <= reading.reader.reportLatestOffset()["behind_ms"] < 6000
     reading.drain()
-    assert reading.reader.reportLatestOffset()["behind_ms"] == 0
+    report = reading.reader.reportLatestOffset()
+    assert (report["behind_ms"], report["unanswered"]) == (0, 0)
+
+
+def test_shards_that_have_not_answered_are_counted(query: Make, put: Make, kinesis: FakeKinesis) -> None:
+    put(10)
+    reading = query()
+    reading.drain()
+    reading.restart()
+    reading.plan()
+    kinesis.fail("get_records", error("GetRecords", "InternalFailure", status=500))
+    reading.fetch(2)
+    assert reading.reader.reportLatestOffset()["unanswered"] == 1
+    reading.drain()
+    assert reading.reader.reportLatestOffset()["unanswered"] == 0
 
 
 def test_tasks(query: Make, put: Make, kinesis: FakeKinesis) -> None:

@@ -50,6 +50,7 @@ class FakeRunning:
         self.looks = True
         """Whether it comes round, again and again."""
         self.behind_ms = 0
+        self.unanswered = 0
         self._progress: Mapping[str, Any] | None = None
         self.isActive = True
         self.available = True
@@ -59,7 +60,7 @@ class FakeRunning:
     def lastProgress(self) -> Mapping[str, Any] | None:  # noqa: N802 (PySpark's name)
         """The last look; there is one whenever it is asked for while it ``looks``."""
         if self.looks:
-            report = json.dumps({"behind_ms": self.behind_ms, "shards": {}})
+            report = json.dumps({"behind_ms": self.behind_ms, "shards": {}, "unanswered": self.unanswered})
             self._progress = {"timestamp": self._clock.monotonic(), "sources": [{"latestOffset": report}]}
         return self._progress
 

@@ -24,6 +24,8 @@ class Pulse:
         self._watch = LagWatch(limit_s, clock)
         self._failures = 0
         self._reason = ""
+        self._down_since_s: float | None = None
+        self._measured_ms = 0.0
         self.began()
 
     def began(self) -> None:
@@ -33,12 +35,24 @@ class Pulse:
         self._stamp: object = None
         self._behind_ms = 0.0
         self.looked = False
-        self.lag_ms = 0.0
+        self._measured_ms = 0.0
+
+    def down(self) -> None:
+        """The query ended by itself, or could not be started: what comes now waits until every shard answers again."""
+        if self._down_since_s is None:
+            self._down_since_s = self._clock.monotonic() - self._measured_ms / 1000
 
     def failed(self, reason: str) -> None:
         """The query ended by itself after it had run."""
         self._failures += 1
         self._reason = reason
+
+    @property
+    def lag_ms(self) -> float:
+        """How late records are; after a failure at least for how long nobody knows what came."""
+        since_s = self._down_since_s
+        down_s = 0.0 if since_s is None else self._clock.monotonic() - since_s
+        return max(self._measured_ms, 1000 * down_s)
 
     @property
     def settled(self) -> bool:
@@ -59,14 +73,16 @@ class Pulse:
         stamp = progress.get("timestamp"), progress.get("batchId")
         if stamp != self._stamp:
             self._stamp, self._came_round_s = stamp, now
-            self._behind_ms = _behind_ms(progress)
+            self._behind_ms, all_answer = _behind_ms(progress)
+            if all_answer:
+                self._down_since_s = None
 
     def observe(self, batch_lag_ms: float, batch_age_s: float) -> None:
         """Take in the age of the last batch's oldest record where more waits, and for how long a batch is running."""
         silent_s = self._clock.monotonic() - self._came_round_s
         stalled_s = silent_s if silent_s > _QUIET_S else 0.0
-        self.lag_ms = max(batch_lag_ms, self._behind_ms, 1000 * batch_age_s, 1000 * stalled_s)
-        self._watch.observe(self.lag_ms)
+        self._measured_ms = max(batch_lag_ms, self._behind_ms, 1000 * batch_age_s, 1000 * stalled_s)
+        self._watch.observe(self._measured_ms)
         if self.settled:
             self._failures = 0
 
@@ -77,12 +93,12 @@ class Pulse:
             return f"hangs: nothing was read and stored for {silent_s:.0f} s; if this stays, restart the stream reader"
         if self._failures > 1:
             return f"runs again after {self._failures} failures, the last one: {self._reason}"
-        return self._watch.problem(self.lag_ms)
+        return self._watch.problem(self._measured_ms)
 
 
-def _behind_ms(progress: Mapping[str, Any]) -> float:
-    """The lag that our source reports with its latest offset; 0 while it is unknown."""
-    found = 0.0
+def _behind_ms(progress: Mapping[str, Any]) -> tuple[float, bool]:
+    """The lag that our source reports with its latest offset (0 while it is unknown), and whether all shards answer."""
+    found, all_answer = 0.0, False
     for source in progress.get("sources") or ():
         latest = source.get("latestOffset")
         try:
@@ -91,4 +107,5 @@ def _behind_ms(progress: Mapping[str, Any]) -> float:
             continue
         if isinstance(report, Mapping):
             found = max(found, float(report.get("behind_ms") or 0))
-    return found
+            all_answer = report.get("unanswered") == 0
+    return found, all_answer

@@ -103,6 +103,7 @@ class StreamQuery:
         self._query: Running | None = None
         self._log_id: str | None = None
         self._error: str | None = None
+        self._failure: str | None = None
         self._unreachable: str | None = None
         self._restarts = 0
         self._next_try = self._next_describe = self._clock.monotonic()
@@ -145,14 +146,18 @@ class StreamQuery:
         """Why the query is not as it should be; None: it is."""
         if self.state != "running":
             if self._query is not None:
-                return "has not looked at its stream yet"
+                before = "" if self._failure is None else f"; before, it failed: {self._failure}"
+                return f"has not looked at its stream yet{before}"
             return self._error or "not started yet"
         found = (self._unreachable or self._pulse.problem(), self._rejects.problem())
         return "; ".join(one for one in found if one is not None) or None
 
     @property
     def lag_ms(self) -> float:
-        """How late records are, of the last batch, the running one, or not fetched yet; 0 where none waits."""
+        """How late records are, of the last batch, the running one, or not fetched yet; 0 where none waits.
+
+        While the query fails it is at least the time since it began to.
+        """
         return self._pulse.lag_ms
 
     def described(self) -> dict[str, Any]:
@@ -206,7 +211,7 @@ class StreamQuery:
             self._next_describe = now + self._limits.describe_interval_s
             self._describe(writer)
         if self._pulse.settled:
-            self._waits = self._retries.waits()
+            self._waits, self._failure = self._retries.waits(), None
 
     def _describe(self, writer: BatchWriter) -> None:
         """Notice a recreated stream, and tables lost, though no batch comes."""
@@ -228,6 +233,8 @@ class StreamQuery:
 
     def _ended(self, query: Running, *, replaced: bool) -> None:
         error = query.exception()
+        if not replaced:
+            self._pulse.down()
         self._forget()
         if replaced:
             self._next_try = self._clock.monotonic()
@@ -240,7 +247,8 @@ class StreamQuery:
 
     def _failed(self, reason: str) -> None:
         wait_s = next(self._waits)
-        self._error = reason
+        self._error = self._failure = reason
+        self._pulse.down()
         self._restarts += 1
         self._next_try = self._clock.monotonic() + wait_s
         self._metrics.restarts.labels(self.kind).inc()

@@ -241,6 +241,36 @@ def test_a_query_that_ends_again_and_again_is_never_well_in_between(bench: Bench
     assert bench.query.problem() is None
 
 
+def test_lag_goes_on_while_a_query_fails_until_every_shard_answers_again(bench: Bench) -> None:
+    """A shard that answers nothing readable: the query reads the others, ends, and is started again."""
+    bench.steps(5)
+    bench.launch.query.behind_ms, bench.launch.query.available = 2_000, False
+    bench.steps(2)
+    failed_at = bench.clock.monotonic()
+    for _ in range(20):
+        bench.launch.query.fail(PySparkException("not an answer of GetRecords"))
+        bench.steps()
+        assert "not an answer" in (bench.query.problem() or "")
+        bench.launch.looks = False
+        while bench.query.state == "failed":
+            bench.steps(1)
+        assert (bench.query.problem() or "").endswith("yet; before, it failed: not an answer of GetRecords")
+        bench.launch.query.looks, bench.launch.query.unanswered = True, 1
+        bench.launch.query.available = False
+        bench.steps(5)
+        late_s = bench.clock.monotonic() - failed_at + 2
+        assert bench.query.lag_ms == 1_000 * late_s
+        assert bench.registry.get_sample_value("stream_reader_lag_milliseconds", {"kind": "pin"}) == 1_000 * late_s
+    bench.launch.query.unanswered = 0
+    bench.steps(2)
+    assert bench.query.lag_ms == 0
+    bench.streams.created.pop(STREAM)
+    bench.steps(6)
+    bench.launch.query.fail(None)
+    bench.steps(100)
+    assert bench.query.lag_ms >= 100_000
+
+
 def test_kinesis_that_comes_back_makes_it_well_at_once(bench: Bench) -> None:
     bench.steps(5)
     bench.launch.query.fail(PySparkException("no answer"))
