@@ -21,7 +21,8 @@ from botocore.exceptions import EndpointConnectionError
 from kinesis_query import Query
 from kinesis_source.aggregation import MAGIC, SubRecord, aggregate
 from kinesis_source.errors import DataLossError
-from kinesis_source.fakes import FakeKinesis, error
+from kinesis_source.fake_shards import error
+from kinesis_source.fakes import FakeKinesis
 from kinesis_source.horizon import MIN_RETENTION_MS, START_GRACE_MS
 from kinesis_verdict import Facts, Loss, Put, WrongError, line_of
 from service_kit.clock import ManualClock

@@ -15,67 +15,20 @@ as AWS documents it:
 All below https://docs.aws.amazon.com/kinesis/latest/APIReference and https://docs.aws.amazon.com/streams/latest/dev.
 """
 
-import hashlib
 import json
 import math
 from collections import defaultdict, deque
-from dataclasses import dataclass, field
 from typing import Any
 
-from botocore.exceptions import ClientError
 from service_kit.clock import Clock, SystemClock
+
+from kinesis_source.fake_shards import FakeShard, FakeStream, error
 
 HASH_SPACE = 1 << 128
 ITERATOR_LIFE_S = 300
 TOKEN_LIFE_S = 300
 RETENTION_HOURS = (24, 8760)
 _FIRST_SEQUENCE_NUMBER = 49 * 10**54
-
-
-def error(operation: str, code: str, message: str = "", status: int = 400) -> ClientError:
-    """An error as botocore raises it."""
-    return ClientError(
-        {"Error": {"Code": code, "Message": message}, "ResponseMetadata": {"HTTPStatusCode": status}},  # type: ignore[typeddict-item]
-        operation,
-    )
-
-
-@dataclass
-class _Shard:
-    shard_id: str
-    low: int
-    high: int
-    starting: int
-    parents: list[str] = field(default_factory=list)
-    ending: int | None = None
-    closed_s: float = 0.0
-    records: list[dict[str, Any]] = field(default_factory=list)
-
-    def listed(self) -> dict[str, Any]:
-        numbers = {"StartingSequenceNumber": str(self.starting)}
-        if self.ending is not None:
-            numbers["EndingSequenceNumber"] = str(self.ending)
-        found: dict[str, Any] = {
-            "ShardId": self.shard_id,
-            "HashKeyRange": {"StartingHashKey": str(self.low), "EndingHashKey": str(self.high)},
-            "SequenceNumberRange": numbers,
-        }
-        for name, parent in zip(("ParentShardId", "AdjacentParentShardId"), self.parents, strict=False):
-            found[name] = parent
-        return found
-
-
-@dataclass
-class _Stream:
-    name: str
-    created_s: float
-    retention_hours: int
-    shards: dict[str, _Shard] = field(default_factory=dict)
-    made: int = 0
-
-    @property
-    def arn(self) -> str:
-        return f"arn:aws:kinesis:us-east-1:000000000000:stream/{self.name}"
 
 
 class FakeKinesis:
@@ -95,7 +48,7 @@ class FakeKinesis:
         self._refuse_trimmed, self._lag_s = refuse_trimmed, lag_s
         self.calls: dict[str, int] = defaultdict(int)
         self._clock = clock or SystemClock()
-        self._streams: dict[str, _Stream] = {}
+        self._streams: dict[str, FakeStream] = {}
         self._number = _FIRST_SEQUENCE_NUMBER
         self._faults: dict[str, deque[Exception]] = defaultdict(deque)
         self._page_size = page_size
@@ -125,7 +78,7 @@ class FakeKinesis:
         """At once ``ACTIVE``."""
         if StreamName in self._streams:
             raise error("CreateStream", "ResourceInUseException", f"Stream {StreamName} already exists")
-        stream = _Stream(StreamName, self._now_s(), 24)
+        stream = FakeStream(StreamName, self._now_s(), 24)
         for number in range(ShardCount):
             low, high = HASH_SPACE * number // ShardCount, HASH_SPACE * (number + 1) // ShardCount - 1
             self._add_shard(stream, low, high, [])
@@ -174,7 +127,7 @@ class FakeKinesis:
         stream = self._called("put_records", "PutRecords", request)
         answers = []
         for entry in request["Records"]:
-            shard = self._shard_of(stream, entry)
+            shard = stream.shard_of(entry)
             number = str(self._next_number())
             shard.records.append(
                 {
@@ -270,15 +223,15 @@ class FakeKinesis:
         if self._faults[method]:
             raise self._faults[method].popleft()
 
-    def _called(self, method: str, operation: str, request: dict[str, Any]) -> _Stream:
+    def _called(self, method: str, operation: str, request: dict[str, Any]) -> FakeStream:
         self._count(method)
         return self._stream(operation, request)
 
-    def _stream(self, operation: str, request: dict[str, Any]) -> _Stream:
+    def _stream(self, operation: str, request: dict[str, Any]) -> FakeStream:
         name = request.get("StreamName") or str(request.get("StreamARN", "")).rpartition("/")[2]
         if name not in self._streams:
             raise error(operation, "ResourceNotFoundException", f"Stream {name} not found")
-        self._expire(self._streams[name])
+        self._streams[name].expire(self._now_s())
         return self._streams[name]
 
     def _retain(self, operation: str, request: dict[str, Any], *, rises: bool) -> None:
@@ -288,46 +241,32 @@ class FakeKinesis:
         if not least <= hours <= most or (hours < stream.retention_hours if rises else hours > stream.retention_hours):
             raise error(operation, "InvalidArgumentException", f"Retention period hours {hours} must not be this")
         stream.retention_hours = hours
-        self._expire(stream)
+        stream.expire(self._now_s())
 
-    def _known_shard(self, stream: _Stream, operation: str, shard_id: str) -> _Shard:
+    def _known_shard(self, stream: FakeStream, operation: str, shard_id: str) -> FakeShard:
         if shard_id not in stream.shards:
             raise error(operation, "ResourceNotFoundException", f"Shard {shard_id} does not exist")
         return stream.shards[shard_id]
 
-    def _open_shard(self, stream: _Stream, operation: str, shard_id: str) -> _Shard:
+    def _open_shard(self, stream: FakeStream, operation: str, shard_id: str) -> FakeShard:
         shard = self._known_shard(stream, operation, shard_id)
         if shard.ending is not None:
             raise error(operation, "ResourceInUseException", f"Shard {shard_id} has been closed")
         return shard
 
-    def _add_shard(self, stream: _Stream, low: int, high: int, parents: list[str]) -> None:
-        shard = _Shard(f"shardId-{stream.made:012}", low, high, self._next_number(), parents)
+    def _add_shard(self, stream: FakeStream, low: int, high: int, parents: list[str]) -> None:
+        shard = FakeShard(f"shardId-{stream.made:012}", low, high, self._next_number(), parents)
         stream.shards[shard.shard_id] = shard
         stream.made += 1
 
-    def _shard_of(self, stream: _Stream, entry: dict[str, Any]) -> _Shard:
-        explicit = entry.get("ExplicitHashKey")
-        digest = hashlib.md5(entry["PartitionKey"].encode(errors="surrogatepass"), usedforsecurity=False).digest()
-        key = int(explicit) if explicit else int.from_bytes(digest)
-        return next(s for s in stream.shards.values() if s.ending is None and s.low <= key <= s.high)
-
-    def _position_at(self, shard: _Shard, timestamp: Any) -> int:
+    def _position_at(self, shard: FakeShard, timestamp: Any) -> int:
         at_s = timestamp.timestamp() if hasattr(timestamp, "timestamp") else float(timestamp)
         if at_s > self._now_s():
             raise error("GetShardIterator", "InvalidArgumentException", "the timestamp is in the future")
         later = [r["SequenceNumber"] for r in shard.records if r["ApproximateArrivalTimestamp"] >= at_s]
         return int(later[0]) if later else self._number + 1
 
-    def _expire(self, stream: _Stream) -> None:
-        oldest_s = self._now_s() - stream.retention_hours * 3600
-        for shard in list(stream.shards.values()):
-            if shard.ending is not None and shard.closed_s < oldest_s:
-                del stream.shards[shard.shard_id]
-            elif shard.records and shard.records[0]["ApproximateArrivalTimestamp"] < oldest_s:
-                shard.records = [one for one in shard.records if one["ApproximateArrivalTimestamp"] >= oldest_s]
-
-    def _iterator(self, stream: _Stream, shard: _Shard, position: int) -> str:
+    def _iterator(self, stream: FakeStream, shard: FakeShard, position: int) -> str:
         return json.dumps([stream.name, stream.created_s, shard.shard_id, position, self._now_s()])
 
     def _next_number(self) -> int:

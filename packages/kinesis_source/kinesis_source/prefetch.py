@@ -3,7 +3,6 @@
 import logging
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 
 import pyarrow as pa
 from service_kit.clock import Clock
@@ -11,8 +10,9 @@ from service_kit.clock import Clock
 from kinesis_source import records as arrow
 from kinesis_source.errors import KinesisSourceError, SpoolError
 from kinesis_source.fetch import ShardFetcher, Step
-from kinesis_source.offsets import Offset, ShardOffset, later
+from kinesis_source.offsets import Offset, ShardOffset
 from kinesis_source.planner import Chunk, Observed
+from kinesis_source.slot import Slot
 from kinesis_source.spool import Spool
 
 logger = logging.getLogger(__name__)
@@ -21,29 +21,6 @@ MAX_THREADS = 16
 _CHECK_S = 0.5
 """How often a waiting thread looks up, whatever it was told."""
 _STOP_S = 5.0
-_SILENT_S = 5.0
-"""An idle shard is polled once a second, so one without an answer for this long is not idle."""
-
-
-@dataclass
-class _Slot:
-    """One shard: its fetcher (used by one thread at a time) and its chunks, those of the running batch included."""
-
-    fetcher: ShardFetcher
-    chunks: list[Chunk] = field(default_factory=list)
-    planned: str | None = None
-    ended: bool = False
-    caught_up: bool = False
-    tip_ms: int | None = None
-    open_ms: int | None = None
-    due_s: float = 0.0
-    busy: bool = False
-    written: int = 0
-    size: int = 0
-    """Bytes of what waits for a batch."""
-
-    def waiting(self, after: str | None) -> list[Chunk]:
-        return [chunk for chunk in self.chunks if after is None or later(chunk.first, after)]
 
 
 class Prefetcher:
@@ -65,7 +42,7 @@ class Prefetcher:
     ) -> None:
         self._make_fetcher, self._spool, self._stream = make_fetcher, spool, stream
         self._buffer_bytes, self._max_threads, self._clock = buffer_bytes, threads, clock
-        self._slots: dict[str, _Slot] = {}
+        self._slots: dict[str, Slot] = {}
         self._size = 0
         self._spool_failed = False
         self._lock = threading.Lock()
@@ -81,7 +58,7 @@ class Prefetcher:
         with self._lock:
             for shard_id, offset in wanted.items():
                 if shard_id not in self._slots:
-                    self._slots[shard_id] = _Slot(
+                    self._slots[shard_id] = Slot(
                         self._make_fetcher(shard_id, offset), planned=offset.last, tip_ms=offset.tip_ms
                     )
             while len(self._threads) < min(self._max_threads, len(self._slots)) and not self._stopped:
@@ -123,7 +100,7 @@ class Prefetcher:
             for shard_id, shard in end.shards.items():
                 if shard_id in self._slots:
                     self._slots[shard_id].planned = shard.last
-                    self._measure(self._slots[shard_id])
+                    self._size += self._slots[shard_id].measure()
             self._work.notify_all()
 
     def release(self, end: Offset) -> None:
@@ -137,12 +114,7 @@ class Prefetcher:
         """The chunks that make up this range; empty if they are not (all) here."""
         with self._lock:
             slot = self._slots.get(shard_id)
-            chunks = [
-                chunk
-                for chunk in (slot.chunks if slot is not None else ())
-                if not later(first, chunk.first) and not later(chunk.last, last)
-            ]
-        return chunks if chunks and chunks[0].first == first and chunks[-1].last == last else ()
+            return () if slot is None else slot.pieces(first, last)
 
     def caught_up(self, wanted: Mapping[str, ShardOffset]) -> bool:
         """Whether none of these shards has anything more to give before its time to stop."""
@@ -156,25 +128,14 @@ class Prefetcher:
         """
         now_ms, now_s = self._clock.now().timestamp() * 1000, self._clock.monotonic()
         with self._lock:
-            found = {}
-            for shard_id, slot in self._slots.items():
-                waiting, fetcher = slot.waiting(slot.planned), slot.fetcher
-                if waiting:
-                    found[shard_id] = max(0, round(now_ms - waiting[0].arrived_ms))
-                elif slot.ended or slot.caught_up:
-                    found[shard_id] = 0
-                else:
-                    silent_s = now_s - fetcher.answered_s
-                    if fetcher.behind_ms is not None or silent_s > _SILENT_S:
-                        silent_ms = round(silent_s * 1000) if silent_s > _SILENT_S else 0
-                        found[shard_id] = (fetcher.behind_ms or 0) + silent_ms
-            return found
+            found = {shard_id: slot.behind_ms(now_ms, now_s) for shard_id, slot in self._slots.items()}
+        return {shard_id: ms for shard_id, ms in found.items() if ms is not None}
 
     @property
     def unanswered(self) -> int:
         """How many shards have not answered since their fetching began, so that nobody knows what waits there."""
         with self._lock:
-            return sum(slot.fetcher.behind_ms is None and not slot.ended for slot in self._slots.values())
+            return sum(slot.unanswered for slot in self._slots.values())
 
     @property
     def news(self) -> int:
@@ -215,21 +176,12 @@ class Prefetcher:
             self._fail(error, slot)
             raise
         with self._lock:
-            self._take_over(slot, chunk)
+            if slot.take_over(chunk):
+                self._news_count += 1
+                self._news.notify_all()
+            self._size += slot.measure()
+            self._work.notify()
         return True
-
-    def _take_over(self, slot: _Slot, chunk: Chunk | None) -> None:
-        """Make the outcome of a step known, all of it at once, and only once its records are stored."""
-        fetcher, before = slot.fetcher, (slot.ended, slot.caught_up)
-        slot.busy, slot.tip_ms, slot.open_ms = False, fetcher.tip_ms, fetcher.open_ms
-        slot.ended, slot.caught_up = fetcher.ended, fetcher.caught_up
-        if chunk is not None:
-            slot.chunks.append(chunk)
-            self._measure(slot)
-        if chunk is not None or before != (slot.ended, slot.caught_up):
-            self._news_count += 1
-            self._news.notify_all()
-        self._work.notify()
 
     def _run(self) -> None:
         try:
@@ -242,7 +194,7 @@ class Prefetcher:
             if not isinstance(error, KinesisSourceError):
                 logger.exception("fetching stopped by an unexpected error")
 
-    def _fail(self, error: BaseException, slot: _Slot | None = None) -> None:
+    def _fail(self, error: BaseException, slot: Slot | None = None) -> None:
         """End the fetching and the planning: a shard may have given out records that are not stored."""
         with self._lock:
             self._failure = self._failure or error
@@ -253,7 +205,7 @@ class Prefetcher:
             self._news.notify_all()
             self._work.notify_all()
 
-    def _store(self, slot: _Slot, step: Step, tip_ms: int) -> Chunk | None:
+    def _store(self, slot: Slot, step: Step, tip_ms: int) -> Chunk | None:
         """``tip_ms``: what the shard was read up to before this step."""
         if not step.records:
             return None
@@ -290,32 +242,21 @@ class Prefetcher:
         self._spool_failed = False
         return path
 
-    def _next_due(self) -> _Slot | None:
+    def _next_due(self) -> Slot | None:
         if self._stopped or self._size >= self._buffer_bytes:
             return None
         now_s = self._clock.monotonic()
-        due = [slot for slot in self._slots.values() if self._wants(slot) and slot.due_s <= now_s]
+        due = [slot for slot in self._slots.values() if slot.wants and slot.due_s <= now_s]
         return min(due, key=lambda slot: slot.due_s, default=None)
-
-    def _wants(self, slot: _Slot) -> bool:
-        return not slot.busy and not (slot.ended or slot.caught_up or slot.fetcher.gone)
-
-    def _measure(self, slot: _Slot) -> None:
-        """Count anew what waits in this slot."""
-        before, slot.size = slot.size, sum(chunk.size for chunk in slot.waiting(slot.planned))
-        self._size += slot.size - before
 
     def _idle_s(self) -> float:
         now_s = self._clock.monotonic()
         if self._size >= self._buffer_bytes:
             return _CHECK_S
-        next_s = min((slot.due_s for slot in self._slots.values() if self._wants(slot)), default=now_s + _CHECK_S)
+        next_s = min((slot.due_s for slot in self._slots.values() if slot.wants), default=now_s + _CHECK_S)
         return min(max(next_s - now_s, 0.001), _CHECK_S)
 
-    def _drop(self, slot: _Slot, up_to: str | None) -> None:
-        gone = [chunk for chunk in slot.chunks if up_to is None or not later(chunk.last, up_to)]
-        slot.chunks = slot.chunks[len(gone) :]
-        kept = {chunk.path for chunk in slot.chunks}
-        for path in {chunk.path for chunk in gone} - kept:
+    def _drop(self, slot: Slot, up_to: str | None) -> None:
+        for path in slot.drop(up_to):
             self._spool.delete(path)
-        self._measure(slot)
+        self._size += slot.measure()

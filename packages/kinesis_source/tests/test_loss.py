@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 from kinesis_source.errors import DataLossError
-from kinesis_source.fakes import FakeKinesis, error
+from kinesis_source.fake_shards import error
+from kinesis_source.fakes import FakeKinesis
 from service_kit.clock import ManualClock
 
 Make = Callable[..., Any]

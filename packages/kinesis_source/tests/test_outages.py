@@ -10,7 +10,8 @@ from kinesis_source.errors import (
     StreamMissingError,
     UnavailableError,
 )
-from kinesis_source.fakes import FakeKinesis, error
+from kinesis_source.fake_shards import error
+from kinesis_source.fakes import FakeKinesis
 from service_kit.clock import ManualClock
 
 Make = Callable[..., Any]

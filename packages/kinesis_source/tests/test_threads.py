@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 from kinesis_source.driver import Driver
 from kinesis_source.errors import AccessError
-from kinesis_source.fakes import FakeKinesis, error
+from kinesis_source.fake_shards import error
+from kinesis_source.fakes import FakeKinesis
 from kinesis_source.options import parse_options
 from kinesis_source.spool import Spool
 from kinesis_source.stream import Stream
