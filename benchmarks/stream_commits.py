@@ -28,7 +28,7 @@ from spark_kit.jvm import JvmConfig
 from spark_kit.lake import Transaction
 from spark_kit.session import SessionConfig, build_session, stop_session
 from stream_reader.delta import DeltaTables
-from stream_reader.posts import Post, profile
+from stream_reader.scores import Post, profile
 from stream_reader.settings import SMALL_BATCHES
 from stream_reader.tables import StreamLake, create_all, rows_schema
 

@@ -18,8 +18,8 @@ from werkzeug.exceptions import HTTPException
 
 from stream_reader.index import Index, timestamp
 from stream_reader.latency import Latencies
-from stream_reader.posts import CELL
 from stream_reader.query import StreamQuery
+from stream_reader.scores import CELL
 
 DEFAULT_LIMIT: Final = 20
 DEFAULT_FACETS: Final = 300

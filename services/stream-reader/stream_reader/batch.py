@@ -28,7 +28,7 @@ from stream_reader.failures import TableError
 from stream_reader.latency import Latencies
 from stream_reader.marks import application
 from stream_reader.metrics import Metrics
-from stream_reader.posts import FACTS
+from stream_reader.posts_database import FACTS
 from stream_reader.rejects import RejectWindow
 from stream_reader.streams import StreamError, Streams
 from stream_reader.tables import STORED, Tables

@@ -22,7 +22,8 @@ from service_kit.retries import RetryPolicy
 from stream_reader.delta import DeltaTables
 from stream_reader.failures import FAILURES, brief
 from stream_reader.index import Index
-from stream_reader.posts import FACTS, Posts, PostsLostError
+from stream_reader.posts import Posts
+from stream_reader.posts_database import FACTS, PostsLostError
 from stream_reader.tables import STORED
 
 logger = logging.getLogger(__name__)

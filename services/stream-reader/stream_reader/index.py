@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stream_reader.facets import Facet, facet
-from stream_reader.posts import CELL
+from stream_reader.scores import CELL
 
 _FIRST_ROOM: Final = 1024
 

@@ -7,76 +7,22 @@ contents each is kept once, with the place of its first record, and the one whos
 """
 
 import logging
-import math
 import shutil
 import sqlite3
-from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
-from itertools import starmap
+from datetime import datetime
 from pathlib import Path
-from typing import Any, Final, NamedTuple
 
 import msgspec
 import pyarrow as pa
-from kinesis_source.places import SEPARATOR
 from pipeline_contracts.names import Kind
 from pipeline_transforms.ages import age_group_of
 
+from stream_reader.posts_database import OWN_POSTS, PostsLostError, connected, is_damage, posters_of, remove, upsert
+from stream_reader.scores import Post, Profile, profile
+
 logger = logging.getLogger(__name__)
-
-Profile = Mapping[str, Any]
-"""A row of ``stream/profile_popularity``."""
-
-CELL: Final = ("category", "country", "age_group")
-"""What the popular profiles can be asked for by."""
-RECENT_POSTS: Final = 20
-FACTS: Final[Mapping[Kind, tuple[str, ...]]] = {
-    "pin": ("poster_name", "title", "category", "follower_count"),
-    "geo": ("country",),
-    "user": ("age",),
-}
-"""What is kept of a row of each kind, beside its key, its place and its content's hash."""
-
-_VERSION: Final = 1
-_DAMAGED: Final = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
-_BUSY_S: Final = 30.0
-_KEYS: Final = 500
-_MOST_DOUBLINGS: Final = 1_000.0
-"""For an arrival in the future; a float ends at 1,024."""
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_TABLES: Final = """
-CREATE TABLE pin (
-    ind INTEGER NOT NULL, content_hash TEXT NOT NULL, place TEXT NOT NULL, arrived_us INTEGER NOT NULL,
-    poster_name TEXT, title TEXT, category TEXT, follower_count INTEGER,
-    PRIMARY KEY (ind, content_hash)
-) WITHOUT ROWID;
-CREATE INDEX pin_of_poster ON pin (poster_name, ind);
-CREATE TABLE geo (
-    ind INTEGER NOT NULL, content_hash TEXT NOT NULL, place TEXT NOT NULL, arrived_us INTEGER NOT NULL, country TEXT,
-    PRIMARY KEY (ind, content_hash)
-) WITHOUT ROWID;
-CREATE TABLE user (
-    ind INTEGER NOT NULL, content_hash TEXT NOT NULL, place TEXT NOT NULL, arrived_us INTEGER NOT NULL, age INTEGER,
-    PRIMARY KEY (ind, content_hash)
-) WITHOUT ROWID;
-CREATE TABLE changed (poster_name TEXT PRIMARY KEY) WITHOUT ROWID;
-CREATE TABLE covered (note TEXT NOT NULL);
-"""
-_OWN_POSTS: Final = """
-WITH mine AS (SELECT DISTINCT ind FROM pin WHERE poster_name = :poster),
-current AS (
-    SELECT ind, poster_name, title, category, follower_count, arrived_us, place, max(place)
-    FROM pin WHERE ind IN mine GROUP BY ind
-)
-SELECT ind, title, category,
-    (SELECT country FROM geo WHERE geo.ind = current.ind ORDER BY place DESC LIMIT 1),
-    (SELECT age FROM user WHERE user.ind = current.ind ORDER BY place DESC LIMIT 1),
-    coalesce(follower_count, 0), arrived_us, place
-FROM current WHERE poster_name = :poster ORDER BY ind
-"""
-"""With one ``max``, SQLite takes the other columns from the row that has it (lang_select.html, bare columns)."""
 
 
 class Covered(msgspec.Struct, frozen=True):
@@ -87,28 +33,6 @@ class Covered(msgspec.Struct, frozen=True):
     versions: dict[str, tuple[str, int]]
     profiles: str
     half_life_s: float
-
-
-class Post(NamedTuple):
-    """The current state of one post."""
-
-    ind: int
-    title: str | None
-    category: str | None
-    country: str | None
-    age_group: str | None
-    follower_count: int
-    arrived_us: int
-    place: str
-
-    @property
-    def cell(self) -> tuple[str | None, str | None, str | None]:
-        """See ``CELL``."""
-        return self.category, self.country, self.age_group
-
-
-class PostsLostError(sqlite3.DatabaseError):
-    """The file was damaged, and is empty now: it covers nothing, and has to be filled again."""
 
 
 _decode_covered = msgspec.json.Decoder(Covered).decode
@@ -159,8 +83,8 @@ class Posts:
         inds: set[int] = set()
         with self._transaction() as database:
             for kind, table in rows:
-                inds |= _upsert(database, kind, table)
-            posters = _posters(database, inds)
+                inds |= upsert(database, kind, table)
+            posters = posters_of(database, inds)
             database.executemany("INSERT OR IGNORE INTO changed VALUES (?)", [(name,) for name in posters])
         return posters
 
@@ -196,7 +120,7 @@ class Posts:
         """The profiles of these posters; one whose posts are all another's by now has none."""
         for poster in posters:
             with self._opened() as database:
-                rows = database.execute(_OWN_POSTS, {"poster": poster}).fetchall()
+                rows = database.execute(OWN_POSTS, {"poster": poster}).fetchall()
             posts = [
                 Post(ind, title, category, country, age_group_of(age), *rest)
                 for ind, title, category, country, age, *rest in rows
@@ -206,7 +130,7 @@ class Posts:
     def clear(self) -> None:
         """Forget everything."""
         self.close()
-        _remove(self._file)
+        remove(self._file)
 
     def close(self) -> None:
         """The file is whole without this, too."""
@@ -230,16 +154,16 @@ class Posts:
         """The file, recreated where it is another version's or damaged."""
         self._file.parent.mkdir(parents=True, exist_ok=True)
         try:
-            return _connected(self._file)
+            return connected(self._file)
         except sqlite3.DatabaseError as error:
             if not self._is_of_no_use(error):
                 raise
             self._give_up(error)
-            return _connected(self._file)
+            return connected(self._file)
 
     def _is_of_no_use(self, error: sqlite3.DatabaseError) -> bool:
         """Whether it is the file that is at fault; not: no room, or locked."""
-        return _is_damage(error) or (self._file.exists() and not self._file.is_file())
+        return is_damage(error) or (self._file.exists() and not self._file.is_file())
 
     def _give_up(self, error: Exception) -> None:
         """Set the file aside as ``<name>.damaged``, in place of one that lay there."""
@@ -248,7 +172,7 @@ class Posts:
         if aside.is_dir():
             shutil.rmtree(aside)
         self._file.replace(aside)
-        _remove(self._file)
+        remove(self._file)
         logger.error(
             "the file of posts is renamed, and a new one filled from the stream tables",
             extra={"file": str(self._file), "reason": str(error), "set_aside_as": str(aside)},
@@ -265,119 +189,3 @@ class Posts:
                 if database.in_transaction:  # SQLite ends it by itself where there is no room
                     database.execute("ROLLBACK")
                 raise
-
-
-def profile(poster: str, posts: Sequence[Post], as_of: datetime, half_life_s: float) -> Profile:
-    """One row of ``stream/profile_popularity``, from the current posts of one poster, in the order of ``ind``.
-
-    Its score is the sum over the posts of ``log10(1 + followers) × 2^(-age / half life)``; the age counts from the
-    first arrival of the post's pin. It holds for one point in time, ``as_of``; at a later one, ``t``, it is
-    ``score × 2^(-(t - as_of) / half life)``, so that a profile is computed again only when its posts change.
-    """
-    as_of_us = (as_of - _EPOCH) // timedelta(microseconds=1)
-    total = 0.0
-    cells: dict[tuple[str | None, str | None, str | None], tuple[int, float]] = defaultdict(lambda: (0, 0.0))
-    for post in posts:
-        age_s = (as_of_us - post.arrived_us) / 1e6
-        weight = math.log10(1 + post.follower_count) * 2.0 ** min(-age_s / half_life_s, _MOST_DOUBLINGS)
-        total += weight
-        count, score = cells[post.cell]
-        cells[post.cell] = count + 1, score + weight
-    newest = sorted(posts, key=lambda post: (post.place, post.ind), reverse=True)
-    return {
-        "poster_name": poster,
-        "as_of": as_of,
-        "score": total,
-        "posts": len(posts),
-        "follower_count": newest[0].follower_count if newest else None,
-        "last_post_at": _moment(newest[0].arrived_us) if newest else None,
-        "cells": [
-            {**dict(zip(CELL, cell, strict=True)), "posts": count, "score": score}
-            for cell, (count, score) in sorted(cells.items(), key=lambda item: [part or "" for part in item[0]])
-        ],
-        "recent_posts": [
-            {
-                "ind": post.ind,
-                "title": post.title,
-                **dict(zip(CELL, post.cell, strict=True)),
-                "follower_count": post.follower_count,
-                "first_arrival": _moment(post.arrived_us),
-            }
-            for post in newest[:RECENT_POSTS]
-        ],
-    }
-
-
-def _connected(file: Path) -> sqlite3.Connection:
-    database = sqlite3.connect(file, timeout=_BUSY_S, isolation_level=None, check_same_thread=False)
-    try:
-        database.execute("PRAGMA journal_mode = WAL")
-        database.execute("PRAGMA synchronous = NORMAL")  # a power cut takes the last transactions: they come again
-        (version,) = database.execute("PRAGMA user_version").fetchone()
-        if version == 0:
-            database.executescript(f"BEGIN;{_TABLES}PRAGMA user_version = {_VERSION};COMMIT;")
-        elif version != _VERSION:
-            raise PostsLostError(f"version {version} in place of {_VERSION}")
-    except BaseException:
-        database.close()
-        raise
-    return database
-
-
-def _is_damage(error: sqlite3.DatabaseError) -> bool:
-    """Whether the file is of no use; not: no room, or locked."""
-    code: int = getattr(error, "sqlite_errorcode", 0)  # Python's own errors have none
-    return isinstance(error, PostsLostError) or code & 0xFF in _DAMAGED
-
-
-def _remove(file: Path) -> None:
-    for suffix in ("", "-wal", "-shm"):
-        file.with_name(file.name + suffix).unlink(missing_ok=True)
-
-
-def _upsert(database: sqlite3.Connection, kind: Kind, table: pa.Table) -> set[int]:
-    """Put rows in; returns their keys."""
-    facts = FACTS[kind]
-    inds: list[int] = table["ind"].to_pylist()
-    arrived_us: list[int] = table["recorded_at"].cast(pa.int64()).to_pylist()
-    where = zip(arrived_us, *(table[name].to_pylist() for name in ("partition", "offset", "log_id")), strict=True)
-    values = zip(
-        inds,
-        table["content_hash"].to_pylist(),
-        starmap(_place, where),
-        arrived_us,
-        *(table[name].to_pylist() for name in facts),
-        strict=True,
-    )
-    names = ", ".join(("ind", "content_hash", "place", "arrived_us", *facts))
-    database.executemany(
-        f"INSERT INTO {kind} ({names}) VALUES ({', '.join('?' * (4 + len(facts)))})"  # noqa: S608  # our own names
-        " ON CONFLICT (ind, content_hash) DO UPDATE SET place = excluded.place, arrived_us = excluded.arrived_us"
-        " WHERE excluded.place < place",
-        values,
-    )
-    return set(inds)
-
-
-def _posters(database: sqlite3.Connection, inds: set[int]) -> set[str]:
-    found: set[str] = set()
-    keys = sorted(inds)
-    for start in range(0, len(keys), _KEYS):
-        part = keys[start : start + _KEYS]
-        marks = ", ".join("?" * len(part))
-        rows = database.execute(
-            f"SELECT DISTINCT poster_name FROM pin WHERE ind IN ({marks}) AND poster_name NOT NULL",  # noqa: S608
-            part,
-        )
-        found |= {name for (name,) in rows}
-    return found
-
-
-def _place(arrived_us: int, partition: str, offset: str, log_id: str) -> str:
-    """Text that sorts as records do: by arrival, shard, sequence number (longer than 64 bits), sub-record, log."""
-    number, _, sub = offset.partition(SEPARATOR)
-    return f"{arrived_us:020d}\t{partition}\t{len(number):03d}\t{number}{f'.{int(sub):06d}' if sub else ''}\t{log_id}"
-
-
-def _moment(micros: int) -> datetime:
-    return _EPOCH + timedelta(microseconds=micros)

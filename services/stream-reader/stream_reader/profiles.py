@@ -15,7 +15,9 @@ from pipeline_contracts.names import KINDS, Kind, Names
 from stream_reader.arrivals import Rows
 from stream_reader.delta import DeltaTables
 from stream_reader.failures import UNREADABLE, TableError
-from stream_reader.posts import FACTS, Covered, Posts, Profile
+from stream_reader.posts import Covered, Posts
+from stream_reader.posts_database import FACTS
+from stream_reader.scores import Profile
 from stream_reader.tables import STORED, State, profiles_table
 
 logger = logging.getLogger(__name__)

@@ -28,7 +28,7 @@ from stream_reader.fakes import MemoryTables
 from stream_reader.known import Held, Known
 from stream_reader.latency import Latencies
 from stream_reader.metrics import Metrics
-from stream_reader.posts import FACTS
+from stream_reader.posts_database import FACTS
 from stream_reader.rejects import RejectWindow
 from stream_reader.streams import StreamError
 from stream_reader.tables import QUARANTINE_SCHEMA, rows_schema

@@ -19,7 +19,8 @@ from stream_reader.api import create_app
 from stream_reader.delta import DeltaTables
 from stream_reader.follower import Follower
 from stream_reader.index import Index
-from stream_reader.posts import FACTS, Posts, PostsLostError
+from stream_reader.posts import Posts
+from stream_reader.posts_database import FACTS, PostsLostError
 
 NAMES = Names("t")
 ARRIVED = datetime(2025, 12, 31, tzinfo=UTC)

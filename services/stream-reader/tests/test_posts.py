@@ -13,7 +13,9 @@ import pyarrow as pa
 import pytest
 from pipeline_contracts.names import Kind
 from stream_reader import posts as posts_module
-from stream_reader.posts import FACTS, RECENT_POSTS, Covered, Posts, PostsLostError
+from stream_reader.posts import Covered, Posts
+from stream_reader.posts_database import FACTS, PostsLostError
+from stream_reader.scores import RECENT_POSTS
 
 AS_OF = datetime(2026, 1, 1, 12, tzinfo=UTC)
 HALF_LIFE_S = 600.0
@@ -336,7 +338,7 @@ def test_a_file_that_cannot_be_made_anew_now_is_made_later(posts: Posts, monkeyp
         raise sqlite3.OperationalError("database or disk is full")
 
     with monkeypatch.context() as patch:
-        patch.setattr(posts_module, "_connected", full)
+        patch.setattr(posts_module, "connected", full)
         with pytest.raises(sqlite3.OperationalError, match="full"):
             posts.covered()
     assert (posts.covered(), posts.posters()) == (None, [])

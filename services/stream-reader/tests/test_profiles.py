@@ -13,7 +13,8 @@ from pipeline_contracts.names import Names
 from spark_kit.lake import Transaction
 from stream_reader.arrivals import Rows
 from stream_reader.delta import DeltaTables
-from stream_reader.posts import FACTS, Posts, PostsLostError
+from stream_reader.posts import Posts
+from stream_reader.posts_database import FACTS, PostsLostError
 from stream_reader.profiles import Profiles
 from stream_reader.tables import STORED, create_all
 
