@@ -2,26 +2,20 @@
 
 import math
 import random
-import sqlite3
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime, timedelta
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
 import pytest
 from pipeline_contracts.names import Kind
-from stream_reader import posts as posts_module
+from post_rows import AS_OF, Row, pin, row, table
 from stream_reader.posts import Covered, Posts
-from stream_reader.posts_database import FACTS, PostsLostError
 from stream_reader.scores import RECENT_POSTS
 
-AS_OF = datetime(2026, 1, 1, 12, tzinfo=UTC)
 HALF_LIFE_S = 600.0
 GROUPS = {10: "under 18", 17: "under 18", 18: "18-24", 24: "18-24", 25: "25-35", 36: "36-50", 50: "36-50", 51: "+50"}
 COVERED = Covered({"stream/t_pin_table": ("id", 7)}, "profiles", HALF_LIFE_S)
-Row = dict[str, Any]
 
 
 @pytest.fixture
@@ -34,36 +28,6 @@ def posts(file: Path) -> Iterator[Posts]:
     made = Posts(file)
     yield made
     made.close()
-
-
-def row(ind: int, age_s: float = 0.0, **more: Any) -> Row:
-    """One row of any kind. Its content is told by ``more``, its place by its age and ``offset``."""
-    place = {name: more.pop(name, default) for name, default in (("offset", ind), ("shard", "s"))}
-    return {
-        "ind": ind,
-        "log_id": "log",
-        "partition": place["shard"],
-        "offset": str(place["offset"]),
-        "recorded_at": AS_OF - timedelta(seconds=age_s),
-        "content_hash": str(sorted((name, repr(value)) for name, value in more.items())),
-        **more,
-    }
-
-
-def table(kind: Kind, rows: Sequence[Row]) -> pa.Table:
-    types = {
-        "ind": pa.int32(),
-        "recorded_at": pa.timestamp("us", "UTC"),
-        "follower_count": pa.int64(),
-        "age": pa.int32(),
-    }
-    names = ("ind", "log_id", "partition", "offset", "recorded_at", "content_hash", *FACTS[kind])
-    schema = pa.schema([(name, types.get(name, pa.string())) for name in names])
-    return pa.Table.from_pylist(list(rows), schema)
-
-
-def pin(ind: int, poster: str | None, followers: int | None, age_s: float, **more: Any) -> Row:
-    return row(ind, age_s, poster_name=poster, follower_count=followers, title=f"title {ind}", **more)
 
 
 def told(posts: Posts) -> dict[str, Row]:
@@ -243,117 +207,3 @@ def test_rows_that_cannot_be_taken_in_change_nothing(posts: Posts) -> None:
     assert (posts.posters(), posts.changed()) == ([], [])
     posts.put([good])  # type: ignore[list-item]
     assert posts.posters() == ["a"]
-
-
-@pytest.mark.parametrize("damage", ["garbage", "version"])
-def test_a_file_that_cannot_be_used_is_made_anew(file: Path, damage: str) -> None:
-    posts = Posts(file)
-    posts.put([("pin", table("pin", [pin(1, "a", 9, 0)]))])
-    posts.cover(COVERED)
-    posts.close()
-    if damage == "garbage":
-        file.write_bytes(b"not a database" * 1_000)
-    else:
-        with sqlite3.connect(file) as database:
-            database.execute("PRAGMA user_version = 99")
-        database.close()
-    content = file.read_bytes()
-    after = Posts(file)
-    assert (after.covered(), after.posters()) == (None, [])
-    after.close()
-    assert file.with_name("posts.sqlite.damaged").read_bytes() == content, "for a person to look at"
-
-
-def test_a_file_that_is_torn_holds_all_or_is_set_aside(file: Path) -> None:
-    """Whatever is left of it: what it covers is never said of posts that are not there."""
-    posts = Posts(file)
-    posts.put([("pin", table("pin", [pin(ind, f"p{ind % 50}", 9, 0) for ind in range(500)]))])
-    posts.cover(COVERED)
-    whole = posts.posters()
-    posts.close()
-    content = file.read_bytes()
-    for length in range(0, len(content), len(content) // 40):
-        for torn in (content[:length], content[:length] + b"\0" * (len(content) - length)):
-            file.write_bytes(torn)
-            after = Posts(file)
-            after.check()
-            found = after.covered(), after.posters()
-            assert found in ((None, []), (COVERED, whole)), length
-            after.clear()
-
-
-@pytest.mark.parametrize("what", ["a folder", "a note"])
-def test_what_else_cannot_be_used_is_set_aside(file: Path, what: str) -> None:
-    posts = Posts(file)
-    posts.cover(COVERED)
-    posts.close()
-    if what == "a folder":
-        file.unlink()
-        file.mkdir()
-        (file / "something").touch()
-    else:
-        with sqlite3.connect(file) as database:
-            database.execute("UPDATE covered SET note = '{'")
-        database.close()
-    after = Posts(file)
-    try:
-        found = after.covered()
-    except PostsLostError:
-        found = after.covered()
-    assert (found, after.posters()) == (None, [])
-    assert file.with_name("posts.sqlite.damaged").exists()
-    after.close()
-
-
-@pytest.mark.parametrize("first_page", [3, 8], ids=["all but the head", "behind the roots"])
-def test_a_file_whose_pages_are_damaged_is_given_up(file: Path, first_page: int) -> None:
-    """It opens without a word: what is damaged shows when it is read."""
-    posts = Posts(file)
-    posts.put([("pin", table("pin", [pin(ind, f"p{ind % 50}", 9, 0) for ind in range(3_000)]))])
-    posts.cover(COVERED)
-    posts.close()
-    damage(file, first_page)
-    after = Posts(file)
-    with pytest.raises(PostsLostError):
-        after.posters()
-    assert (after.covered(), after.posters(), after.changed()) == (None, [], [])
-    assert after.put([("pin", table("pin", [pin(1, "a", 9, 0)]))]) == {"a"}
-    after.close()
-
-
-def damage(file: Path, first_page: int, page_bytes: int = 4096) -> None:
-    content = bytearray(file.read_bytes())
-    begin = (first_page - 1) * page_bytes
-    assert len(content) > begin + 10 * page_bytes
-    content[begin:] = b"\xff" * (len(content) - begin)
-    file.write_bytes(content)
-
-
-def test_a_file_that_cannot_be_made_anew_now_is_made_later(posts: Posts, monkeypatch: pytest.MonkeyPatch) -> None:
-    posts.put([("pin", table("pin", [pin(1, "a", 9, 0)]))])
-    posts.cover(COVERED)
-    posts.clear()
-
-    def full(_: Path) -> sqlite3.Connection:
-        raise sqlite3.OperationalError("database or disk is full")
-
-    with monkeypatch.context() as patch:
-        patch.setattr(posts_module, "connected", full)
-        with pytest.raises(sqlite3.OperationalError, match="full"):
-            posts.covered()
-    assert (posts.covered(), posts.posters()) == (None, [])
-
-
-def test_a_full_disk_is_no_damage(file: Path) -> None:
-    posts = Posts(file)
-    posts.cover(COVERED)
-    posts.close()
-    full = Posts(file)
-    assert full.covered() == COVERED
-    with full._opened() as database:
-        (pages,) = database.execute("PRAGMA page_count").fetchone()
-        database.execute(f"PRAGMA max_page_count = {pages}")
-    with pytest.raises(sqlite3.OperationalError, match="full"):
-        full.put([("pin", table("pin", [pin(ind, f"p{ind % 50}", 9, 0) for ind in range(3_000)]))])
-    assert (full.covered(), full.posters()) == (COVERED, [])
-    full.close()
