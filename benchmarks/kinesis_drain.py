@@ -51,16 +51,16 @@ from service_kit.clock import SystemClock
 from service_kit.retries import RetryPolicy
 from spark_kit.jvm import JvmConfig
 from spark_kit.session import SessionConfig, build_session, stop_session
-from stream_reader.arrivals import Arrivals
-from stream_reader.batch import BatchWriter, Sink, Source
-from stream_reader.beginning import begin
-from stream_reader.decode import read_rows
-from stream_reader.delta import DeltaTables
+from stream_reader.lake.delta import DeltaTables
+from stream_reader.lake.tables import create_all
 from stream_reader.latency import Latencies
 from stream_reader.metrics import Metrics
-from stream_reader.rejects import RejectWindow
+from stream_reader.popularity.arrivals import Arrivals
+from stream_reader.queries.batch import BatchWriter, Sink, Source
+from stream_reader.queries.beginning import begin
+from stream_reader.queries.decode import read_rows
+from stream_reader.queries.rejects import RejectWindow
 from stream_reader.settings import SMALL_BATCHES, Settings
-from stream_reader.tables import create_all
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "support"))
 import recompute

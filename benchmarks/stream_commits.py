@@ -27,10 +27,10 @@ from pyspark.sql import SparkSession
 from spark_kit.jvm import JvmConfig
 from spark_kit.lake import Transaction
 from spark_kit.session import SessionConfig, build_session, stop_session
-from stream_reader.delta import DeltaTables
-from stream_reader.scores import Post, profile
+from stream_reader.lake.delta import DeltaTables
+from stream_reader.lake.tables import StreamLake, create_all, rows_schema
+from stream_reader.popularity.scores import Post, profile
 from stream_reader.settings import SMALL_BATCHES
-from stream_reader.tables import StreamLake, create_all, rows_schema
 
 NAMES = Names("bench")
 ROWS, PROFILES, CHANGED = 70, 5_000, 100

@@ -18,8 +18,8 @@ from pyspark.sql import functions as fn
 from service_kit.retries import RetryPolicy, retry
 from spark_kit.lake import DeltaLake, Transaction
 from spark_kit.session import make_alike
-from stream_reader.streams import KinesisStreams, StreamError
-from stream_reader.tables import record_tables, rows_schema
+from stream_reader.lake.tables import record_tables, rows_schema
+from stream_reader.queries.streams import KinesisStreams, StreamError
 
 dbutils.widgets.text("pipeline_id", "pinterest")
 dbutils.widgets.text("lake_uri", "s3://pinterest-lake/lake")

@@ -35,10 +35,10 @@ from pyspark.sql.datasource import DataSource, SimpleDataSourceStreamReader
 from raw_objects import post
 from recompute import recompute
 from spark_session import spark_session
-from stream_reader.delta import DeltaTables
-from stream_reader.fake_streams import FakeStreams, log_id
-from stream_reader.streams import StreamError
-from stream_reader.tables import create_all, record_tables
+from stream_reader.lake.delta import DeltaTables
+from stream_reader.lake.tables import create_all, record_tables
+from stream_reader.queries.fake_streams import FakeStreams, log_id
+from stream_reader.queries.streams import StreamError
 
 pytestmark = pytest.mark.spark
 
@@ -214,7 +214,7 @@ class Streams:
         cloudpickle.register_pickle_by_value(sys.modules[__name__])  # type: ignore[no-untyped-call]  # workers cannot import it
         monkeypatch.setenv("DATABRICKS_RUNTIME_VERSION", "17.3")
         self.described = described = FakeStreams(**dict.fromkeys(NAMES.streams, 1.0))
-        monkeypatch.setattr("stream_reader.streams.KinesisStreams", lambda _endpoint, _region: described)
+        monkeypatch.setattr("stream_reader.queries.streams.KinesisStreams", lambda _endpoint, _region: described)
         monkeypatch.setattr(_Records, "data", {stream: list(data) for stream, data in _Records.data.items()})
         self.folder = folder / "lake"
         self._spark = spark

@@ -22,7 +22,7 @@ from deltalake import write_deltalake
 from pipeline_contracts.lake import stream_table
 from pipeline_contracts.names import KINDS, Kind, Names
 from servers import LocalStack, free_port
-from stream_reader.posts_database import FACTS
+from stream_reader.popularity.posts_database import FACTS
 from waiting import wait_until
 
 NAMES = Names("pop")

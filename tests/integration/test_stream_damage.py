@@ -23,18 +23,18 @@ from servers import LocalStack
 from service_kit.clock import SystemClock
 from spark_session import spark_session
 from stream_process import DEADLINE_S, Streams
-from stream_reader.arrivals import Arrivals
-from stream_reader.batch import Sink
-from stream_reader.checkpoints import checkpoint_folder
-from stream_reader.delta import DeltaTables
-from stream_reader.failures import TableError
+from stream_reader.lake.delta import DeltaTables
+from stream_reader.lake.failures import TableError
+from stream_reader.lake.tables import create_all
 from stream_reader.latency import Latencies
-from stream_reader.launch import Launcher
 from stream_reader.metrics import Metrics
-from stream_reader.rejects import RejectWindow
+from stream_reader.popularity.arrivals import Arrivals
+from stream_reader.queries.batch import Sink
+from stream_reader.queries.checkpoints import checkpoint_folder
+from stream_reader.queries.launch import Launcher
+from stream_reader.queries.rejects import RejectWindow
+from stream_reader.queries.streams import KinesisStreams
 from stream_reader.settings import SMALL_BATCHES, Settings
-from stream_reader.streams import KinesisStreams
-from stream_reader.tables import create_all
 from waiting import wait_until
 
 pytestmark = [pytest.mark.spark, pytest.mark.timeout(900)]

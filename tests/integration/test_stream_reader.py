@@ -30,16 +30,16 @@ from service_kit.clock import SystemClock
 from spark_kit.lake import Transaction
 from spark_session import spark_session
 from stream_process import ReaderProcess, Streams
-from stream_reader.arrivals import Rows
-from stream_reader.decode import collect, read_rows, table_rows
-from stream_reader.delta import DeltaTables
-from stream_reader.fakes import MemoryTables
+from stream_reader.lake.delta import DeltaTables
+from stream_reader.lake.fakes import MemoryTables
+from stream_reader.lake.tables import StreamLake, Tables, create_all, current_view, register_views
+from stream_reader.lake.upkeep import Upkeep, Upkept
 from stream_reader.metrics import Metrics
-from stream_reader.posts import Posts
-from stream_reader.profiles import Profiles
+from stream_reader.popularity.arrivals import Rows
+from stream_reader.popularity.posts import Posts
+from stream_reader.popularity.profiles import Profiles
+from stream_reader.queries.decode import collect, read_rows, table_rows
 from stream_reader.settings import MIB, SMALL_BATCHES, Settings
-from stream_reader.tables import StreamLake, Tables, create_all, current_view, register_views
-from stream_reader.upkeep import Upkeep, Upkept
 
 pytestmark = [pytest.mark.spark, pytest.mark.timeout(900)]
 

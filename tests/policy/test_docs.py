@@ -27,9 +27,9 @@ from pipeline_transforms.answers import ANSWERS, COUNTS
 from pipeline_transforms.schemas import CLEANED
 from s3_sink.settings import Settings as SinkSettings
 from service_kit.settings import ServiceSettings
+from stream_reader.lake.tables import PROFILES, QUARANTINE_SCHEMA
 from stream_reader.serve import Settings as PopularitySettings
 from stream_reader.settings import Settings as ReaderSettings
-from stream_reader.tables import PROFILES, QUARANTINE_SCHEMA
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"

@@ -14,16 +14,16 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.types import StructType
 from service_kit.clock import ManualClock
 from service_kit.retries import RetryPolicy
-from stream_reader.arrivals import Arrivals
-from stream_reader.batch import BatchWriter, Sink, Source
-from stream_reader.beginning import begin
-from stream_reader.decode import read_rows
-from stream_reader.fake_streams import FakeStreams, log_id
-from stream_reader.fakes import MemoryTables
+from stream_reader.lake.fakes import MemoryTables
+from stream_reader.lake.tables import QUARANTINE_SCHEMA, rows_schema
 from stream_reader.latency import Latencies
 from stream_reader.metrics import Metrics
-from stream_reader.rejects import RejectWindow
-from stream_reader.tables import QUARANTINE_SCHEMA, rows_schema
+from stream_reader.popularity.arrivals import Arrivals
+from stream_reader.queries.batch import BatchWriter, Sink, Source
+from stream_reader.queries.beginning import begin
+from stream_reader.queries.decode import read_rows
+from stream_reader.queries.fake_streams import FakeStreams, log_id
+from stream_reader.queries.rejects import RejectWindow
 
 KINESIS = (
     "partitionKey string, data binary, stream string, shardId string, sequenceNumber string, "

@@ -6,7 +6,7 @@ from typing import Any
 
 import pyarrow as pa
 from pipeline_contracts.names import Kind
-from stream_reader.posts_database import FACTS
+from stream_reader.popularity.posts_database import FACTS
 
 AS_OF = datetime(2026, 1, 1, 12, tzinfo=UTC)
 Row = dict[str, Any]

@@ -5,11 +5,11 @@ import math
 from prometheus_client import CollectorRegistry
 from service_kit.clock import ManualClock
 from service_kit.retries import RetryPolicy
-from stream_reader.fake_streams import FakeStreams, log_id
-from stream_reader.fakes import FakeLaunch
 from stream_reader.metrics import Metrics
-from stream_reader.query import Limits, StreamQuery
-from stream_reader.rejects import RejectWindow
+from stream_reader.queries.fake_streams import FakeStreams, log_id
+from stream_reader.queries.fakes import FakeLaunch
+from stream_reader.queries.query import Limits, StreamQuery
+from stream_reader.queries.rejects import RejectWindow
 
 STREAM = "streaming-x-pin"
 OLD, NEW = log_id(STREAM, 1.0), log_id(STREAM, 2.0)

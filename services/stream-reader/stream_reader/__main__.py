@@ -24,10 +24,10 @@ from spark_kit.jvm import JvmError
 from spark_kit.session import build_session, session_alive, stop_session
 from werkzeug.serving import BaseWSGIServer
 
+from stream_reader.queries.streams import KinesisStreams
 from stream_reader.reader import Reader, build_reader
 from stream_reader.rehearsal import rehearse, try_rehearsal
 from stream_reader.settings import Settings
-from stream_reader.streams import KinesisStreams
 
 logger = logging.getLogger(__name__)
 

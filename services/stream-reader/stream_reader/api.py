@@ -16,10 +16,10 @@ from service_kit.clock import Clock
 from service_kit.web import answer_errors
 from werkzeug.exceptions import HTTPException
 
-from stream_reader.index import Index, timestamp
 from stream_reader.latency import Latencies
-from stream_reader.query import StreamQuery
-from stream_reader.scores import CELL
+from stream_reader.popularity.index import Index, timestamp
+from stream_reader.popularity.scores import CELL
+from stream_reader.queries.query import StreamQuery
 
 DEFAULT_LIMIT: Final = 20
 DEFAULT_FACETS: Final = 300

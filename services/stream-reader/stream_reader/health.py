@@ -7,8 +7,8 @@ from pipeline_contracts.names import Kind
 from service_kit.ops import Check, NotReadyError
 from spark_kit.session import session_alive
 
-from stream_reader.popularity import Popularity
-from stream_reader.query import StreamQuery
+from stream_reader.popularity.keeper import Popularity
+from stream_reader.queries.query import StreamQuery
 
 
 def checks(

@@ -19,24 +19,24 @@ from spark_kit.fence import local_folder
 from spark_kit.session import own_session
 
 from stream_reader.api import Operations, create_app
-from stream_reader.arrivals import Arrivals
-from stream_reader.batch import Sink
-from stream_reader.delta import DeltaTables
-from stream_reader.failures import FAILURES, brief
 from stream_reader.health import checks
-from stream_reader.index import Index
+from stream_reader.lake.delta import DeltaTables
+from stream_reader.lake.failures import FAILURES, brief
+from stream_reader.lake.tables import StreamLake, create_all
+from stream_reader.lake.upkeep import Upkeep, Upkept
 from stream_reader.latency import Latencies
-from stream_reader.launch import Launcher
 from stream_reader.metrics import Metrics
-from stream_reader.popularity import Pace, Popularity
-from stream_reader.posts import Posts
-from stream_reader.profiles import Profiles
-from stream_reader.query import Limits, StreamQuery
-from stream_reader.rejects import RejectWindow
+from stream_reader.popularity.arrivals import Arrivals
+from stream_reader.popularity.index import Index
+from stream_reader.popularity.keeper import Pace, Popularity
+from stream_reader.popularity.posts import Posts
+from stream_reader.popularity.profiles import Profiles
+from stream_reader.queries.batch import Sink
+from stream_reader.queries.launch import Launcher
+from stream_reader.queries.query import Limits, StreamQuery
+from stream_reader.queries.rejects import RejectWindow
+from stream_reader.queries.streams import Streams
 from stream_reader.settings import MIB, Settings
-from stream_reader.streams import Streams
-from stream_reader.tables import StreamLake, create_all
-from stream_reader.upkeep import Upkeep, Upkept
 
 logger = logging.getLogger(__name__)
 

@@ -24,18 +24,18 @@ from pyspark.sql import DataFrame, SparkSession
 from service_kit.clock import SystemClock
 from service_kit.retries import RetryPolicy
 
-from stream_reader.arrivals import Arrivals
-from stream_reader.batch import BatchWriter, Sink, Source
-from stream_reader.beginning import begin
-from stream_reader.decode import read_rows
-from stream_reader.delta import DeltaTables
-from stream_reader.failures import FAILURES, brief
+from stream_reader.lake.delta import DeltaTables
+from stream_reader.lake.failures import FAILURES, brief
+from stream_reader.lake.tables import create_all
 from stream_reader.latency import Latencies
 from stream_reader.metrics import Metrics
-from stream_reader.posts import Posts
-from stream_reader.profiles import Profiles
-from stream_reader.rejects import RejectWindow
-from stream_reader.tables import create_all
+from stream_reader.popularity.arrivals import Arrivals
+from stream_reader.popularity.posts import Posts
+from stream_reader.popularity.profiles import Profiles
+from stream_reader.queries.batch import BatchWriter, Sink, Source
+from stream_reader.queries.beginning import begin
+from stream_reader.queries.decode import read_rows
+from stream_reader.queries.rejects import RejectWindow
 
 logger = logging.getLogger(__name__)
 

@@ -19,10 +19,10 @@ from service_kit.shutdown import Shutdown
 from service_kit.web import bound_server
 
 from stream_reader.api import create_app
-from stream_reader.delta import DeltaTables
-from stream_reader.follower import Follower
-from stream_reader.index import Index
-from stream_reader.posts import Posts
+from stream_reader.lake.delta import DeltaTables
+from stream_reader.popularity.follower import Follower
+from stream_reader.popularity.index import Index
+from stream_reader.popularity.posts import Posts
 from stream_reader.settings import LakeSettings
 
 logger = logging.getLogger(__name__)

@@ -18,13 +18,13 @@ from service_kit.clock import ManualClock
 from service_kit.ops import Ops
 from service_kit.retries import RetryPolicy
 from stream_reader.api import MAX_LIMIT, Operations, create_app
-from stream_reader.fake_streams import FakeStreams
-from stream_reader.fakes import FakeLaunch
-from stream_reader.index import Index
 from stream_reader.latency import Latencies
 from stream_reader.metrics import Metrics
-from stream_reader.query import Limits, StreamQuery
-from stream_reader.rejects import RejectWindow
+from stream_reader.popularity.index import Index
+from stream_reader.queries.fake_streams import FakeStreams
+from stream_reader.queries.fakes import FakeLaunch
+from stream_reader.queries.query import Limits, StreamQuery
+from stream_reader.queries.rejects import RejectWindow
 from werkzeug.test import TestResponse
 
 NAMES = ["a/b", 'say "hi"', "🙂 emoji", "?&=#%+", "ßé"]

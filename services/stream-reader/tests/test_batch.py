@@ -14,9 +14,9 @@ from pipeline_contracts.lake import STREAM_QUARANTINE, stream_table
 from pipeline_contracts.names import Kind
 from pipeline_transforms.versions import current_rows
 from pyspark.sql import SparkSession
-from stream_reader.fake_streams import log_id
-from stream_reader.posts_database import FACTS
-from stream_reader.tables import rows_schema
+from stream_reader.lake.tables import rows_schema
+from stream_reader.popularity.posts_database import FACTS
+from stream_reader.queries.fake_streams import log_id
 
 pytestmark = pytest.mark.spark
 

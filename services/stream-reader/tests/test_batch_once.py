@@ -7,10 +7,10 @@ import pytest
 from batch_bench import NAMES, PIN, BatchBench
 from pipeline_contracts.lake import STREAM_QUARANTINE, stream_table
 from pyspark.sql import SparkSession
-from stream_reader.batch import ClosingError, StreamReplacedError
-from stream_reader.fake_streams import log_id
-from stream_reader.known import Held, Known
-from stream_reader.streams import StreamError
+from stream_reader.queries.batch import ClosingError, StreamReplacedError
+from stream_reader.queries.fake_streams import log_id
+from stream_reader.queries.known import Held, Known
+from stream_reader.queries.streams import StreamError
 
 pytestmark = pytest.mark.spark
 

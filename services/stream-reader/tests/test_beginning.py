@@ -20,10 +20,10 @@ from hypothesis import strategies as st
 from pipeline_contracts.lake import STREAM_QUARANTINE, stream_table
 from pipeline_contracts.names import Names
 from spark_kit.lake import Transaction
-from stream_reader.beginning import Beginning, begin
-from stream_reader.checkpoints import read_checkpoint
-from stream_reader.fakes import MemoryTables
-from stream_reader.marks import application
+from stream_reader.lake.fakes import MemoryTables
+from stream_reader.queries.beginning import Beginning, begin
+from stream_reader.queries.checkpoints import read_checkpoint
+from stream_reader.queries.marks import application
 
 NAMES = Names("t")
 TABLE = stream_table(NAMES, "pin")

@@ -1,5 +1,5 @@
 import pytest
-from stream_reader.known import Known
+from stream_reader.queries.known import Known
 
 
 def known(**highest: str) -> Known:

@@ -7,8 +7,8 @@ PROGRAM = """
 import sys
 sys.modules["deltalake"] = None
 from spark_kit.session import make_alike
-from stream_reader.streams import KinesisStreams
-from stream_reader.tables import record_tables, register_views, rows_schema
+from stream_reader.queries.streams import KinesisStreams
+from stream_reader.lake.tables import record_tables, register_views, rows_schema
 print(*rows_schema("geo").names)
 """
 

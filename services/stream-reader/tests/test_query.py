@@ -5,7 +5,7 @@ import itertools
 import pytest
 from pyspark.errors import PySparkException
 from query_bench import NEW, OLD, STREAM, QueryBench
-from stream_reader.failures import TableError
+from stream_reader.lake.failures import TableError
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from service_kit.clock import ManualClock
-from stream_reader.rejects import RejectWindow
+from stream_reader.queries.rejects import RejectWindow
 
 
 def window(size: int = 1_000, ratio: float = 0.5, file: Path | None = None) -> RejectWindow:

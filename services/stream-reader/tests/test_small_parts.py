@@ -12,11 +12,11 @@ from prometheus_client import CollectorRegistry, Histogram
 from pydantic import ValidationError
 from pyspark.errors import PySparkException
 from service_kit.clock import ManualClock
-from stream_reader.arrivals import Arrivals, Rows
-from stream_reader.checkpoints import checkpoint_folder
-from stream_reader.failures import brief
-from stream_reader.lag import LagWatch
+from stream_reader.lake.failures import brief
 from stream_reader.latency import KEPT, Latencies
+from stream_reader.popularity.arrivals import Arrivals, Rows
+from stream_reader.queries.checkpoints import checkpoint_folder
+from stream_reader.queries.lag import LagWatch
 from stream_reader.rehearsal import try_rehearsal
 from stream_reader.settings import Settings
 

@@ -10,8 +10,8 @@ from deltalake import DeltaTable, convert_to_deltalake
 from pipeline_contracts.lake import POPULARITY, STREAM_QUARANTINE, stream_table
 from pipeline_contracts.names import KINDS, Names
 from pyspark.sql.types import StructType
-from stream_reader.delta import DeltaTables
-from stream_reader.tables import PROFILES, QUARANTINE_SCHEMA, create_all, rows_schema
+from stream_reader.lake.delta import DeltaTables
+from stream_reader.lake.tables import PROFILES, QUARANTINE_SCHEMA, create_all, rows_schema
 
 NAMES = Names("made")
 SCHEMAS = {stream_table(NAMES, kind): rows_schema(kind) for kind in KINDS} | {

@@ -17,7 +17,7 @@ from pipeline_transforms.schemas import CLEANED
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as fn
 
-from stream_reader.tables import COORDINATE, STORED
+from stream_reader.lake.tables import COORDINATE, STORED
 
 BAD_ENVELOPE: Final[Reason] = "bad_envelope"
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 from post_rows import pin, table
-from stream_reader import posts as posts_module
-from stream_reader.posts import Covered, Posts
-from stream_reader.posts_database import PostsLostError
+from stream_reader.popularity import posts as posts_module
+from stream_reader.popularity.posts import Covered, Posts
+from stream_reader.popularity.posts_database import PostsLostError
 
 HALF_LIFE_S = 600.0
 COVERED = Covered({"stream/t_pin_table": ("id", 7)}, "profiles", HALF_LIFE_S)

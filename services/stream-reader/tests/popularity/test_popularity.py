@@ -18,11 +18,11 @@ from prometheus_client import CollectorRegistry
 from service_kit.clock import ManualClock
 from service_kit.ops import NotReadyError
 from service_kit.retries import RetryPolicy
-from stream_reader.arrivals import Arrivals, Rows
-from stream_reader.index import Index
 from stream_reader.latency import Latencies
 from stream_reader.metrics import Metrics
-from stream_reader.popularity import Pace, Popularity
+from stream_reader.popularity.arrivals import Arrivals, Rows
+from stream_reader.popularity.index import Index
+from stream_reader.popularity.keeper import Pace, Popularity
 
 NAMES = Names("t")
 LIMIT = 8 * 1_000  # each row is a number

@@ -24,8 +24,8 @@ from spark_kit.fence import local_folder
 from spark_kit.lake import Transaction
 from spark_kit.on_disk import READ_OPTIONS, create_table, dataset
 
-from stream_reader.failures import TableError, brief
-from stream_reader.tables import State
+from stream_reader.lake.failures import TableError, brief
+from stream_reader.lake.tables import State
 
 logger = logging.getLogger(__name__)
 

@@ -15,12 +15,12 @@ from service_kit.clock import Clock
 from service_kit.ops import NotReadyError
 from service_kit.retries import RetryPolicy
 
-from stream_reader.arrivals import Arrivals, Rows
-from stream_reader.failures import brief
-from stream_reader.index import Index
+from stream_reader.lake.failures import brief
 from stream_reader.latency import Latencies
 from stream_reader.metrics import Metrics
-from stream_reader.profiles import Profiles
+from stream_reader.popularity.arrivals import Arrivals, Rows
+from stream_reader.popularity.index import Index
+from stream_reader.popularity.profiles import Profiles
 
 logger = logging.getLogger(__name__)
 

@@ -12,13 +12,13 @@ from deltalake.exceptions import DeltaError
 from pipeline_contracts.lake import POPULARITY, stream_table
 from pipeline_contracts.names import KINDS, Kind, Names
 
-from stream_reader.arrivals import Rows
-from stream_reader.delta import DeltaTables
-from stream_reader.failures import UNREADABLE, TableError
-from stream_reader.posts import Covered, Posts
-from stream_reader.posts_database import FACTS
-from stream_reader.scores import Profile
-from stream_reader.tables import STORED, State, profiles_table
+from stream_reader.lake.delta import DeltaTables
+from stream_reader.lake.failures import UNREADABLE, TableError
+from stream_reader.lake.tables import STORED, State, profiles_table
+from stream_reader.popularity.arrivals import Rows
+from stream_reader.popularity.posts import Covered, Posts
+from stream_reader.popularity.posts_database import FACTS
+from stream_reader.popularity.scores import Profile
 
 logger = logging.getLogger(__name__)
 

@@ -14,16 +14,16 @@ from pipeline_contracts.names import Kind
 from pyspark.sql import SparkSession
 from service_kit.retries import RetryPolicy
 
-from stream_reader.batch import BatchWriter, Sink, Source
-from stream_reader.beginning import Beginning, begin
-from stream_reader.checkpoints import checkpoint_folder
-from stream_reader.decode import read_rows
-from stream_reader.failures import FAILURES, TableError
-from stream_reader.query import Running
-from stream_reader.rejects import RejectWindow
+from stream_reader.lake.failures import FAILURES, TableError
+from stream_reader.lake.tables import kind_tables
+from stream_reader.queries.batch import BatchWriter, Sink, Source
+from stream_reader.queries.beginning import Beginning, begin
+from stream_reader.queries.checkpoints import checkpoint_folder
+from stream_reader.queries.decode import read_rows
+from stream_reader.queries.query import Running
+from stream_reader.queries.rejects import RejectWindow
+from stream_reader.queries.streams import Streams
 from stream_reader.settings import Settings
-from stream_reader.streams import Streams
-from stream_reader.tables import kind_tables
 
 
 @dataclass(frozen=True)

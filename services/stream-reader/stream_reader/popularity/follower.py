@@ -19,12 +19,12 @@ from service_kit.clock import Clock
 from service_kit.ops import NotReadyError
 from service_kit.retries import RetryPolicy
 
-from stream_reader.delta import DeltaTables
-from stream_reader.failures import FAILURES, brief
-from stream_reader.index import Index
-from stream_reader.posts import Posts
-from stream_reader.posts_database import FACTS, PostsLostError
-from stream_reader.tables import STORED
+from stream_reader.lake.delta import DeltaTables
+from stream_reader.lake.failures import FAILURES, brief
+from stream_reader.lake.tables import STORED
+from stream_reader.popularity.index import Index
+from stream_reader.popularity.posts import Posts
+from stream_reader.popularity.posts_database import FACTS, PostsLostError
 
 logger = logging.getLogger(__name__)
 

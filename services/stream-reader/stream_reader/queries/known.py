@@ -11,8 +11,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from kinesis_source.places import SEPARATOR, place_order
 
-from stream_reader.failures import FAILURES, TableError
-from stream_reader.tables import Tables
+from stream_reader.lake.failures import FAILURES, TableError
+from stream_reader.lake.tables import Tables
 
 _PLACE: Final = ("partition", "offset")
 

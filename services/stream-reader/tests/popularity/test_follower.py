@@ -16,11 +16,11 @@ from service_kit.clock import ManualClock
 from service_kit.ops import NotReadyError
 from service_kit.retries import RetryPolicy
 from stream_reader.api import create_app
-from stream_reader.delta import DeltaTables
-from stream_reader.follower import Follower
-from stream_reader.index import Index
-from stream_reader.posts import Posts
-from stream_reader.posts_database import FACTS, PostsLostError
+from stream_reader.lake.delta import DeltaTables
+from stream_reader.popularity.follower import Follower
+from stream_reader.popularity.index import Index
+from stream_reader.popularity.posts import Posts
+from stream_reader.popularity.posts_database import FACTS, PostsLostError
 
 NAMES = Names("t")
 ARRIVED = datetime(2025, 12, 31, tzinfo=UTC)

@@ -21,17 +21,17 @@ from service_kit.clock import Clock
 from service_kit.retries import RetryPolicy
 from spark_kit.lake import Transaction
 
-from stream_reader.arrivals import Arrivals
-from stream_reader.beginning import Beginning
-from stream_reader.decode import collect, quarantine_rows, table_rows
-from stream_reader.failures import TableError
+from stream_reader.lake.failures import TableError
+from stream_reader.lake.tables import STORED, Tables
 from stream_reader.latency import Latencies
-from stream_reader.marks import application
 from stream_reader.metrics import Metrics
-from stream_reader.posts_database import FACTS
-from stream_reader.rejects import RejectWindow
-from stream_reader.streams import StreamError, Streams
-from stream_reader.tables import STORED, Tables
+from stream_reader.popularity.arrivals import Arrivals
+from stream_reader.popularity.posts_database import FACTS
+from stream_reader.queries.beginning import Beginning
+from stream_reader.queries.decode import collect, quarantine_rows, table_rows
+from stream_reader.queries.marks import application
+from stream_reader.queries.rejects import RejectWindow
+from stream_reader.queries.streams import StreamError, Streams
 
 logger = logging.getLogger(__name__)
 

@@ -2,7 +2,7 @@
 
 from pipeline_contracts.kinesis import StreamSummary
 
-from stream_reader.streams import StreamError, StreamMissingError
+from stream_reader.queries.streams import StreamError, StreamMissingError
 
 ARN = "arn:aws:kinesis:us-east-1:000000000000:stream/"
 

@@ -19,8 +19,16 @@ import pyarrow as pa
 from pipeline_contracts.names import Kind
 from pipeline_transforms.ages import age_group_of
 
-from stream_reader.posts_database import OWN_POSTS, PostsLostError, connected, is_damage, posters_of, remove, upsert
-from stream_reader.scores import Post, Profile, profile
+from stream_reader.popularity.posts_database import (
+    OWN_POSTS,
+    PostsLostError,
+    connected,
+    is_damage,
+    posters_of,
+    remove,
+    upsert,
+)
+from stream_reader.popularity.scores import Post, Profile, profile
 
 logger = logging.getLogger(__name__)
 

@@ -12,12 +12,12 @@ from pyspark.errors import PySparkException
 from service_kit.clock import Clock
 from service_kit.retries import RetryPolicy
 
-from stream_reader.batch import BatchWriter
-from stream_reader.failures import FAILURES, brief
+from stream_reader.lake.failures import FAILURES, brief
 from stream_reader.metrics import Metrics
-from stream_reader.pulse import Pulse
-from stream_reader.rejects import RejectWindow
-from stream_reader.streams import StreamError, Streams
+from stream_reader.queries.batch import BatchWriter
+from stream_reader.queries.pulse import Pulse
+from stream_reader.queries.rejects import RejectWindow
+from stream_reader.queries.streams import StreamError, Streams
 
 logger = logging.getLogger(__name__)
 

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from stream_reader.index import Index
+from stream_reader.popularity.index import Index
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 HALF_LIFE_S = 3_600.0

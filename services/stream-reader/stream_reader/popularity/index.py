@@ -13,8 +13,8 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from stream_reader.facets import Facet, facet
-from stream_reader.scores import CELL
+from stream_reader.popularity.facets import Facet, facet
+from stream_reader.popularity.scores import CELL
 
 _FIRST_ROOM: Final = 1024
 

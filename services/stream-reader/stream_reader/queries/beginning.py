@@ -11,10 +11,10 @@ from pathlib import Path
 from pipeline_contracts.lake import STREAM_QUARANTINE, stream_table
 from pipeline_contracts.names import Kind, Names
 
-from stream_reader.checkpoints import Checkpoint, DamageError, read_checkpoint, set_aside
-from stream_reader.known import Held, Known
-from stream_reader.marks import Mark, Part, application, read_mark, write_mark
-from stream_reader.tables import Tables
+from stream_reader.lake.tables import Tables
+from stream_reader.queries.checkpoints import Checkpoint, DamageError, read_checkpoint, set_aside
+from stream_reader.queries.known import Held, Known
+from stream_reader.queries.marks import Mark, Part, application, read_mark, write_mark
 
 
 @dataclass

@@ -11,12 +11,12 @@ from deltalake.exceptions import DeltaError
 from pipeline_contracts.lake import POPULARITY, stream_table
 from pipeline_contracts.names import Names
 from spark_kit.lake import Transaction
-from stream_reader.arrivals import Rows
-from stream_reader.delta import DeltaTables
-from stream_reader.posts import Posts
-from stream_reader.posts_database import FACTS, PostsLostError
-from stream_reader.profiles import Profiles
-from stream_reader.tables import STORED, create_all
+from stream_reader.lake.delta import DeltaTables
+from stream_reader.lake.tables import STORED, create_all
+from stream_reader.popularity.arrivals import Rows
+from stream_reader.popularity.posts import Posts
+from stream_reader.popularity.posts_database import FACTS, PostsLostError
+from stream_reader.popularity.profiles import Profiles
 
 NAMES = Names("t")
 PIN = stream_table(NAMES, "pin")

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from pipeline_contracts.names import Kind
 from post_rows import AS_OF, Row, pin, row, table
-from stream_reader.posts import Covered, Posts
-from stream_reader.scores import RECENT_POSTS
+from stream_reader.popularity.posts import Covered, Posts
+from stream_reader.popularity.scores import RECENT_POSTS
 
 HALF_LIFE_S = 600.0
 GROUPS = {10: "under 18", 17: "under 18", 18: "18-24", 24: "18-24", 25: "25-35", 36: "36-50", 50: "36-50", 51: "+50"}

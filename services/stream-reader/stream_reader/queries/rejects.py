@@ -13,7 +13,7 @@ from typing import Final
 import msgspec
 from service_kit.clock import Clock
 
-from stream_reader.checkpoints import write_atomically
+from stream_reader.queries.checkpoints import write_atomically
 
 logger = logging.getLogger(__name__)
 

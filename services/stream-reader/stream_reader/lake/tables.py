@@ -24,7 +24,7 @@ from pyspark.sql.types import (
 from spark_kit.lake import PROPERTIES, DeltaLake, Transaction
 
 if TYPE_CHECKING:
-    from stream_reader.delta import DeltaTables  # its library is not on Databricks
+    from stream_reader.lake.delta import DeltaTables  # its library is not on Databricks
 
 COORDINATE: Final = ("log_id", "partition", "offset")
 STORED: Final = ("log_id", "partition", "offset", "recorded_at", "content_hash")

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from service_kit.clock import Clock
 
-from stream_reader.lag import LagWatch
+from stream_reader.queries.lag import LagWatch
 
 _QUIET_S: Final = 15.0
 """Longer than the ten seconds at which Spark reports an idle query."""

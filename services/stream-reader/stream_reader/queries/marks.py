@@ -10,9 +10,9 @@ from typing import Final
 
 import msgspec
 
-from stream_reader.checkpoints import DamageError, write_atomically
-from stream_reader.failures import UNREADABLE, TableError
-from stream_reader.tables import State, Tables
+from stream_reader.lake.failures import UNREADABLE, TableError
+from stream_reader.lake.tables import State, Tables
+from stream_reader.queries.checkpoints import DamageError, write_atomically
 
 _FILE: Final = "tables.json"
 

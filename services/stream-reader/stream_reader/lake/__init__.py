@@ -1,0 +1,1 @@
+"""The tables of the stream path: schemas, appends, upkeep, failures."""

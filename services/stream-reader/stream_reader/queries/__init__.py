@@ -1,0 +1,1 @@
+"""The queries that read the streams into tables: their lives, batches and checkpoints."""
