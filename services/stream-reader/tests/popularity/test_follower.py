@@ -177,6 +177,7 @@ def test_its_api_has_the_profiles_and_describes_no_more(bench: Bench) -> None:
     assert told == {
         "/v1/profiles/popular",
         "/v1/profiles",
+        "/v1/facets",
         "/openapi.json",
         "/livez",
         "/readyz",
