@@ -1,13 +1,17 @@
 """Rates of counters that begin again, and whether a lag grows."""
 
 import pytest
-from dashboard.live.samples import KEPT_S, Samples
+from dashboard.live.samples import BUCKETS, KEPT_S, Samples
 from hypothesis import given
 from hypothesis import strategies as st
 
 
 @given(
-    st.lists(st.tuples(st.floats(0.5, 20), st.integers(0, 1_000), st.booleans()), min_size=1, max_size=30),
+    st.lists(
+        st.tuples(st.integers(2, 80).map(lambda quarters: quarters / 4), st.integers(0, 1_000), st.booleans()),
+        min_size=1,
+        max_size=30,
+    ),
 )
 def test_a_rate_is_what_came_in_the_time_whatever_restarts(steps: list[tuple[float, int, bool]]) -> None:
     samples, at, counter = Samples(), 0.0, 500.0
@@ -67,3 +71,26 @@ def test_what_is_kept_is_bounded() -> None:
     for at in range(2_000):
         samples.add(10_001 + at, {"n": at})
     assert len(samples._kept) <= KEPT_S + 1
+
+
+@given(st.lists(st.tuples(st.sampled_from([2.0, 15.0, 90.0]), st.integers(0, 100)), max_size=60), st.booleans())
+def test_history_is_the_rates_of_five_minutes(steps: list[tuple[float, int]], restarted: bool) -> None:
+    samples, at, counter = Samples(), 0.0, 0.0
+    rates: list[tuple[float, float, float]] = []
+    samples.add(at, {"n": counter})
+    for seconds, more in steps:
+        before, at, counter = at, at + seconds, (0.0 if restarted else counter) + more
+        came = counter if restarted and counter < samples._kept[-1][1]["n"] else counter - samples._kept[-1][1]["n"]
+        samples.add(at, {"n": counter})
+        if seconds <= 60 and before >= at - 300:
+            rates.append((before, at, came / seconds))
+    history = samples.history("n", at)
+    assert len(history) == BUCKETS
+    oldest = samples._kept[0][0]
+    for bucket, rate in enumerate(history):
+        middle = at - 300 + (bucket + 0.5) * 5
+        expected = [r for before, after, r in rates if before <= middle <= after and before >= oldest]
+        if rate is None:
+            assert not expected
+        else:
+            assert any(rate == pytest.approx(one) for one in expected)

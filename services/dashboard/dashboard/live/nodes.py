@@ -94,6 +94,8 @@ STREAM: Final = (
         page="/popular",
     ),
 )
+FLOWS: Final = {"batch": Number("proxy", "records", "records"), "stream": Number("stream-reader", "records", "records")}
+"""What goes down each path, for its trace of the last minutes."""
 KEEPERS: Final = (
     Node("mirror", "mirror", "keeps buckets, streams, topics and API deployed", "mirror"),
     Node("airflow", "Airflow", "starts the analysis daily, or when asked", "airflow"),

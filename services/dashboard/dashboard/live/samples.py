@@ -8,6 +8,8 @@ from typing import Final, Literal
 
 KEPT_S: Final = 300.0
 _KEPT: Final = 320
+BUCKETS: Final = 60
+"""Of ``history``."""
 RATE_S: Final = 10.0
 GROWTH_S: Final = 60.0
 _GAP_S: Final = 60.0
@@ -53,6 +55,23 @@ class Samples:
         pairs = pairwise(recent)
         steps = (new - old if new >= old else new for (_, old), (_, new) in pairs)
         return max(sum(steps), 0.0) / seconds
+
+    def history(self, name: str, now: float) -> list[float | None]:
+        """Rates of the last five minutes, the oldest first, one for each five seconds; None where it is not known."""
+        series = self._series(name)
+        steps = [(old, new) for old, new in pairwise(series) if 0 < new[0] - old[0] <= _GAP_S]
+        rates: list[float | None] = []
+        at = 0
+        for bucket in range(BUCKETS):
+            middle = now - KEPT_S + (bucket + 0.5) * KEPT_S / BUCKETS
+            while at < len(steps) and steps[at][1][0] < middle:
+                at += 1
+            if at == len(steps) or steps[at][0][0] > middle:
+                rates.append(None)
+                continue
+            (began, old), (ended, new) = steps[at]
+            rates.append((new - old if new >= old else new) / (ended - began))
+        return rates
 
     def trend(self, name: str, now: float, least: float) -> Trend:
         """Whether a gauge grows: the mean of the last third of a minute beside that of its first third.

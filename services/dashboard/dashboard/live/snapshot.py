@@ -17,6 +17,7 @@ from dashboard.live.figures import Figure, Verdict
 from dashboard.live.nodes import NODES, Node, Number
 from dashboard.live.poller import Poller
 from dashboard.live.samples import Trend
+from dashboard.live.traces import traces
 from dashboard.live.watched import State
 
 _LEAST_LAG_S: Final = 1.0
@@ -87,6 +88,8 @@ def snapshot(sources: Sources, clock: Clock) -> Snapshot:
         }
     for station in stations.values():
         shown |= {f"{station.id}.{name}": text for name, text in _texts(station).items()}
+    for path, trace in traces(sources.poller).items():
+        shown |= {f"{path}.points": trace.points, f"{path}.area": trace.area, f"{path}.most": trace.most}
     return Snapshot(now, shown_figures, stations, {name: str(words.inert(text)) for name, text in shown.items()})
 
 

@@ -103,6 +103,10 @@ class Watched:
         """Per second; None where the last look did not bring the number."""
         return None if self.number(name) is None else self.samples.rate(name, self._clock.monotonic())
 
+    def history(self, name: str) -> list[float | None]:
+        """Rates of the last five minutes, as ``samples`` has them."""
+        return self.samples.history(name, self._clock.monotonic())
+
     def trend(self, name: str, least: float) -> Trend:
         """Whether the number grew or shrank in the last minute."""
         return "" if self.number(name) is None else self.samples.trend(name, self._clock.monotonic(), least)

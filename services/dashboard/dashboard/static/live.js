@@ -25,6 +25,9 @@
       const link = shown[element.dataset.liveLink];
       if (link?.startsWith("/popular")) element.setAttribute("href", link);
     }
+    for (const element of main.querySelectorAll("[data-live-points]")) {
+      element.setAttribute("points", shown[element.dataset.livePoints] ?? "");
+    }
   };
 
   const ask = async () => {
