@@ -187,6 +187,15 @@ def test_pages_and_resources_show_the_rows_of_gold(generated: dict[str, list[tup
             ]
 
 
+def test_long_text_is_cut_on_the_page_and_whole_in_the_file(tmp_path: Path) -> None:
+    name = "y" * 100_000
+    write_answers(tmp_path, {**EMPTY, "top_poster_by_country": [(name, name, 1)], "country_of_top_poster": [(name, 1)]})
+    looked = Looked(tmp_path)
+    looked.look()
+    assert 0 < len(looked.page()) < 30_000
+    assert csv_of(looked.client.get("/answers/country_of_top_poster.csv").data)[1] == [name, "1"]
+
+
 def csv_of(data: bytes) -> list[list[str]]:
     return list(csv.reader(io.StringIO(data.decode("utf-8"), newline=""), strict=True))
 

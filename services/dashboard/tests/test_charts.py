@@ -110,7 +110,7 @@ def test_a_chart_says_which_part_of_the_answer_it_shows() -> None:
     assert chart is not None
     values = chart.of(specs.WIDE)["data"]["values"]
     assert [value["label"] for value in values] == [str(year) for year in range(1920, 1950)]
-    assert chart.note == "The chart shows 30 of 50 years: those that are the newest."
+    assert chart.note == "The chart shows the newest 30 of 50 years."
     assert specs.chart(answer("users_joined_by_year", [])) is None
 
 

@@ -28,6 +28,7 @@ _CONFIG: Final = {
         "gridColor": "var(--line)",
         "title": None,
         "labelPadding": 8,
+        "labelSeparation": 8,
     },
     "legend": {
         "labelColor": "var(--fg)",

@@ -44,8 +44,8 @@ def short(value: float) -> str:
     for limit, unit in ((1e9, "bn"), (1e6, "M"), (1e3, "k")):
         if value >= limit * 0.99995:
             part = value / limit
-            return f"{part:,.4g}{unit}" if part < 10_000 else f"{part:,.0f}{unit}"
-    return f"{value:.4g}"
+            return f"{part:,.0f}{unit}" if part >= 10_000 else f"{part:,.{3 if part < 100 else 4}g}{unit}"
+    return f"{value:.{3 if value < 100 else 4}g}"
 
 
 def leaders(rows: Sequence[Row], group: str) -> dict[Any, list[Row]]:
@@ -79,7 +79,7 @@ def _led(answer: Answer) -> Chart:
         for category, (alone, shared) in list(counts.items())[:MOST]
     ]
     parts = ("leads alone", "shares the first place")
-    note = _first(len(bars), len(counts), "categories", "that lead most")
+    note = _first(len(bars), len(counts), "the {} categories that lead most")
     return Chart(lambda width: marks.ranked(bars, width, parts), "Countries that each category leads", note)
 
 
@@ -92,7 +92,7 @@ def _tops(answer: Answer, group: str, of: str) -> Chart:
         )
         count = tied[0]["category_count"]
         bars.append(Bar(f"{value} · {names}", count, number(count), f"{value}: {names}, {_posts(count)}"))
-    note = _first(len(bars), len(groups), of, "that are the newest")
+    note = _first(len(bars), len(groups), f"the newest {{}} {of}")
     return Chart(lambda width: marks.ranked(bars, width), f"Posts of the most popular category, by {of[:-1]}", note)
 
 
@@ -107,7 +107,7 @@ def _posters(answer: Answer) -> Chart:
         )
         for row in rows
     ]
-    note = _first(len(bars), answer.total, "rows", "with the most followers")
+    note = _first(len(bars), answer.total, "the {} rows with the most followers")
     return Chart(lambda width: marks.ranked(bars, width), "Followers of the leading users", note)
 
 
@@ -122,13 +122,13 @@ def _joined(answer: Answer) -> Chart:
         count = row["number_users_joined"]
         told = f"{row['post_year']}: {number(count)} users joined"
         bars.append(Bar(str(row["post_year"]), count, number(count), told))
-    note = _first(len(bars), len(answer.rows), "years", "that are the newest")
+    note = _first(len(bars), len(answer.rows), "the newest {} years")
     return Chart(lambda width: marks.columns(bars, width), "Users who joined, by year", note)
 
 
 def _by_join_year(answer: Answer) -> Chart:
     bars = [_median(str(row["post_year"]), row) for row in answer.rows[-MOST:]]
-    note = _first(len(bars), len(answer.rows), "years", "that are the newest")
+    note = _first(len(bars), len(answer.rows), "the newest {} years")
     return Chart(lambda width: marks.line(bars, width), "Median followers, by year of joining", note)
 
 
@@ -142,7 +142,7 @@ def _by_join_year_and_age(answer: Answer) -> Chart:
         median = row["median_follower_count"]
         told = f"Joined {row['post_year']}, {row['age_group']}: median of {number(median)} followers"
         cells.append(Cell(str(row["post_year"]), text(row["age_group"]), median, short(median), told))
-    note = _first(len(shown), len(years), "years", "that are the newest")
+    note = _first(len(shown), len(years), "the newest {} years")
     label = "Median followers, by year of joining and age group"
     return Chart(lambda width: cells_of(cells, groups, width), label, note)
 
@@ -156,9 +156,9 @@ def _posts(count: int) -> str:
     return f"{number(count)} post{'' if count == 1 else 's'}"
 
 
-def _first(shown: int, total: int, what: str, which: str) -> str:
-    """Which part of the answer the chart has; nothing where it has all."""
-    return "" if shown == total else f"The chart shows {shown} of {number(total)} {what}: those {which}."
+def _first(shown: int, total: int, what: str) -> str:
+    """Which part of the answer the chart has, ``{}`` of ``what`` being how many; nothing where it has all."""
+    return "" if shown == total else f"The chart shows {what.format(f'{shown} of {number(total)}')}."
 
 
 _CHARTS: Final[Mapping[str, Callable[[Answer], Chart]]] = MappingProxyType(

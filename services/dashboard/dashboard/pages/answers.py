@@ -10,6 +10,7 @@ from dashboard.api.answers import MOST_IN_FILE, named, read
 from dashboard.api.frame import parameters
 from dashboard.api.tables import behind, cursor
 from dashboard.charts.drawn import Picture, Pictures
+from dashboard.charts.marks import text
 from dashboard.charts.specs import has_chart
 from dashboard.lake.answers import Answer, Answers, Row, by_meaning
 from dashboard.lake.answers_watch import AnswersWatch
@@ -23,6 +24,8 @@ SHORT: Final = 10
 _NEARLY: Final = 15
 PAGE: Final = 500
 """Rows of a page of one table."""
+LETTERS: Final = 300
+"""Letters of a cell; files and the API have all of it."""
 
 
 @dataclass(frozen=True)
@@ -127,4 +130,5 @@ def _shown(run: Run, answer: Answer, pictures: Pictures, rows: Sequence[Row], *,
 
 
 def _cells(row: Row) -> list[object]:
-    return [number(value) if COLUMNS.get(column, ("", ""))[1] == "num" else str(value) for column, value in row.items()]
+    measures = {column for column, (_, kind) in COLUMNS.items() if kind == "num"}
+    return [number(value) if column in measures else text(value, LETTERS) for column, value in row.items()]

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Final
 
+from dashboard.charts.marks import text
 from dashboard.charts.specs import leaders, led
 from dashboard.lake.answers import Answer, Row, by_meaning
 from dashboard.words import number
@@ -19,7 +20,7 @@ def finding(answer: Answer) -> str:
 
 def listed(names: Sequence[Any]) -> str:
     """``a``, ``a and b``, ``a, b and c``; of many the first and how many more."""
-    texts = [str(name) for name in names]
+    texts = [text(name) for name in names]
     if len(texts) > _NAMED:
         texts = [*texts[: _NAMED - 1], f"{len(texts) - _NAMED + 1} more"]
     return texts[0] if len(texts) == 1 else f"{', '.join(texts[:-1])} and {texts[-1]}"
@@ -30,7 +31,7 @@ def _by_country(rows: Sequence[Row]) -> str:
     category, (alone, shared) = next(iter(counts.items()))
     countries = len(leaders(rows, "country"))
     return (
-        f"{category} leads most often: alone in {alone} of {number(countries)} countries, "
+        f"{text(category)} leads most often: alone in {alone} of {number(countries)} countries, "
         f"and sharing the first place in {shared}."
     )
 
