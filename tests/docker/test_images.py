@@ -107,3 +107,49 @@ def test_the_analyser_starts_without_a_network(images: dict[str, str]) -> None:
         wait_until("the analyser ready", lambda: b'"analyser ready"' in container.logs(), 120)
     finally:
         container.remove(force=True, v=True)
+
+
+@pytest.mark.parametrize("name", [name for name in OURS if name != "cli"])
+def test_what_hangs_is_ended_by_the_health_check(name: str, images: dict[str, str]) -> None:
+    """A run of the emitter does not listen for as long as it runs, and is never started again."""
+    check = inspected(images[name])["Config"]["Healthcheck"]["Test"]
+    assert check[-1].isdecimal() == (name != "emitter")
+
+
+def test_a_container_that_hangs_is_started_again(images: dict[str, str]) -> None:
+    """Its service is stopped, as by a deadlock: it takes connections and does not answer."""
+    second = 1_000_000_000
+    check = ["CMD", "python", "-m", "service_kit.probe", "8082", "3"]
+    container: Any = docker.from_env().containers.run(
+        images["proxy"],
+        detach=True,
+        init=True,
+        read_only=True,
+        tmpfs={"/tmp": "size=64m"},
+        cap_drop=["ALL"],
+        network_mode="none",
+        environment={"KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:9"},
+        restart_policy={"Name": "always"},
+        healthcheck={"test": check, "interval": second, "timeout": 10 * second, "retries": 1_000},
+    )
+    try:
+        wait_until("it answers", lambda: "check" in last_check(container), 60)
+        stop = "import os, signal; from service_kit.hung import main_process; os.kill(main_process(), signal.SIGSTOP)"
+        assert container.exec_run(["python", "-c", stop]).exit_code == 0
+
+        def is_restarted() -> bool:
+            container.reload()
+            return bool(container.attrs["RestartCount"] == 1)
+
+        wait_until("it is started again", is_restarted, 90, poll_s=0.5)
+        wait_until("it answers again", lambda: "check" in last_check(container), 60)
+        assert "so that Docker restarts it" in container.logs().decode()
+    finally:
+        container.remove(force=True)
+
+
+def last_check(container: Any) -> str:
+    """What the newest health check printed; nothing before the first."""
+    container.reload()
+    log = container.attrs["State"]["Health"]["Log"]
+    return str(log[-1]["Output"]) if log else ""

@@ -26,6 +26,6 @@ def test_nobody_listens(capsys: pytest.CaptureFixture[str]) -> None:
     assert "no answer" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("arguments", [[], ["http://localhost"], ["1", "2"]])
+@pytest.mark.parametrize("arguments", [[], ["http://localhost"], ["1", "x"], ["1", "2", "3"]])
 def test_wrong_usage(arguments: list[str]) -> None:
     assert probe.main(arguments) == 2
