@@ -40,7 +40,8 @@ def plan(*, stacks: tuple[StackKind, ...], form: str, **given: Any) -> None:
     with readable_errors():
         target = _target(given)
         wanted = target.wanted(**given)
-        found = plan_stacks(target.deployer(), wanted, target.kinds(stacks, wanted), target.surroundings(**given))
+        kinds = target.asked_kinds(stacks, wanted, given)
+        found = plan_stacks(target.deployer(), wanted, kinds, target.surroundings(**given))
     show_plan(found, form)
 
 
@@ -58,7 +59,7 @@ def apply(*, stacks: tuple[StackKind, ...], kafka: str | None, **given: Any) -> 
         outputs = apply_stacks(
             target.deployer(Printer(out)),
             wanted,
-            kinds=target.kinds(stacks, wanted),
+            kinds=target.asked_kinds(stacks, wanted, given),
             surroundings=target.surroundings(tell=out.print, **given),
         )
         if kafka:

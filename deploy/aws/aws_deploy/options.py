@@ -1,10 +1,11 @@
 """Options that several commands share, and what is made of them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, get_args
 
 import click
+from click.core import ParameterSource
 from pipeline_contracts.names import Names
 from pydantic import SecretStr
 
@@ -16,7 +17,7 @@ from aws_deploy.deployer import Deployer
 from aws_deploy.errors import SettingError
 from aws_deploy.own_names import Service
 from aws_deploy.stacks import stack_name
-from aws_deploy.surroundings import Account, Nothing, Surroundings
+from aws_deploy.surroundings import IMAGE_OF, Account, Nothing, Surroundings
 from aws_deploy.wanted import ALL, OPTIONAL, ORDER, Size, StackKind, Wanted
 from aws_deploy.watcher import Watcher
 
@@ -153,6 +154,29 @@ class Target:
             asked = {*wanted.overrides, *wanted.resets} if wanted else set[StackKind]()
             meant = set(ALL) - {kind for kind in OPTIONAL - asked if not self._is_there(kind)}
         return tuple(kind for kind in ALL if kind in meant)
+
+    def asked_kinds(
+        self, stacks: tuple[StackKind, ...], wanted: Wanted, given: Mapping[str, Any]
+    ) -> tuple[StackKind, ...]:
+        """The same, where all that stands on the command line is about one of them.
+
+        Raises:
+            SettingError: an image or the plug-in is given, and no stack that takes it is among them. (A variable may
+                be set for other commands.)
+        """
+        kinds = self.kinds(stacks, wanted)
+        images = {service: f"--image {service}=…" for service in _images(given["images"])}
+        takers = {option: {kind for kind, one in IMAGE_OF.items() if one == name} for name, option in images.items()}
+        takers |= {"--tag": set(IMAGE_OF), "--plugin": {"connect"}, "--plugin-sha256": {"connect"}}
+        source = click.get_current_context().get_parameter_source
+        for option, taking in takers.items():
+            name = "images" if option in images.values() else option[2:].replace("-", "_")
+            if source(name) is ParameterSource.COMMANDLINE and not taking & set(kinds):
+                raise SettingError(
+                    f"{option}: of the stacks that this is about ({', '.join(kinds)}) none takes it, but "
+                    f"{', '.join(kind for kind in ALL if kind in taking)}; nothing was changed"
+                )
+        return kinds
 
     def _is_there(self, kind: StackKind) -> bool:
         name = stack_name(self.names, kind)

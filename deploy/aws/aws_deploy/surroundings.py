@@ -29,12 +29,13 @@ _CANNOT_BE_TAKEN_OVER = {
     SECRET: "Delete it with `aws secretsmanager delete-secret --force-delete-without-recovery --secret-id "
     "{0.place.name}`, apply again, and store the connection again",
 }
-_IMAGE_OF: Mapping[StackKind, Service] = {
+IMAGE_OF: Mapping[StackKind, Service] = {
     "proxy": "proxy",
     "emitter": "emitter",
     "popularity": "stream-reader",
     "dashboard": "dashboard",
 }
+"""The service whose image a stack runs."""
 
 
 class Surroundings(Protocol):
@@ -102,7 +103,7 @@ class Account:
             return replace(wanted, startup_version=startup, requirements_version=self._upload_airflow(wanted))
         if kind == "databricks":
             self._upload_wheel(wanted)
-        service = _IMAGE_OF.get(kind)
+        service = IMAGE_OF.get(kind)
         if service and service not in wanted.images and (self.tag or "Image" not in has):
             return replace(wanted, images={**wanted.images, service: self._ready_image(service, wanted)})
         return wanted

@@ -93,3 +93,33 @@ def test_a_malformed_setting_is_said_before_anything_is_asked(
     failed = CliRunner().invoke(main, ["plan", *ARGUMENTS, *arguments])
     assert failed.exit_code == 1
     assert any(part in failed.output for part in text.split("|"))
+
+
+@pytest.mark.parametrize("command", ["plan", "apply"])
+@pytest.mark.parametrize(
+    ("arguments", "takers"),
+    [
+        (["--tag", "v2", "--stack", "data"], "proxy, emitter, popularity, dashboard"),
+        (["--plugin", "a.zip", "--stack", "proxy"], "connect"),
+        (["--plugin-sha256", "0", "--stack", "proxy"], "connect"),
+        (["--image", "stream-reader=uri@sha256:1", "--stack", "proxy", "--stack", "emitter"], "popularity"),
+    ],
+)
+def test_what_no_stack_among_them_takes_is_refused(
+    command: str, arguments: list[str], takers: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Clients, "on_aws", lambda *_: StubbedAws().clients)
+    monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
+    failed = CliRunner().invoke(main, [command, *ARGUMENTS, *arguments])
+    assert failed.exit_code == 1
+    assert f"none takes it, but {takers}; nothing was changed" in failed.output
+
+
+def test_what_a_variable_says_may_be_for_other_stacks(monkeypatch: pytest.MonkeyPatch) -> None:
+    aws = StubbedAws()
+    aws.stub("cloudformation").add_client_error("describe_stacks", "ExpiredToken")
+    aws.stub("s3")
+    monkeypatch.setattr(Clients, "on_aws", lambda *_: aws.clients)
+    monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
+    asked = CliRunner().invoke(main, ["plan", *ARGUMENTS, "--stack", "data"], env={"IMAGE_TAG": "v2"})
+    assert asked.output.startswith("Error: The session token has expired")
