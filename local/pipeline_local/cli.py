@@ -129,12 +129,13 @@ def up(installation: Installation) -> None:
     started = time.monotonic()
     outcome = installation.up(tell)
     seconds = time.monotonic() - started
-    if not outcome.started:
+    if outcome.not_ready:
+        done = "started" if outcome.started else "already running"
+        printing.say(f"{done}, but not all services are ready after {seconds:.1f} s; the others run:")
+        printing.say("\n".join(outcome.not_ready))
+    elif not outcome.started:
         printing.say("already running:")
         tables.print_status(printing.console(), installation)
-    elif outcome.not_ready:
-        printing.say(f"started, but not all services are ready after {seconds:.1f} s; the others run:")
-        printing.say("\n".join(outcome.not_ready))
     else:
         printing.say(f"ready after {seconds:.1f} s; `pipeline env` says where, `pipeline down` stops it")
     if installation.has(DASHBOARD):
