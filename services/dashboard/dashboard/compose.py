@@ -10,12 +10,16 @@ from prometheus_client import CollectorRegistry
 from service_kit.clock import Clock
 
 from dashboard.api import answers as answers_api
+from dashboard.api import audit as audit_api
 from dashboard.api import live
 from dashboard.api import popular as api_popular
 from dashboard.api import quarantine as api_quarantine
 from dashboard.api import records as api_records
 from dashboard.api.records import Ways
 from dashboard.app import Frame, create_app
+from dashboard.audits.folder import AuditsFolder
+from dashboard.audits.verdict import Totals
+from dashboard.audits.verdict import of as verdict_of
 from dashboard.background import Attention, Repeated
 from dashboard.blocks import Block, Kept, empty
 from dashboard.charts.draw import Drawer
@@ -27,10 +31,9 @@ from dashboard.lake.reader import LakeReader
 from dashboard.lake.runs import Run
 from dashboard.lake.watch import Held, LakeWatch
 from dashboard.live.cloudwatch import on_cloudwatch
-from dashboard.live.figures import Verdict
 from dashboard.live.poller import Poller, sources
 from dashboard.live.snapshot import Sources
-from dashboard.pages import answers, later, overview, popular, records
+from dashboard.pages import answers, audit, overview, popular, records
 from dashboard.records.quarantine import Quarantine
 from dashboard.remote.popularity import Popularity
 from dashboard.remote.profiles import NotAsked, Profiles, StreamReader
@@ -77,6 +80,7 @@ def build(settings: Settings, clock: Clock, registry: CollectorRegistry) -> Dash
     held: Callable[[], Block[Held]] = _not_read("LAKE_URI")
     complete_run: Callable[[], Block[Run]] = _not_read("LAKE_URI")
     stream_rows: Callable[[], Block[int]] = _not_read("LAKE_URI")
+    in_lake: Callable[[], Totals] = _nothing_known
     reader = LakeReader(settings.lake_uri, settings.storage_options)
     answered = AnswersWatch(reader, clock)
     lake_s = _S3_S if (settings.lake_uri or "").startswith("s3://") else 0.0
@@ -87,10 +91,12 @@ def build(settings: Settings, clock: Clock, registry: CollectorRegistry) -> Dash
     if settings.lake_uri is not None:
         watch = LakeWatch(reader, settings.names, clock)
         again("look at the lake", watch.look, lake_s)
-        held, complete_run, stream_rows = watch.held, watch.run, watch.stream_rows
+        held, complete_run, stream_rows, in_lake = watch.held, watch.run, watch.stream_rows, watch.records
     popularity = Popularity(*_profiles(settings, reader, clock), clock)
     ways, quarantine = Ways(reader, settings.names, clock), Quarantine(reader)
-    seen = Sources(poller, _no_audits, held, runs, complete_run, stream_rows)
+    audited = AuditsFolder(settings.audits_dir, clock)
+    again("look at audits", audited.look)
+    seen = Sources(poller, verdict_of(audited.block, in_lake, clock), held, runs, complete_run, stream_rows)
     blueprints = [
         overview.blueprint(seen, clock),
         live.blueprint(seen, clock),
@@ -101,7 +107,8 @@ def build(settings: Settings, clock: Clock, registry: CollectorRegistry) -> Dash
         records.blueprint(ways, quarantine, privacy, clock),
         api_records.blueprint(ways, privacy),
         api_quarantine.blueprint(quarantine, privacy, clock),
-        later.blueprint(),
+        audit.blueprint(audited, in_lake, clock),
+        audit_api.blueprint(audited, in_lake, clock),
     ]
     checks = {thread.name: thread.check for thread in threads}
     app = create_app(frame, blueprints, checks, registry)
@@ -122,5 +129,5 @@ def _not_read(setting: str) -> Callable[[], Block[Any]]:
     return lambda: empty(None, f"Not measured here: {setting} is not set")
 
 
-def _no_audits() -> Block[Verdict]:
-    return empty(None, "No audit was stored", "pipeline audit")
+def _nothing_known() -> Totals:
+    return {}

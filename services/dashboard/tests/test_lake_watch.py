@@ -7,7 +7,7 @@ import pytest
 from dashboard.lake.reader import LakeReader
 from dashboard.lake.watch import Held, LakeWatch
 from delta_tables import write, write_answers, write_run
-from pipeline_contracts.lake import QUARANTINE, RUNS, STREAM_QUARANTINE, stream_table
+from pipeline_contracts.lake import EVENTS, QUARANTINE, RUNS, STREAM_QUARANTINE, stream_table
 from pipeline_contracts.names import Names
 from service_kit.clock import ManualClock
 
@@ -46,6 +46,21 @@ def test_totals_and_the_newest_run(watch: LakeWatch, tmp_path: Path) -> None:
     write_run(tmp_path, "run-2", 2, {}, {})
     watch.look()
     assert watch.run().known.run_id == "run-2"
+
+
+def test_how_many_records_of_each_path_the_lake_holds(watch: LakeWatch, tmp_path: Path) -> None:
+    assert watch.records() == {"batch": None, "stream": None}
+    watch.look()
+    assert watch.records() == {"batch": 0, "stream": 0}
+    write(tmp_path / EVENTS, HELD, [["", ""]] * 5)
+    write(tmp_path / QUARANTINE, HELD, [["bad", "record"]])  # one of the five
+    write(tmp_path / STREAM_QUARANTINE, HELD, [["bad", "record"]])
+    write(tmp_path / stream_table(Names(), "geo"), HELD, [["", ""]] * 4)
+    watch.look()
+    assert watch.records() == {"batch": 5, "stream": 5}
+    (tmp_path / EVENTS / "_delta_log" / "00000000000000000000.json").write_bytes(b"{ nonsense")
+    watch.look()
+    assert watch.records() == {"batch": None, "stream": 5}
 
 
 @pytest.mark.parametrize(("table", "damaged"), [(QUARANTINE, 0), (stream_table(Names(), "pin"), 1), (RUNS, 2)])

@@ -10,7 +10,7 @@ from service_kit.clock import Clock
 from dashboard.blocks import Block, Kept
 from dashboard.lake.reader import LakeError, LakeReader
 from dashboard.lake.runs import Run, newest
-from dashboard.lake.totals import Totals, read
+from dashboard.lake.totals import Path, Totals, read
 
 STALE_AFTER_S: Final = 90.0
 NO_RUN: Final = "No analysis has ended yet"
@@ -66,6 +66,17 @@ class LakeWatch:
     def held(self) -> Block[Held]:
         """Records in quarantine."""
         return self._held.block()
+
+    def records(self) -> dict[Path, int | None]:
+        """How many records of each path the lake holds, those in quarantine included; None where it is not known."""
+        totals = self._totals
+        of_path: dict[Path, list[str]] = {"batch": [EVENTS], "stream": [*self._streams, STREAM_QUARANTINE]}
+        if totals is None:
+            return dict.fromkeys(of_path)
+        return {
+            path: None if _problem(totals, *tables) else sum(totals.tables[table].rows or 0 for table in tables)
+            for path, tables in of_path.items()
+        }
 
     def stream_rows(self) -> Block[int]:
         """Rows of the three stream tables."""

@@ -1,0 +1,1 @@
+"""Stored audits: read from their folder, and what they mean for whoever looks."""
