@@ -1,0 +1,1 @@
+"""Random requests and bytes against a running installation: what must hold whatever they are, see ``campaign``."""
