@@ -43,6 +43,14 @@ unit: ## unit tests alone (about two minutes)
 histories: ## random histories of a stream and its reader: COUNT=n SEED=first
 	PYTHONPATH=tests/support $(BIN)/python tests/support/kinesis_histories.py --count $(or $(COUNT),1000) --seed $(or $(SEED),0)
 
+.PHONY: fuzz
+fuzz: setup-dev ## random requests and bytes against a running installation: MINUTES=n SEED=n CASE=surface/number
+	PYTHONPATH=tests/support:tests/fuzz $(BIN)/python -m fuzzing --minutes $(or $(MINUTES),5) --seed $(or $(SEED),0) $(if $(CASE),--case '$(CASE)')
+
+.PHONY: nightly
+nightly: setup-dev ## what is too long for each commit: long fuzzing, 100,000 histories, chaos, both runners
+	$(BIN)/python tests/support/nightly.py
+
 .PHONY: format
 format: ## rewrite the code in the one format
 	$(BIN)/ruff format .

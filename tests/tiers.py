@@ -1,5 +1,7 @@
 """Runs the test tiers and ends each with one plain line: ``unit: 312 passed, 0 failed``.
 
+A tier that takes longer than its budget (``tests/support/budgets.py``) has failed, and its line says so.
+
 Usage: .venv/bin/python tests/tiers.py [--batch] [TIER ...]     (no TIER: those that need nothing but set-up)
 
 With --batch, tests are left out that are of the stream path, the deployment to AWS or Airflow alone (``NOT_BATCH``).
@@ -26,7 +28,8 @@ from typing import NamedTuple, TextIO
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "tests" / "support"))
-import engine  # noqa: E402  # the tests' own
+import budgets  # noqa: E402  # the tests' own
+import engine  # noqa: E402
 
 RESULTS = ROOT / ".cache" / "tests"
 BIN = ROOT / ".venv" / "bin"
@@ -57,11 +60,11 @@ CHECKS = {
 # Two processes share the files of the tier that waits for servers more than it computes. More would make tests late
 # on two cores; and of unit tests, schemathesis gives one name to many.
 TWO_WORKERS = ["-n", "2", "--dist", "loadfile", "--no-loadscope-reorder"]
-BESIDE = {"unit": ("lint", "policy", "databricks"), "embedded": ("chaos", "readme")}
+BESIDE = {"unit": ("lint", "policy", "databricks"), "embedded": ("chaos", "readme"), "airflow": ("fuzz",)}
 """Tiers of one process: one, and those that are run at the same time, one after the other, where they are asked for."""
 ENGINE_DEADLINE_S = 900
-BY_DEFAULT = ("lint", "policy", "unit", "databricks", "integration", "embedded", "airflow", "chaos", "readme")
-BATCH = tuple(tier for tier in BY_DEFAULT if tier != "airflow")
+BY_DEFAULT = ("lint", "policy", "unit", "databricks", "integration", "embedded", "airflow", "fuzz", "chaos", "readme")
+BATCH = tuple(tier for tier in BY_DEFAULT if tier not in {"airflow", "fuzz"})
 # What is of both paths stays: gateway, emitter, templates, runner, and all that the README says.
 NOT_BATCH = [
     *("packages/kinesis_source", "services/stream-reader", "tests/policy/test_aws_policies.py"),
@@ -101,14 +104,21 @@ class Outcome:
 
     @property
     def good(self) -> bool:
-        """Whether it ran and nothing failed."""
-        return self.counts.passed > 0 and self.counts.failed == 0
+        """Whether it ran, nothing failed, and it kept to its budget."""
+        return self.counts.passed > 0 and self.counts.failed == 0 and budgets.over(self.tier, self.seconds) is None
 
     @property
     def line(self) -> str:
         """The closing line."""
         passed, failed, skipped = self.counts
-        return f"{self.tier}: {passed} passed, {failed} failed" + (f", {skipped} skipped" if skipped else "")
+        late = budgets.over(self.tier, self.seconds)
+        told = [
+            f"{passed} passed",
+            f"{failed} failed",
+            *([f"{skipped} skipped"] if skipped else []),
+            *([late] if late else []),
+        ]
+        return f"{self.tier}: {', '.join(told)}"
 
 
 def main(arguments: list[str]) -> int:
@@ -186,7 +196,12 @@ def run_into(log: Path, tier: str) -> Outcome:
 
 
 def run(tier: str) -> Outcome:
-    """Run one tier."""
+    """Run one tier; its time begins when what it waits for is there."""
+    (RESULTS / f"{tier}.xml").unlink(missing_ok=True)
+    log = os.environ.get("DOCKER_LOG") if tier == "docker" else None
+    if log and not engine_made(ROOT / log):
+        say(f"{Outcome(tier, Counts(0, 1), 0).line}\n")
+        return Outcome(tier, Counts(0, 1), 0)
     started = time.monotonic()
     outcome = Outcome(tier, TIERS[tier](), time.monotonic() - started)
     say(f"{outcome.line}\n")
@@ -231,14 +246,6 @@ def airflow() -> Counts:
     done = [part() for part in parts]
     failed = sum(one.failed + (one.passed == 0) for one in done)
     return Counts(sum(one.passed for one in done), failed, sum(one.skipped for one in done))
-
-
-def docker() -> Counts:
-    """The tests on containers, once what makes the engine is through."""
-    (RESULTS / "docker.xml").unlink(missing_ok=True)
-    if (log := os.environ.get("DOCKER_LOG")) and not engine_made(ROOT / log):
-        return Counts(0, 1)
-    return pytest("docker", BIN, ["tests/docker"])()
 
 
 def engine_made(log: Path) -> bool:
@@ -292,7 +299,8 @@ TIERS: dict[str, Callable[[], Counts]] = {
     "chaos": pytest("chaos", BIN, ["tests/chaos"]),
     "readme": pytest("readme", BIN, ["tests/readme"]),
     "airflow": airflow,
-    "docker": docker,
+    "fuzz": pytest("fuzz", BIN, ["tests/fuzz"]),
+    "docker": pytest("docker", BIN, ["tests/docker"]),
 }
 
 

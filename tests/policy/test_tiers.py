@@ -1,12 +1,15 @@
-"""The tier `docker` runs when its engine was made, and has failed when it was not; skipped tests are told, or fail."""
+"""A tier has failed over its budget; `docker` runs when its engine was made; skipped tests are told, or fail."""
 
 import importlib.util
+import re
 import threading
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
+import nightly
 import pytest
+from budgets import BUDGETS_MIN
 
 ROOT = Path(__file__).parents[2]
 BEGIN = "Docker 20.10.24\nkafka: built\n"
@@ -125,3 +128,49 @@ def test_what_was_skipped_is_told_and_fails_where_it_may_not_be(
     outcome = tiers.Outcome("unit", tiers.counted(report, 0), 1.0)
     assert (outcome.line, outcome.good) == (line, good)
     assert f"unit: 9 skipped{'' if good else ', which fails'}: no sample at x\n" in tiers.failures(["unit"])
+
+
+def test_a_tier_over_its_budget_has_failed(tiers: ModuleType) -> None:
+    [limit_s] = [minutes * 60 for tier, minutes in BUDGETS_MIN.items() if tier == "unit"]
+    good, late = (tiers.Outcome("unit", tiers.Counts(1, 0), limit_s + more) for more in (-1, 1))
+    assert (good.good, late.good) == (True, False)
+    assert late.line == f"unit: 1 passed, 0 failed, {limit_s + 1} s, over its budget of {limit_s // 60} min"
+
+
+def test_waiting_for_an_engine_is_not_of_a_tiers_time(
+    tiers: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = tmp_path / "docker.log"
+    later = threading.Timer(0.5, lambda: log.write_text("ended with 0 after 400 s\n"))
+    monkeypatch.setenv("DOCKER_LOG", log.name)
+    monkeypatch.setattr(tiers, "RESULTS", tmp_path)
+    monkeypatch.setattr(tiers, "TIERS", {"docker": lambda: tiers.Counts(1, 0)})
+    later.start()
+    assert tiers.run("docker").seconds < 0.4
+    later.join()
+
+
+def test_budgets_are_those_of_the_document(tiers: ModuleType) -> None:
+    rows = re.findall(r"^\| `(\w+)` \|.*\| (\d+) min[^|]*\|[^|]*\|$", (ROOT / "docs/testing.md").read_text(), re.M)
+    assert {tier: int(minutes) for tier, minutes in rows} == {tier: BUDGETS_MIN[tier] for tier in tiers.TIERS}
+
+
+def test_parts_of_the_night_are_those_of_the_document() -> None:
+    nightly_of = (ROOT / "docs/testing.md").read_text().split("## Nightly", 1)[1].split("\n## ", 1)[0]
+    assert set(re.findall(r"^\| `(\w+)` \|", nightly_of, re.M)) == nightly.parts(1).keys()
+
+
+@pytest.mark.parametrize(("code", "said"), [(0, "chaos      ok"), (1, "chaos      failed")])
+def test_each_part_of_the_night_has_a_line(
+    code: int, said: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ran: list[list[str]] = []
+
+    def execute(command: list[str]) -> int:
+        ran.append(command)
+        return code if len(ran) == 1 else 0
+
+    monkeypatch.setattr(nightly, "execute", execute)
+    assert nightly.main(["chaos"]) == code
+    assert len(ran) == nightly.CHAOS_TIMES, "to its end, whatever failed"
+    assert said in capsys.readouterr().out
