@@ -9,7 +9,7 @@ from contextlib import closing, contextmanager
 import pytest
 from dashboard.live import scrape
 from dashboard.live.looks import Look, NoAnswerError
-from dashboard.live.numbers import PROXY
+from dashboard.live.numbers import LOCALSTACK, PROXY
 from dashboard.live.scrape import Airflow, Kafka, LocalStack, Service
 
 READY = b'{"check":"kafka","ok":true,"detail":"fine"}\n{"check":"disk","ok":false,"detail":"no  space\\nleft"}\n'
@@ -98,7 +98,7 @@ def test_lies_are_no_answer(answer: bytes, why: str) -> None:
 def test_nobody_listens() -> None:
     with closing(socket.create_server(("127.0.0.1", 0))) as listening:
         port = listening.getsockname()[1]
-    for source in (service(port), Kafka("127.0.0.1", port), LocalStack(f"http://127.0.0.1:{port}")):
+    for source in (service(port), Kafka("127.0.0.1", port), LocalStack(f"http://127.0.0.1:{port}", LOCALSTACK)):
         with pytest.raises(NoAnswerError, match="nothing answers at") as raised:
             source.look()
         assert raised.value.gone
@@ -119,8 +119,11 @@ def test_a_body_that_drips_and_a_server_that_hangs_end_in_time(monkeypatch: pyte
 
 
 def test_parts_of_localstack_and_airflow() -> None:
-    with serving(http(b'{"services":{"s3":"running","kinesis":"error","apigateway":"available"}}')) as port:
-        look = LocalStack(f"http://127.0.0.1:{port}").look()
+    services = http(b'{"services":{"s3":"running","kinesis":"error","apigateway":"available"}}')
+    counted = http(b'localstack_kinesis_records_total{stream="a"} 3\nlocalstack_kinesis_records_total{stream="b"} 4\n')
+    with serving(services, counted) as port:
+        look = LocalStack(f"http://127.0.0.1:{port}", LOCALSTACK).look()
+    assert look.numbers == {"streamed": 7}
     assert (look.failing("s3"), look.failing("apigateway")) == (None, None)
     assert look.failing("kinesis") is not None
     healthy = b'{"metadatabase":{"status":"healthy"},"scheduler":{"status":"unhealthy"},"dag_processor":3}'
@@ -132,7 +135,7 @@ def test_parts_of_localstack_and_airflow() -> None:
 @pytest.mark.parametrize("body", [b"[]", b"{}", b'{"services":[]}', b"nonsense", b"[" * 60_000, b"\xff\xfe"])
 def test_health_pages_that_are_none(body: bytes) -> None:
     with serving(http(body)) as port, pytest.raises(NoAnswerError):
-        LocalStack(f"http://127.0.0.1:{port}").look()
+        LocalStack(f"http://127.0.0.1:{port}", LOCALSTACK).look()
 
 
 def test_kafka_answers() -> None:

@@ -266,6 +266,8 @@ class OnCloudWatch:
     def _numbers(self, values: Values) -> dict[str, float]:
         if self._service == "s3-sink" and "sink lag" in values:
             return {"lag_s": values["sink lag"]}
+        if self._service == "localstack":
+            return {"streamed": self._flow.grown(values.get("streamed in", 0.0), self._clock.monotonic())}
         if self._service != "stream-reader":
             return {}
         numbers = {"records": self._flow.grown(values.get("streamed out", 0.0), self._clock.monotonic())}

@@ -24,7 +24,7 @@ class Number:
 class Node:
     """One station. ``service``: whose answer tells its state, by those checks alone that begin with one of ``parts``.
 
-    ``rate``: what goes through it; ``lag``: how far it is behind, in seconds; ``waits``: what is before it;
+    ``rates``: what goes through it, together; ``lag``: how far it is behind, in seconds; ``waits``: what is before it;
     ``page``: where to see what it holds.
     """
 
@@ -33,7 +33,7 @@ class Node:
     role: str
     service: str
     parts: tuple[str, ...] = ()
-    rate: Number | None = None
+    rates: tuple[Number, ...] = ()
     lag: Number | None = None
     waits: Number | None = None
     page: str = ""
@@ -47,9 +47,13 @@ class Node:
 HELP: Final = "docs/troubleshooting.md, While it runs"
 """The part of a document that says what to do."""
 
-GATEWAY: Final = Node("gateway", "API gateway", "takes events", "localstack", ("apigateway",))
+_BATCHED: Final = Number("proxy", "records", "records")
+_STREAMED: Final = Number("localstack", "streamed", "records")
+GATEWAY: Final = Node(
+    "gateway", "API gateway", "takes events", "localstack", ("apigateway",), rates=(_BATCHED, _STREAMED)
+)
 BATCH: Final = (
-    Node("proxy", "proxy", "REST to Kafka", "proxy", rate=Number("proxy", "records", "records")),
+    Node("proxy", "proxy", "REST to Kafka", "proxy", rates=(_BATCHED,)),
     Node(
         "kafka", "Kafka", "keeps the log", "kafka", waits=Number("s3-sink", "waiting", "records wait", "record waits")
     ),
@@ -58,10 +62,10 @@ BATCH: Final = (
         "s3-sink",
         "log to objects",
         "s3-sink",
-        rate=Number("s3-sink", "records", "records"),
+        rates=(Number("s3-sink", "records", "records"),),
         lag=Number("s3-sink", "lag_s", "behind"),
     ),
-    Node("s3", "S3", "raw objects", "localstack", ("s3",), rate=Number("s3-sink", "objects", "objects")),
+    Node("s3", "S3", "raw objects", "localstack", ("s3",), rates=(Number("s3-sink", "objects", "objects"),)),
     Node(
         "analyser",
         "analyser",
@@ -72,14 +76,14 @@ BATCH: Final = (
     Node("answers", "answers", "of the last run", "lake", page="/answers"),
 )
 STREAM: Final = (
-    Node("kinesis", "Kinesis", "keeps the streams", "localstack", ("kinesis",)),
+    Node("kinesis", "Kinesis", "keeps the streams", "localstack", ("kinesis",), rates=(_STREAMED,)),
     Node(
         "stream-reader",
         "stream reader",
         "cleans and appends",
         "stream-reader",
         ("spark", "query"),
-        rate=Number("stream-reader", "records", "records"),
+        rates=(Number("stream-reader", "records", "records"),),
         lag=Number("stream-reader", "lag_s", "behind"),
     ),
     Node("tables", "tables", "of the streams", "lake", page="/records"),
@@ -94,7 +98,7 @@ STREAM: Final = (
         page="/popular",
     ),
 )
-FLOWS: Final = {"batch": Number("proxy", "records", "records"), "stream": Number("stream-reader", "records", "records")}
+FLOWS: Final = {"batch": _BATCHED, "stream": _STREAMED}
 """What goes down each path, for its trace of the last minutes."""
 KEEPERS: Final = (
     Node("mirror", "mirror", "keeps buckets, streams, topics and API deployed", "mirror"),

@@ -43,6 +43,7 @@ ANALYSER: Final = {
     "runs_waiting": _gauge("analyser_runs_waiting", "sum"),
     "ingested": Taken("analyser_records_total"),
 }
+LOCALSTACK: Final = {"streamed": Taken("localstack_kinesis_records_total")}
 STREAM_READER: Final = {
     "records": Taken("stream_reader_records_total"),
     "rejected": Taken("stream_reader_rejected_records_total"),

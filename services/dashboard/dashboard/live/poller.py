@@ -48,7 +48,7 @@ def sources(settings: Settings) -> dict[str, Source]:
     }
     found: dict[str, Source] = {name: Service(url, wanted) for name, (url, wanted) in ours.items() if url is not None}
     if settings.localstack_url is not None:
-        found["localstack"] = LocalStack(settings.localstack_url)
+        found["localstack"] = LocalStack(settings.localstack_url, numbers.LOCALSTACK)
     if settings.airflow_url is not None:
         found["airflow"] = Airflow(settings.airflow_url)
     if settings.kafka is not None:

@@ -39,23 +39,15 @@ class Service:
         status, body = ask(f"{self.url}/readyz", READY_S, READY_BYTES)
         if status not in {200, 503}:
             raise NoAnswerError(f"its /readyz answers {status}")
-        checks = _checks(body)
-        try:
-            status, body = ask(f"{self.url}/metrics", METRICS_S, METRICS_BYTES)
-            if status != 200:
-                raise NoAnswerError(f"its /metrics answers {status}")
-            return Look(checks, taken(body.decode(), self.wanted))
-        except NoAnswerError as error:
-            return Look(checks, why=str(error))
-        except ValueError:
-            return Look(checks, why="its /metrics is no Prometheus text")
+        return _with_numbers(_checks(body), f"{self.url}/metrics", self.wanted)
 
 
 @dataclass(frozen=True)
 class LocalStack:
-    """LocalStack: each of its services is a check."""
+    """LocalStack: each of its services is a check. Our door before it counts the records of streams."""
 
     url: str
+    wanted: Mapping[str, Taken]
 
     def look(self) -> Look:
         """As ``looks.Source``."""
@@ -64,7 +56,8 @@ class LocalStack:
         if not isinstance(services, dict):
             raise NoAnswerError("its health page names no services")
         parts = sorted((str(name), str(state)) for name, state in services.items())[:_CHECKS]
-        return Look(tuple(CheckLine(_cut(n), s in {"available", "running"}, _cut(s)) for n, s in parts))
+        checks = tuple(CheckLine(_cut(n), s in {"available", "running"}, _cut(s)) for n, s in parts)
+        return _with_numbers(checks, f"{self.url}/_pipeline/metrics", self.wanted)
 
 
 @dataclass(frozen=True)
@@ -104,6 +97,19 @@ class Kafka:
         if not answered:
             raise NoAnswerError("it closes connections without an answer")
         return Look((CheckLine("broker", ok=True, detail="answers"),))
+
+
+def _with_numbers(checks: tuple[CheckLine, ...], url: str, wanted: Mapping[str, Taken]) -> Look:
+    path = urlsplit(url).path
+    try:
+        status, body = ask(url, METRICS_S, METRICS_BYTES)
+        if status != 200:
+            raise NoAnswerError(f"its {path} answers {status}")
+        return Look(checks, taken(body.decode(), wanted))
+    except NoAnswerError as error:
+        return Look(checks, why=str(error))
+    except ValueError:
+        return Look(checks, why=f"its {path} is no Prometheus text")
 
 
 def ask(url: str, within_s: float, most: int) -> tuple[int, bytes]:

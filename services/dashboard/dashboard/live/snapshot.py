@@ -122,8 +122,8 @@ def _station(node: Node, sources: Sources, now: datetime) -> Station:
         id=node.id,
         state=state,
         why=why,
-        per_second=_rate(sources.poller, node.rate),
-        unit=node.rate.unit if node.rate else "",
+        per_second=_rate(sources.poller, node.rates),
+        unit=node.rates[0].unit if node.rates else "",
         lag_s=lag,
         trend=trend,
         note=node.waits.said(waits) if node.waits and waits is not None else "",
@@ -151,9 +151,12 @@ def _number(poller: Poller, number: Number | None) -> float | None:
     return watched.number(number.name) if watched and number else None
 
 
-def _rate(poller: Poller, number: Number | None) -> float | None:
-    watched = poller.watched.get(number.service) if number else None
-    return watched.rate(number.name) if watched and number else None
+def _rate(poller: Poller, numbers: tuple[Number, ...]) -> float | None:
+    """Of all of them together; None where one is not known."""
+    watched = [(poller.watched.get(number.service), number.name) for number in numbers]
+    rates = [one.rate(name) if one else None for one, name in watched]
+    known = [rate for rate in rates if rate is not None]
+    return sum(known) if known and len(known) == len(rates) else None
 
 
 def _texts(station: Station) -> dict[str, str]:
