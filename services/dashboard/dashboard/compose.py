@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
-from flask import Flask
+from flask import Blueprint, Flask
 from pipeline_contracts.runs import RunStates
 from prometheus_client import CollectorRegistry
 from service_kit.clock import Clock
@@ -34,6 +34,7 @@ from dashboard.live.cloudwatch import on_cloudwatch
 from dashboard.live.poller import Poller, sources
 from dashboard.live.snapshot import Sources
 from dashboard.pages import answers, audit, overview, popular, records
+from dashboard.privacy import Privacy
 from dashboard.records.quarantine import Quarantine
 from dashboard.remote.popularity import Popularity
 from dashboard.remote.profiles import NotAsked, Profiles, StreamReader
@@ -55,74 +56,114 @@ class Dashboard:
 
 def build(settings: Settings, clock: Clock, registry: CollectorRegistry) -> Dashboard:
     """All of the dashboard. Nothing is read here: a source that is down delays no start."""
-    attention = Attention(clock)
     identity = identity_of(settings, clock)
-    privacy = privacy_of(settings, identity)
+    shared = _Shared(settings, clock, privacy_of(settings, identity))
+    lake = _lake(shared)
+    audited = AuditsFolder(settings.audits_dir, clock)
+    shared.again("look at audits", audited.look)
+    blueprints = [
+        *_overview(shared, lake, audited),
+        *_answers(shared),
+        *_popular(shared),
+        *_records(shared),
+        audit.blueprint(audited, lake.records, clock),
+        audit_api.blueprint(audited, lake.records, clock),
+    ]
     frame = Frame(
         pipeline_id=settings.pipeline_id,
         clock=clock,
-        privacy=privacy,
-        attention=attention,
+        privacy=shared.privacy,
+        attention=shared.attention,
         allowed_hosts=settings.allowed_hosts,
         airflow_page=settings.airflow_page,
     )
-    poller = Poller(sources(settings) | on_cloudwatch(settings, attention, clock), settings.left_out, clock)
-    threads = poller.threads(attention, clock)
+    app = create_app(frame, blueprints, {thread.name: thread.check for thread in shared.threads}, registry)
+    if identity is not None:
+        app.before_request(lambda: refuse_strangers(identity))
+    return Dashboard(app, tuple(shared.threads))
 
-    def again(name: str, look: Callable[[], None], least_s: float = 0.0) -> None:
-        threads.append(Repeated(name, look, lambda: max(attention.pause_s, least_s), clock))
 
+class _Shared:
+    """What several pages need, and the threads that they ask for."""
+
+    def __init__(self, settings: Settings, clock: Clock, privacy: Privacy) -> None:
+        self.settings = settings
+        self.clock = clock
+        self.privacy = privacy
+        self.attention = Attention(clock)
+        self.reader = LakeReader(settings.lake_uri, settings.storage_options)
+        self.threads: list[Repeated] = []
+
+    def again(self, name: str, look: Callable[[], None], least_s: float = 0.0) -> None:
+        """Look again and again, with a pause of ``least_s`` at least."""
+        self.threads.append(Repeated(name, look, lambda: max(self.attention.pause_s, least_s), self.clock))
+
+    @property
+    def lake_s(self) -> float:
+        """The least pause between looks at the lake."""
+        return _S3_S if (self.settings.lake_uri or "").startswith("s3://") else 0.0
+
+
+@dataclass(frozen=True)
+class _Lake:
+    """What the Overview and the audits show of the lake."""
+
+    held: Callable[[], Block[Held]]
+    run: Callable[[], Block[Run]]
+    stream_rows: Callable[[], Block[int]]
+    records: Callable[[], Totals]
+
+
+def _lake(shared: _Shared) -> _Lake:
+    if shared.settings.lake_uri is None:
+        return _Lake(_not_read("LAKE_URI"), _not_read("LAKE_URI"), _not_read("LAKE_URI"), _nothing_known)
+    watch = LakeWatch(shared.reader, shared.settings.names, shared.clock)
+    shared.again("look at the lake", watch.look, shared.lake_s)
+    return _Lake(watch.held, watch.run, watch.stream_rows, watch.records)
+
+
+def _overview(shared: _Shared, lake: _Lake, audited: AuditsFolder) -> list[Blueprint]:
+    settings, clock = shared.settings, shared.clock
+    watched = sources(settings) | on_cloudwatch(settings, shared.attention, clock)
+    poller = Poller(watched, settings.left_out, clock)
+    shared.threads += poller.threads(shared.attention, clock)
     runs: Callable[[], Block[RunStates]] = _not_read("DASHBOARD_ANALYSER_URL")
     if settings.analyser_url is not None and "analyser" not in settings.left_out:
         analyser = AnalyserRuns(settings.analyser_url, Kept(clock, _STALE_AFTER_S))
-        again("look at runs", analyser.look)
+        shared.again("look at runs", analyser.look)
         runs = analyser.block
-    held: Callable[[], Block[Held]] = _not_read("LAKE_URI")
-    complete_run: Callable[[], Block[Run]] = _not_read("LAKE_URI")
-    stream_rows: Callable[[], Block[int]] = _not_read("LAKE_URI")
-    in_lake: Callable[[], Totals] = _nothing_known
-    reader = LakeReader(settings.lake_uri, settings.storage_options)
-    answered = AnswersWatch(reader, clock)
-    lake_s = _S3_S if (settings.lake_uri or "").startswith("s3://") else 0.0
-    again("look at answers", answered.look, lake_s)
-    pictures = Pictures(answered.answers, Drawer(), clock)
+    verdict = verdict_of(audited.block, lake.records, clock)
+    seen = Sources(poller, verdict, lake.held, runs, lake.run, lake.stream_rows)
+    return [overview.blueprint(seen, clock), live.blueprint(seen, clock)]
+
+
+def _answers(shared: _Shared) -> list[Blueprint]:
+    answered = AnswersWatch(shared.reader, shared.clock)
+    shared.again("look at answers", answered.look, shared.lake_s)
+    pictures = Pictures(answered.answers, Drawer(), shared.clock)
     # Looks at what is in memory, and seldom finds something to draw.
-    threads.append(Repeated("draw charts", pictures.look, lambda: 1.0, clock))
-    if settings.lake_uri is not None:
-        watch = LakeWatch(reader, settings.names, clock)
-        again("look at the lake", watch.look, lake_s)
-        held, complete_run, stream_rows, in_lake = watch.held, watch.run, watch.stream_rows, watch.records
-    popularity = Popularity(*_profiles(settings, reader, clock), clock)
-    ways, quarantine = Ways(reader, settings.names, clock), Quarantine(reader)
-    audited = AuditsFolder(settings.audits_dir, clock)
-    again("look at audits", audited.look)
-    seen = Sources(poller, verdict_of(audited.block, in_lake, clock), held, runs, complete_run, stream_rows)
-    blueprints = [
-        overview.blueprint(seen, clock),
-        live.blueprint(seen, clock),
-        answers.blueprint(answered, pictures),
-        answers_api.blueprint(answered),
-        popular.blueprint(popularity, clock),
-        api_popular.blueprint(popularity, clock),
-        records.blueprint(ways, quarantine, privacy, clock),
-        api_records.blueprint(ways, privacy),
-        api_quarantine.blueprint(quarantine, privacy, clock),
-        audit.blueprint(audited, in_lake, clock),
-        audit_api.blueprint(audited, in_lake, clock),
-    ]
-    checks = {thread.name: thread.check for thread in threads}
-    app = create_app(frame, blueprints, checks, registry)
-    if identity is not None:
-        app.before_request(lambda: refuse_strangers(identity))
-    return Dashboard(app, tuple(threads))
+    shared.threads.append(Repeated("draw charts", pictures.look, lambda: 1.0, shared.clock))
+    return [answers.blueprint(answered, pictures), answers_api.blueprint(answered)]
 
 
-def _profiles(settings: Settings, reader: LakeReader, clock: Clock) -> tuple[Profiles, Profiles | None]:
-    """Who tells of profiles, and the table that is read where that one does not answer."""
+def _popular(shared: _Shared) -> list[Blueprint]:
+    settings, clock = shared.settings, shared.clock
     service: Profiles = NotAsked("DASHBOARD_STREAM_READER_URL is not set")
     if settings.stream_reader_url is not None and "stream-reader" not in settings.left_out:
         service = StreamReader(settings.stream_reader_url)
-    return service, None if settings.lake_uri is None else ProfilesTable(reader, clock)
+    # The table is read where the service does not answer.
+    table = None if settings.lake_uri is None else ProfilesTable(shared.reader, clock)
+    popularity = Popularity(service, table, clock)
+    return [popular.blueprint(popularity, clock), api_popular.blueprint(popularity, clock)]
+
+
+def _records(shared: _Shared) -> list[Blueprint]:
+    ways, quarantine = Ways(shared.reader, shared.settings.names, shared.clock), Quarantine(shared.reader)
+    return [
+        records.blueprint(ways, quarantine, shared.privacy, shared.clock),
+        api_records.blueprint(ways, shared.privacy),
+        api_quarantine.blueprint(quarantine, shared.privacy, shared.clock),
+    ]
 
 
 def _not_read(setting: str) -> Callable[[], Block[Any]]:

@@ -136,8 +136,8 @@ def test_what_is_wrong_is_named(service: str, values: dict[str, Any], failing: t
 
 def test_numbers_are_in_seconds_and_a_counter_grows_as_fast_as_the_last_minute_told() -> None:
     bench = Bench()
-    flowed = {"streamed_in": [60.0, 120.0, 240.0], "streamed_out": [60.0, 120.0, 180.0]}
-    bench.answers(sink_lag=[4.0, 9.0, 2.0], stream_age=[1500.0], **flowed)
+    came, went = [60.0, 120.0, 240.0], [60.0, 120.0, 180.0]
+    bench.answers(sink_lag=[4.0, 9.0, 2.0], stream_age=[1500.0], streamed_in=came, streamed_out=went)
     streams = bench.of("localstack")
     assert streams.look().numbers == {"streamed": 0.0}
     sink, reader = bench.of("s3-sink"), bench.of("stream-reader")
