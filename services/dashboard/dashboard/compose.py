@@ -75,7 +75,7 @@ def build(settings: Settings, clock: Clock, registry: CollectorRegistry) -> Dash
         privacy=shared.privacy,
         attention=shared.attention,
         allowed_hosts=settings.allowed_hosts,
-        airflow_page=settings.airflow_page,
+        airflow_page=None if "airflow" in settings.left_out else settings.airflow_page,
     )
     app = create_app(frame, blueprints, {thread.name: thread.check for thread in shared.threads}, registry)
     if identity is not None:

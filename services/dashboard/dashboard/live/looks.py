@@ -13,6 +13,10 @@ class CheckLine:
     ok: bool
     detail: str
 
+    def is_of(self, *parts: str) -> bool:
+        """Whether its name, or the first word of it, is one of these: ``query pin`` is of ``query``."""
+        return self.name in parts or self.name.partition(" ")[0] in parts
+
 
 @dataclass(frozen=True)
 class Look:
@@ -23,8 +27,8 @@ class Look:
     why: str = ""
 
     def failing(self, *only: str) -> CheckLine | None:
-        """The first check that fails, of those whose name begins with one of ``only``; of all, where none is given."""
-        of_these = (check for check in self.checks if not only or check.name.startswith(only))
+        """The first check that fails, of those that ``only`` names; of all, where none is given."""
+        of_these = (check for check in self.checks if not only or check.is_of(*only))
         return next((check for check in of_these if not check.ok), None)
 
 

@@ -22,7 +22,7 @@ class Number:
 
 @dataclass(frozen=True)
 class Node:
-    """One station. ``service``: whose answer tells its state, by those checks alone that begin with one of ``parts``.
+    """One station. ``service``: whose answer tells its state, by those checks alone that are of one of ``parts``.
 
     ``rates``: what goes through it, together; ``lag``: how far it is behind, in seconds; ``waits``: what is before it;
     ``page``: where to see what it holds.

@@ -29,13 +29,13 @@ class Seen:
     at: datetime | None
 
     def part(self, *only: str) -> tuple[State, CheckLine | None]:
-        """State and first failing check of a part: of the checks whose names begin with one of ``only``.
+        """State and first failing check of a part: of the checks that ``only`` names (``CheckLine.is_of``).
 
         A part that has no check is not measured.
         """
         if self.state not in {"ready", "not ready"} or self.look is None:
             return self.state, None
-        if only and not any(check.name.startswith(only) for check in self.look.checks):
+        if only and not any(check.is_of(*only) for check in self.look.checks):
             return "not measured", None
         failing = self.look.failing(*only)
         return ("ready" if failing is None else "not ready"), failing
