@@ -13,26 +13,29 @@ MOST_ROWS: Final = 200
 MOST_RANGES: Final = 200
 """How many ranges a page names."""
 
-STAGES: Final = ("acknowledged", "unacknowledged", "in_log", "in_objects", "in_bronze")
-FATES: Final = ("current", "superseded", "repeated", "quarantined", "dead_lettered", "expired", "in_flight")
-NOT_OF_STREAMS: Final = {"in_objects", "in_bronze", "dead_lettered"}
 MISSING: Final = "missing"
+COLUMNS: Final = (
+    *("in_log", MISSING, "expired", "in_flight", "current", "superseded", "repeated", "quarantined", "dead_lettered"),
+    *("acknowledged", "unacknowledged", "in_objects", "in_bronze"),
+)
+"""The sum and its parts, what is bad first; then the stages."""
+NOT_OF_STREAMS: Final = {"in_objects", "in_bronze", "dead_lettered"}
 BAD: Final = {MISSING, "expired"}
 """Columns that should hold nothing."""
 MEANS: Final = {
-    "acknowledged": "the sender was told that it is stored",
-    "unacknowledged": "stored, and unknown to the ledger",
     "in_log": "all that topic or stream have taken",
-    "in_objects": "in an object of the sink",
-    "in_bronze": "ingested into the lake",
+    "missing": "nobody knows where it is: a loss",
+    "expired": "gone from the log before it was archived: a loss",
+    "in_flight": "not at its end yet",
     "current": "the version that counts",
     "superseded": "a later version of the post counts",
     "repeated": "a later occurrence of the same content",
     "quarantined": "stored, refused by the cleaner: see Records",
     "dead_lettered": "could not be archived: see Records",
-    "expired": "gone from the log before it was archived: a loss",
-    "in_flight": "not at its end yet",
-    "missing": "nobody knows where it is: a loss",
+    "acknowledged": "the sender was told that it is stored",
+    "unacknowledged": "stored, and unknown to the ledger",
+    "in_objects": "in an object of the sink",
+    "in_bronze": "ingested into the lake",
 }
 TROUBLE_MEANS: Final = {
     "missing": "no stage has them",
@@ -81,7 +84,7 @@ class Trouble:
 def fates(audit: StoredAudit, path: PathName) -> Fates:
     """The rows of one path, those that are wrong first where not all can be shown."""
     rows = [row for row in audit.rows if row.path == path]
-    columns = tuple(name for name in (*STAGES, *FATES) if path == "batch" or name not in NOT_OF_STREAMS)
+    columns = tuple(name for name in COLUMNS if path == "batch" or name not in NOT_OF_STREAMS)
     logs = Counter(name for name, _ in {(row.name, row.log_id) for row in rows})
     shown = rows if len(rows) <= MOST_ROWS else sorted(rows, key=lambda row: not row.is_wrong)[:MOST_ROWS]
     lines = [
@@ -95,9 +98,9 @@ def fates(audit: StoredAudit, path: PathName) -> Fates:
         for row in shown
     ]
     sums = [_counts(row, columns) for row in rows]
-    total = tuple(sum(column) for column in zip(*sums, strict=True)) if sums else (0,) * (len(columns) + 1)
+    total = tuple(sum(column) for column in zip(*sums, strict=True)) if sums else (0,) * len(columns)
     wrong = any(row.is_wrong for row in rows)
-    return Fates(path, (*columns, MISSING), tuple(lines), Line("all", "", "", total, wrong), len(rows) - len(shown))
+    return Fates(path, columns, tuple(lines), Line("all", "", "", total, wrong), len(rows) - len(shown))
 
 
 def troubles(audit: StoredAudit, path: PathName) -> tuple[list[Trouble], int]:
@@ -119,7 +122,7 @@ def _size(ends: Sequence[int | str]) -> int | None:
 
 
 def _counts(row: AuditRow, columns: Sequence[str]) -> tuple[int, ...]:
-    return (*(getattr(row, name) or 0 for name in columns), row.missing_records)
+    return tuple(row.missing_records if name == MISSING else getattr(row, name) or 0 for name in columns)
 
 
 def _short(log_id: str) -> str:
