@@ -82,6 +82,8 @@ def _add_words(app: Flask, frame: Frame) -> None:
     app.add_template_filter(words.rate, "rate")
     app.add_template_filter(words.age, "age")
     app.add_template_filter(words.iso, "iso")
+    app.add_template_filter(words.exact, "exact")
+    app.add_template_filter(words.shortened, "shortened")
     app.add_template_filter(lambda at: words.moment(at, frame.clock.now()), "moment")
     app.add_template_filter(lambda at: (frame.clock.now() - at).total_seconds(), "seconds_ago")
 

@@ -67,6 +67,16 @@ def moment(at: datetime | None, now: datetime) -> str:
     return at.strftime("%H:%M:%S UTC" if at.date() == now.astimezone(UTC).date() else "%Y-%m-%d %H:%M UTC")
 
 
+def exact(at: datetime) -> str:
+    """When, in UTC to the millisecond, with its day."""
+    return at.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S.") + f"{at.microsecond // 1000:03d} UTC"
+
+
+def shortened(text: str, most: int = 24) -> str:
+    """The beginning and the end of what is longer than ``most`` characters, such as a sequence number."""
+    return text if len(text) <= most else f"{text[:6]}…{text[-10:]}"
+
+
 def iso(at: datetime) -> str:
     """When, for programs: ISO 8601 in UTC with milliseconds and ``Z``."""
     return at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

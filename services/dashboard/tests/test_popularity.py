@@ -215,11 +215,15 @@ def test_page_and_api_tell_the_same_and_names_are_text(world: World) -> None:
     world.service.names = ["a", HOSTILE]
     answer = world.client.get("/api/v1/popular?limit=3").get_json()
     assert [(one["rank"], one["poster_name"]) for one in answer["profiles"]] == [(1, "a"), (2, HOSTILE)]
-    assert (answer["shown"]["2.state"], answer["shown"]["3.state"], answer["shown"]["1.change"]) == (
-        "shown",
-        "none",
-        "new",
-    )
+    shown = answer["shown"]
+    assert (shown["2.state"], shown["3.state"], shown["1.change"]) == ("shown", "none", "–")
+    world.service.names = [HOSTILE, "b"]
+    world.clock.sleep(5)
+    moved = world.client.get("/api/v1/popular?limit=3").get_json()["shown"]
+    assert (moved["1.change"], moved["1.moved"], moved["2.change"]) == ("▲ 1", "up", "new")
+    world.service.names = ["a", HOSTILE]
+    world.clock.sleep(5)
+    answer = world.client.get("/api/v1/popular?limit=3").get_json()
     text = world.client.get("/popular?limit=3").text
     assert "<script>alert" not in text
     assert "\u202e" not in text + str(answer["shown"].values())

@@ -103,10 +103,13 @@ def shown(block: Block[Ranking], limit: int, clock: Clock) -> dict[str, str]:
         "state": block.state,
         "why": "" if block.state == "fresh" else visible(block.why),
         "as_of": "" if block.as_of is None else moment(block.as_of, now),
-        "since": "" if found is None or found.since is None else f"since {moment(found.since, now)}",
+        "since": "from the next look on"
+        if found is None or found.since is None
+        else f"since {moment(found.since, now)}",
     }
     for rank in range(1, limit + 1):
-        row = _texts(ranked[rank - 1], clock) if rank <= len(ranked) else dict.fromkeys(_COLUMNS, "")
+        compared = found is not None and found.since is not None
+        row = _texts(ranked[rank - 1], clock, compared=compared) if rank <= len(ranked) else dict.fromkeys(_COLUMNS, "")
         texts |= {f"{rank}.{column}": text for column, text in row.items()}
         texts[f"{rank}.state"] = "shown" if rank <= len(ranked) else "none"
     return texts
@@ -115,14 +118,16 @@ def shown(block: Block[Ranking], limit: int, clock: Clock) -> dict[str, str]:
 _COLUMNS: Final = ("name", "link", "change", "moved", "score", "posts", "followers", "last")
 
 
-def _texts(one: Ranked, clock: Clock) -> dict[str, str]:
+def _texts(one: Ranked, clock: Clock, *, compared: bool) -> dict[str, str]:
+    """``compared``: whether there was an earlier look to compare with."""
     profile = one.profile
     last = profile.last_post_at
+    moved = "new" if one.was is None else "up" if one.was > one.rank else "down" if one.was < one.rank else "same"
     return {
         "name": visible(profile.poster_name),
         "link": f"/popular/profile?{urlencode({'name': profile.poster_name}, errors='replace')}",
-        "change": _change(one),
-        "moved": "new" if one.was is None else "up" if one.was > one.rank else "down" if one.was < one.rank else "same",
+        "change": _change(one) if compared else NONE,
+        "moved": moved if compared else "same",
         "score": f"{profile.score:,.2f}",
         "posts": number(profile.posts),
         "followers": number(profile.follower_count),

@@ -17,6 +17,7 @@ from dashboard.privacy import Privacy, redacted
 from dashboard.records.held import PATHS, SOURCES, Held, Key, Only
 from dashboard.records.places import Fate, Place, Record
 from dashboard.records.quarantine import Quarantine
+from dashboard.words import shortened
 
 SUMMARY: Final = 8
 """Counts that stand below the search."""
@@ -143,7 +144,9 @@ def _fields(search: ByKey | ByPlace | None) -> dict[str, str]:
 def _words(search: ByKey | ByPlace | None) -> str:
     if isinstance(search, ByKey):
         return f"{search.kind} {search.key}"
-    return "" if search is None else f"{search.place.name} / {search.place.partition} / {search.place.offset}"
+    return (
+        "" if search is None else f"{search.place.name} / {search.place.partition} / {shortened(search.place.offset)}"
+    )
 
 
 def _told(one: Record, *, shown: bool) -> dict[str, Any]:
