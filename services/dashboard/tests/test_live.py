@@ -101,9 +101,9 @@ def test_a_look_that_does_not_end_is_no_answer() -> None:
 
 
 def test_a_part_is_judged_by_its_own_checks() -> None:
-    watched = Watched(
-        FakeSource(Look((CheckLine("s3", True, ""), CheckLine("kinesis", False, "error")))), ManualClock()
-    )
+    well = CheckLine("s3", ok=True, detail="running")
+    not_started = CheckLine("s3control", ok=False, detail="disabled")
+    watched = Watched(FakeSource(Look((well, not_started, CheckLine("kinesis a", ok=False, detail="")))), ManualClock())
     watched.look()
     seen = watched.seen()
     assert (seen.part("s3")[0], seen.part("kinesis")[0], seen.part("apigateway")[0]) == (

@@ -114,9 +114,9 @@ def _station(node: Node, sources: Sources, now: datetime) -> Station:
         why = ""
     lag, waits = _number(sources.poller, node.lag), _number(sources.poller, node.waits)
     trend: Trend = ""
-    if node.lag is not None and lag is not None:
+    if node.lag is not None and lag:
         trend = sources.poller.watched[node.lag.service].trend(node.lag.name, _LEAST_LAG_S)
-    elif node.waits is not None and waits is not None:
+    elif node.waits is not None and waits:
         trend = sources.poller.watched[node.waits.service].trend(node.waits.name, _LEAST_WAITING)
     return Station(
         id=node.id,
