@@ -117,6 +117,8 @@ def demo(
     report.write_text(json_text(document, indent=2) + "\n", encoding="utf-8")
     stages = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in watch.seconds.items())
     printing.say(f"{stages}\nreport: {report}")
+    if not keep:
+        printing.say("to look at it in a browser: `pipeline demo --keep`, which leaves it running", err=True)
     sys.exit(0 if document["audit"]["ok"] else 1)
 
 
