@@ -60,6 +60,10 @@ format: ## rewrite the code in the one format
 bench: setup-dev ## take the figures of docs/performance.md
 	$(BIN)/python benchmarks/run.py
 
+.PHONY: screenshots
+screenshots: setup-dev ## take the README's picture of the dashboard (needs Chromium)
+	$(BIN)/python tests/support/screenshots.py
+
 .PHONY: pins
 pins: ## compile requirements/*.txt from pyproject.toml (needs uv)
 	requirements/compile.sh requirements

@@ -6,9 +6,10 @@ Usage: .venv/bin/python tests/tiers.py [--batch] [TIER ...]     (no TIER: those 
 
 With --batch, tests are left out that are of the stream path, the deployment to AWS or Airflow alone (``NOT_BATCH``).
 
-The tier ``docker`` is added where a Docker engine answers; where none does, a line says so; with DOCKER_REQUIRED=1 it
-has failed. DOCKER_LOG names the log of what makes an engine meanwhile: that tier waits for its last line, "ended with
-0". Exit code 0 when every check passed and every tier ran at least one test: a tier without a test has failed.
+The tier ``browser`` is added where there is a Chromium, and ``docker`` where a Docker engine answers; where there is
+none, a line says so; with CHROMIUM_REQUIRED=1 and DOCKER_REQUIRED=1 they have failed. DOCKER_LOG names the log of what
+makes an engine meanwhile: that tier waits for its last line, "ended with 0". Exit code 0 when every check passed and
+every tier ran at least one test: a tier without a test has failed.
 Skipped tests are counted, with why, below the closing lines; with SKIPS_ALLOWED (words, separated by commas; it may be
 empty) a test has failed that was skipped for a reason without any of the words.
 """
@@ -29,6 +30,7 @@ from typing import NamedTuple, TextIO
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "tests" / "support"))
 import budgets  # noqa: E402  # the tests' own
+import chromium  # noqa: E402
 import engine  # noqa: E402
 
 RESULTS = ROOT / ".cache" / "tests"
@@ -133,8 +135,11 @@ def main(arguments: list[str]) -> int:
     RESULTS.mkdir(parents=True, exist_ok=True)
     started = time.monotonic()
     with_docker = os.environ.get("DOCKER_REQUIRED") == "1" or engine.answers()
-    chosen = arguments or [*BY_DEFAULT, *(["docker"] if with_docker else [])]
-    left_out = "" if arguments or with_docker else "docker: not run, no Docker engine answers\n"
+    able = {"browser": chromium.is_required() or chromium.program() is not None, "docker": with_docker}
+    chosen = arguments or [*BY_DEFAULT, *(tier for tier, can in able.items() if can)]
+    reasons = {"browser": f"no Chromium ({chromium.HOW})", "docker": "no Docker engine answers"}
+    not_run = [f"{tier}: not run, {reason}\n" for tier, reason in reasons.items() if not able[tier]]
+    left_out = "" if arguments else "".join(not_run)
     say(left_out)
     outcomes = run_all(chosen)
     say(failures(chosen))
@@ -300,6 +305,7 @@ TIERS: dict[str, Callable[[], Counts]] = {
     "readme": pytest("readme", BIN, ["tests/readme"]),
     "airflow": airflow,
     "fuzz": pytest("fuzz", BIN, ["tests/fuzz"]),
+    "browser": pytest("browser", BIN, ["tests/browser"]),
     "docker": pytest("docker", BIN, ["tests/docker"]),
 }
 

@@ -12,9 +12,11 @@ from typing import Any
 
 import engine
 import pytest
+from browser import launched, tab
 from compose_stack import UP_DEADLINE_S, ComposeStack
 from matrix import MATRIX, appears
 from pipeline_contracts.names import Kind
+from playwright.sync_api import expect, sync_playwright
 from posts import write_generated
 from recompute import recompute
 from stack import fates
@@ -103,6 +105,29 @@ def test_airflow_takes_new_posts_to_new_answers(stack: ComposeStack) -> None:
     audit = stack.json("audit")
     assert audit["ok"], audit
     assert not any(row["in_flight"] for row in audit["rows"]), audit
+
+
+def test_the_dashboard_shows_all_of_it_and_what_is_killed(stack: ComposeStack) -> None:
+    """In a real browser; ``tests/browser`` has the rest, over plain processes."""
+    address = f"http://127.0.0.1:{stack.environment['DASHBOARD_PORT']}"
+    answers = stack.answers()
+    with sync_playwright() as playwright, tab(launched(playwright), address) as opened:
+        page = opened.go("/")
+
+        def state(station: str, wanted: str) -> None:
+            expect(page.locator(f"#at-{station}")).to_have_attribute("data-state", wanted, timeout=60_000)
+
+        stations = ["gateway", "proxy", "kafka", "s3-sink", "analyser", "stream-reader", "mirror", "airflow", "answers"]
+        for station in stations:
+            state(station, "ready")
+        assert opened.shown()["run.text"] == "succeeded"
+        for name, rows in answers.items():
+            assert page.request.get(f"{address}/api/v1/answers/{name}?limit=1000").json()["rows"] == rows
+        stack.kill("proxy")
+        state("proxy", "down")
+        stack.up()
+        state("proxy", "ready")
+        assert opened.complaints == []
 
 
 def test_a_database_is_named_by_the_environment(stack: ComposeStack, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,12 +1,12 @@
 """Each service in turn dies at every start: its port is taken, or its folder damaged. The others serve on."""
 
-import socket
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import pytest
+from outages import port_is_taken
 from pipeline_local.status import read_status
 from pipeline_local.supervision import troubles
 from stack import Stack
@@ -31,26 +31,6 @@ AT_ONCE_S = 60
 def services(stack: Stack) -> dict[str, dict[str, Any]]:
     found: dict[str, dict[str, Any]] = stack.json("status", check=False)["services"]
     return found
-
-
-@contextmanager
-def port_is_taken(stack: Stack, service: str) -> Iterator[None]:
-    """Kill the service and take its port before it is back."""
-    port = services(stack)[service]["port"]
-    stack.kill(service)
-    with socket.socket() as taken:
-        taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        deadline = time.monotonic() + 10
-        while True:
-            try:
-                taken.bind(("127.0.0.1", port))
-                break
-            except OSError:
-                if time.monotonic() > deadline:
-                    raise
-                time.sleep(0.005)
-        taken.listen()
-        yield
 
 
 @contextmanager

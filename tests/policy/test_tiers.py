@@ -81,6 +81,39 @@ def test_tiers_run_beside_another_and_print_one_after_the_other(
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    ("there", "required", "runs", "line"),
+    [
+        ("/usr/bin/chromium", "", True, ""),
+        (None, "1", True, ""),
+        (None, "", False, "browser: not run, no Chromium (apt-get install chromium-headless-shell "),
+    ],
+)
+def test_where_there_is_no_chromium_its_tier_is_not_run_and_that_is_said_or_it_must(
+    there: str | None,
+    required: str,
+    runs: bool,
+    line: str,
+    tiers: ModuleType,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    chosen: list[str] = []
+
+    def run_all(names: list[str]) -> list[object]:
+        chosen.extend(names)
+        return []
+
+    monkeypatch.setattr(tiers, "RESULTS", tmp_path)
+    monkeypatch.setattr(tiers, "run_all", run_all)
+    monkeypatch.setattr(tiers.chromium, "program", lambda: there)
+    monkeypatch.setenv("CHROMIUM_REQUIRED", required)
+    tiers.main([])
+    assert ("browser" in chosen) is runs
+    assert line in capsys.readouterr().out
+
+
 def test_what_batch_leaves_out_is_there(tiers: ModuleType) -> None:
     """Pytest is silent about a file that it is to ignore and that has another name by now."""
     assert [path for path in tiers.NOT_BATCH if not (ROOT / path).exists()] == []
