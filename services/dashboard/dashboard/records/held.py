@@ -79,9 +79,12 @@ class Key(msgspec.Struct, frozen=True, array_like=True):
             ValueError: it is no key's text.
         """
         try:
-            return msgspec.json.decode(base64.b64decode(text + "=" * (-len(text) % 4), b"-_", validate=True), type=cls)
+            return _decode(base64.b64decode(text + "=" * (-len(text) % 4), b"-_", validate=True))
         except (binascii.Error, msgspec.MsgspecError, UnicodeError) as error:
             raise ValueError("not the id of a row") from error
+
+
+_decode: Final = msgspec.json.Decoder(Key).decode
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """The stream reader's answers about profiles: who is popular, one profile, what can be filtered by."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from http import HTTPStatus
@@ -147,19 +147,19 @@ class StreamReader:
         body = self._get("/v1/profiles/popular", {"limit": str(MOST), **only.given()})
         if body is None:
             raise NoAnswerError("it has no popular profiles")
-        return _read(body, Popular)
+        return _read(_popular, body)
 
     def profile(self, name: str) -> OneProfile | None:
         """As ``Profiles``."""
         body = self._get("/v1/profiles", {"name": name})
-        return None if body is None else _read(body, OneProfile)
+        return None if body is None else _read(_profile, body)
 
     def facets(self) -> Facets:
         """As ``Profiles``."""
         body = self._get("/v1/facets", {"limit": str(_FACETS)})
         if body is None:
             raise NoAnswerError("it is of a version that tells no facets")
-        return _read(body, Facets)
+        return _read(_facets, body)
 
     def _get(self, path: str, query: Mapping[str, str]) -> bytes | None:
         """The body; None for 404."""
@@ -171,8 +171,13 @@ class StreamReader:
         return body
 
 
-def _read[T](body: bytes, kind: type[T]) -> T:
+def _read[T](decode: Callable[[bytes], T], body: bytes) -> T:
     try:
-        return msgspec.json.decode(body, type=kind)
+        return decode(body)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise NoAnswerError("its answer is not what is documented") from error
+
+
+_popular: Final = msgspec.json.Decoder(Popular).decode
+_profile: Final = msgspec.json.Decoder(OneProfile).decode
+_facets: Final = msgspec.json.Decoder(Facets).decode
