@@ -300,6 +300,8 @@ class History:
             began_ms=self.began_ms,
             from_ms=self.from_ms,
             skew_ms=self.skew_ms,
+            now_ms=self._now_ms(),
+            retention_ms=self.retention_h * HOUR_S * 1000,
             blind=self.blind,
         )
 

@@ -53,6 +53,9 @@ class Facts:
     from_ms: int | None
     skew_ms: float
     """So far the two clocks are apart."""
+    now_ms: int
+    retention_ms: float
+    """The retention of now."""
     blind: bool
     """Retention was lowered and raised again before anybody asked for it."""
 
@@ -115,7 +118,12 @@ class Facts:
             # A shard that nobody has ever seen is told by one that it went on in, or by the one that it came from.
             if put.shard not in self.known and put.shard in line_of(loss.shard, self.parents):
                 return True
-        return self.blind and all(shard != put.shard or later(number, put.number) for shard, number, _ in self.rows)
+        return self.blind and not self._has_witness(put)
+
+    def _has_witness(self, put: Put) -> bool:
+        """Whether a record before it was read that would still be there by the retention of now."""
+        read = {number for shard, number, _ in self.rows if shard == put.shard and later(put.number, number)}
+        return any(one.number in read and self.now_ms - one.arrived_ms < self.retention_ms for one in self.puts)
 
 
 def line_of(shard: str, parents: dict[str, tuple[str, ...]]) -> set[str]:
