@@ -1,5 +1,6 @@
 """Looks at the processes and their logs while the fuzzer runs."""
 
+from collections import Counter
 from collections.abc import Iterator
 
 from pipeline_local.status import DamagedStatusError, ServiceStatus, read_status
@@ -11,6 +12,10 @@ WITH_TRACES = {"analyser", "stream-reader", "localstack", "kafka"}
 """Their logs hold the traces of Spark's tasks that failed as they should, and LocalStack's of what it refused."""
 
 
+MOST_TRACES = 3
+"""Of one service; more would say the same."""
+
+
 class Watch:
     """No process is started again, and no log holds a secret or the trace of a defect. ``look`` says what is new."""
 
@@ -18,6 +23,7 @@ class Watch:
         self._place = place
         self._pids = {name: service.pid for name, service in self._services().items()}
         self._read: dict[str, int] = {}
+        self._told: Counter[str] = Counter()
 
     def look(self) -> Iterator[str]:
         """What happened since the last look."""
@@ -49,4 +55,6 @@ class Watch:
             if any(secret.encode() in line for secret in self._place.secrets):
                 yield f"the log of {service} has a secret: {line[:600]!r}"
             elif service not in WITH_TRACES and any(word in line for word in DEFECTS):
-                yield f"the log of {service} has a trace: {line[:3000]!r}"
+                self._told[service] += 1
+                if self._told[service] <= MOST_TRACES:
+                    yield f"the log of {service} has a trace: {line[:300]!r} … {line[-900:]!r}"
