@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import pytest
 from batch_analyser.objects.fetch import to_batches
 from batch_analyser.objects.listing import Listed
-from batch_analyser.objects.rows import ARROW_SCHEMA, Fetched, Source, object_rows
+from batch_analyser.objects.rows import ARROW_SCHEMA, DEAD_LETTER, OBJECT, REJECT, Fetched, Source, object_rows
 from batch_analyser.objects.taken import Offsets
 
 SOURCE = Source(None, "us-east-1", "raw", "t.dlq", 1)
@@ -43,6 +43,21 @@ def test_objects_of_other_writers(key: str, log_id: str, offset: int) -> None:
     assert (record["log_id"], record["topic"], record["offset"]) == (log_id, "t.pin", offset)
     assert record["recorded_at"] == MODIFIED
     assert (ledger["offset"], ledger["next_offset"]) == (offset, offset + 1)
+
+
+NAMES = ["partition=0/t.dlq+0+00000000000000000000.jsonl.gz", "year=2026/1.json", "x", "a/b/c+1"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+    "name", ["partition=0/t.dlq+0+00000000000000000000.jsonl.gz", "year=2026/1.json", "x", "a/b/c+1"]
+)
+@pytest.mark.parametrize("body", [b'{"ind":1}', b'{"offset":3,"value":"e30="}', b"\xff rubbish", b"[1,2]"])
+def test_nothing_in_the_dead_letters_folder_is_an_event(name: str, body: bytes) -> None:
+    """Whatever it is called: of that topic nothing is cleaned, so that its events would be on their way for ever."""
+    *rows, ledger = object_rows(fetched(body, f"topics/{SOURCE.dead_letter_topic}/{name}"), SOURCE)
+    assert {row["what"] for row in rows} <= {DEAD_LETTER, REJECT}
+    assert rows
+    assert (ledger["what"], ledger["topic"]) == (OBJECT, SOURCE.dead_letter_topic)
 
 
 def test_an_object_that_is_gone_makes_no_ledger_row() -> None:

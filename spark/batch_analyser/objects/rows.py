@@ -100,7 +100,7 @@ def object_rows(fetched: Fetched, source: Source) -> Iterator[dict[str, Any]]:
     if fetched.body is None:
         yield {"what": GONE, "object_key": key, "etag": fetched.etag}
         return
-    if name is not None and name.topic == source.dead_letter_topic:
+    if place["topic"] == source.dead_letter_topic:
         yield from _letter_rows(fetched, place)
         return
     offsets, problems = Offsets(), _Problems()
