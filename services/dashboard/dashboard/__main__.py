@@ -14,6 +14,7 @@ from service_kit.shutdown import Shutdown
 from service_kit.web import bound_server
 
 from dashboard.app import SERVICE
+from dashboard.background import stop_all
 from dashboard.compose import build
 from dashboard.settings import Settings
 
@@ -44,8 +45,7 @@ def main() -> int:
     while not shutdown.wait(60.0):
         pass
     server.shutdown()
-    for thread in dashboard.threads:
-        thread.stop()
+    stop_all(dashboard.threads)
     http.join(_STOP_S)
     logger.info("stopped")
     return EXIT_OK

@@ -2,7 +2,8 @@
 
 import logging
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from service_kit.clock import Clock
@@ -59,10 +60,10 @@ class Repeated:
         """Begin; the first call is made at once."""
         self._thread.start()
 
-    def stop(self) -> None:
-        """Make no further call; waits for the current one, for some seconds at most."""
+    def stop(self, within_s: float = _STOP_S) -> None:
+        """Make no further call; waits for the current one, for ``within_s`` seconds at most."""
         self._stopping.set()
-        self._thread.join(_STOP_S)
+        self._thread.join(within_s)
 
     def check(self) -> str:
         """For ``/readyz``: the thread lives.
@@ -84,3 +85,12 @@ class Repeated:
             while self._clock.monotonic() - ended < self._pause_s():
                 if self._stopping.wait(_LISTENS_S):
                     return
+
+
+def stop_all(threads: Sequence[Repeated], within_s: float = _STOP_S) -> None:
+    """Stop them all together; those whose call does not end in time are left to end with the process."""
+    end = time.monotonic() + within_s
+    for thread in threads:
+        thread.stop(0.0)
+    for thread in threads:
+        thread.stop(max(end - time.monotonic(), 0.0))

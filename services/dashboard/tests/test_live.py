@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 from dashboard.api import live as api
-from dashboard.background import Repeated
+from dashboard.background import Repeated, stop_all
 from dashboard.blocks import Block, Kept, empty, error, fresh, loading
 from dashboard.lake.runs import Run
 from dashboard.lake.watch import Held
@@ -275,6 +275,23 @@ def test_a_source_that_hangs_or_breaks_delays_no_other(frame: FrameOfTests) -> N
         release.set()
         for thread in threads:
             thread.stop()
+
+
+def test_what_hangs_delays_no_stop() -> None:
+    release = threading.Event()
+
+    def hang() -> None:
+        release.wait(20)
+
+    threads = [Repeated(f"hangs {number}", hang, lambda: 0.0, SystemClock()) for number in range(10)]
+    for thread in threads:
+        thread.start()
+    began = time.monotonic()
+    stop_all(threads, 0.3)
+    assert time.monotonic() - began < 1.5
+    release.set()
+    stop_all(threads, 5)
+    assert time.monotonic() - began < 5
 
 
 def test_runs_that_cannot_be_read_leave_the_complete_one_of_the_lake(frame: FrameOfTests) -> None:

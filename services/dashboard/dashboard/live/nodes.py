@@ -69,7 +69,7 @@ BATCH: Final = (
     Node(
         "analyser",
         "analyser",
-        "computes answers",
+        "Spark and Delta",
         "analyser",
         waits=Number("analyser", "runs_waiting", "runs wait", "run waits"),
     ),
