@@ -58,7 +58,9 @@ def test_the_verdict(world: World, rows: tuple[AuditRow, ...], totals: Totals, e
     world.totals = dict(totals)
     found = world.verdict()
     assert (found.level, found.text, found.note) == expected
-    assert found.text in world.shows()
+    text = world.shows()
+    assert found.text in text
+    assert ("docs/troubleshooting.md, Audit" in text) == (found.level == "down")
 
 
 def test_a_path_that_was_never_audited_is_said(world: World) -> None:
