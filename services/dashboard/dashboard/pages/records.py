@@ -14,7 +14,7 @@ from dashboard.api.records import ByKey, ByPlace, Ways, asked
 from dashboard.blocks import Block, empty, error, fresh
 from dashboard.lake.reader import LakeError
 from dashboard.privacy import Privacy, redacted
-from dashboard.records.held import PATHS, SOURCES, Held, Key, Only
+from dashboard.records.held import PATHS, SOURCES, Count, Held, Key, Only
 from dashboard.records.places import Fate, Place, Record
 from dashboard.records.quarantine import Quarantine
 from dashboard.words import shortened
@@ -54,6 +54,7 @@ def blueprint(ways: Ways, quarantine: Quarantine, privacy: Privacy, clock: Clock
             fates=FATES,
             counts=held.counts(quarantine, clock) if search is None else None,
             summary=SUMMARY,
+            filtered=filtered,
             link=link,
             fields=lambda one: _told(one, shown=shown),
         )
@@ -75,7 +76,7 @@ def blueprint(ways: Ways, quarantine: Quarantine, privacy: Privacy, clock: Clock
             first=urlencode(chosen),
             choices={"path": PATHS, "source": SOURCES, "reason": REASONS},
             row_link=row_link,
-            filtered=lambda count: urlencode({"path": count.path, "source": count.source, "reason": count.reason}),
+            filtered=filtered,
             all=Only(),
         )
 
@@ -106,6 +107,11 @@ def link(place: Place) -> str:
     """The page of a record."""
     of = {"name": place.name, "partition": place.partition, "offset": place.offset, "log_id": place.log_id}
     return f"/records?{urlencode({name: text for name, text in of.items() if text}, errors='replace')}"
+
+
+def filtered(count: Count) -> str:
+    """The query of the rows that were counted."""
+    return urlencode({"path": count.path, "source": count.source, "reason": count.reason}, errors="replace")
 
 
 def row_link(one: Held) -> str:
