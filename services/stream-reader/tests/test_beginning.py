@@ -15,6 +15,7 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
+from deltalake.exceptions import DeltaError
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pipeline_contracts.lake import STREAM_QUARANTINE, stream_table
@@ -125,7 +126,7 @@ class Engine:
 
     def stored(self) -> Counter[Record]:
         rows = [*self.tables.rows(TABLE), *self.tables.rows(STREAM_QUARANTINE)]
-        return Counter((row["partition"], int(row["offset"])) for row in rows)
+        return Counter((row["partition"], int(row["offset"])) for row in rows if row["log_id"] == LOG)
 
     def files(self) -> list[Path]:
         return sorted(file for file in self.folder.rglob("*") if file.is_file())
@@ -145,7 +146,7 @@ def damage(file: Path, rng: random.Random) -> str:
     way = rng.choice(["cut", "cut", "empty", "zeros", "garbage", "missing", "last line missing", "a folder"])
     file.unlink()
     if way == "cut":
-        file.write_bytes(content[: rng.randrange(len(content))])
+        file.write_bytes(content[: rng.randrange(len(content) + 1)])
     elif way == "empty":
         file.write_bytes(b"")
     elif way == "zeros":
@@ -159,10 +160,17 @@ def damage(file: Path, rng: random.Random) -> str:
     return way
 
 
+def others_write(engine: Engine, batches: int) -> None:
+    """Another kind's bad records, which go to the same quarantine."""
+    for number in range(batches):
+        other = table_of([("a", number)]).drop_columns(["log_id"]).add_column(0, "log_id", [["other"]])
+        engine.tables.append(STREAM_QUARANTINE, other, Transaction(str(uuid.uuid4()), 0))
+
+
 def trouble(engine: Engine, copies: list[tuple[MemoryTables, Path]], rng: random.Random) -> None:
     """One thing that happens to the state of a process that does not run."""
     what = rng.choice(
-        ["damage", "damage", "damage", "no log", "table", "tables", "copy", "old tables", "old checkpoint"]
+        ["damage", "damage", "damage", "no log", "table", "tables", "copy", "old tables", "old checkpoint", "others"]
     )
     if what == "damage" and engine.files():
         damage(rng.choice(engine.files()), rng)
@@ -175,6 +183,8 @@ def trouble(engine: Engine, copies: list[tuple[MemoryTables, Path]], rng: random
         copied = engine.folder.with_name(f"copy {len(copies)}")
         shutil.copytree(engine.folder, copied)
         copies.append((engine.tables.copied(), copied))
+    elif what == "others" and not copies:  # after a copy was put back they would hide that a version is missing
+        others_write(engine, rng.randrange(1, 4))
     elif what == "old tables" and copies:
         engine.tables = rng.choice(copies)[0].copied()
     elif what == "old checkpoint" and copies:
@@ -253,12 +263,38 @@ def test_a_whole_checkpoint_is_kept_and_no_row_is_read(tmp_path: Path, monkeypat
     assert not engine.folder.with_name("1000.damaged").exists()
 
 
-def test_a_checkpoint_of_an_earlier_version_is_kept(tmp_path: Path) -> None:
-    """It has no ``tables.json``: what the tables hold is asked, once."""
+@pytest.mark.parametrize("forgotten", [False, True])
+def test_of_a_quarantine_that_others_wrote_to_only_what_is_new_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, forgotten: bool
+) -> None:
+    """A flood of another kind's bad records must not slow down every start. Delta forgets old versions after a day."""
+    engine = ran(tmp_path)
+    others_write(engine, 3)
+    asked: list[tuple[str, int | None]] = []
+    read = MemoryTables.read
+
+    def noted(tables: MemoryTables, table: str, columns: Any, where: Any = None, since: int | None = None) -> Any:
+        asked.append((table, since))
+        if since is not None and forgotten:
+            raise DeltaError("no such version")
+        return read(tables, table, columns, where, since)
+
+    monkeypatch.setattr(MemoryTables, "read", noted)
+    version = engine.tables.version(STREAM_QUARANTINE) - 3
+    begun = begin(engine.tables, NAMES, "pin", LOG, engine.folder)
+    assert asked == [(STREAM_QUARANTINE, version), *[(STREAM_QUARANTINE, None)] * forgotten]
+    assert begun.known.highest == ({"a": "105"} if forgotten else {})
+    asked.clear()
+    begin(engine.tables, NAMES, "pin", LOG, engine.folder)
+    assert asked == []
+
+
+def test_a_checkpoint_without_its_record_of_the_tables_is_set_aside(tmp_path: Path) -> None:
+    """Nobody can tell then whether tables were put back from a copy: its batches may be gone."""
     engine = ran(tmp_path)
     (engine.folder / "tables.json").unlink()
     begun = begin(engine.tables, NAMES, "pin", LOG, engine.folder)
-    assert not engine.folder.with_name("1000.damaged").exists()
+    assert engine.folder.with_name("1000.damaged").exists()
     assert begun.known.highest == {"a": "106"}
 
 

@@ -51,8 +51,8 @@ class Beginning:
 def begin(tables: Tables, names: Names, kind: Kind, log_id: str, folder: Path) -> Beginning:
     """Look at checkpoint and tables, which are there; set the checkpoint aside where they do not belong together.
 
-    Blocks for the time it takes to read two columns of all rows of this log: of both tables where the checkpoint is
-    new, else of one to which something else went since (a compaction, another query's records).
+    Blocks for the time it takes to read two columns of rows: of all in both tables where the checkpoint is new, else
+    of what something else wrote to them since (a compaction, another query).
 
     Raises:
         OSError: the folder cannot be used.
@@ -71,10 +71,16 @@ def begin(tables: Tables, names: Names, kind: Kind, log_id: str, folder: Path) -
         mark = None
     before = Mark({}, {}) if mark is None else mark
     parts = {table: _part(tables, table, before) for table in of}
-    changed = [table for table, part in parts.items() if part != before.tables.get(table)]
+    changed = {table: _since(before, table) for table, part in parts.items() if part != before.tables.get(table)}
     begun = Beginning(folder, tables, Known.of(Held(tables, of, log_id), changed, before.held), parts)
     begun.keep()
     return begun
+
+
+def _since(before: Mark, table: str) -> int | None:
+    """The version whose rows the mark knows; of another table of this name it would not have been kept."""
+    was = before.tables.get(table)
+    return None if was is None else was.version
 
 
 def _part(tables: Tables, table: str, before: Mark) -> Part:
@@ -87,12 +93,12 @@ def _part(tables: Tables, table: str, before: Mark) -> Part:
 
 def _mismatch(tables: Tables, of: tuple[str, ...], checkpoint: Checkpoint, mark: Mark | None) -> str | None:
     """Why this checkpoint does not match these tables; None if it does."""
-    if mark is not None and (lost := mark.lost(tables, checkpoint.query_id)) is not None:
+    if mark is None:
+        return "what it recorded of the tables is missing"
+    if (lost := mark.lost(tables, checkpoint.query_id)) is not None:
         return lost
     seen = [tables.transaction(table, application(checkpoint.query_id, table)) for table in of]
     newest = max((batch for batch in seen if batch is not None), default=None)
-    if newest is None and mark is None and checkpoint.planned >= 0:
-        return "no table knows of a batch of this checkpoint"
     if newest is not None and newest > checkpoint.planned:
         return f"the tables hold its batch {newest}, and it has planned no batch after {checkpoint.planned}"
     return None

@@ -4,15 +4,19 @@ A query begins at the oldest record of its stream when its checkpoint was delete
 its fate already, in the table or in quarantine, and is left out by its coordinate.
 """
 
+import logging
 from collections.abc import Collection, Iterable, Iterator, Mapping
+from itertools import chain
 from typing import Final
 
 import pyarrow as pa
 import pyarrow.compute as pc
 from kinesis_source.places import SEPARATOR, place_order
 
-from stream_reader.lake.failures import FAILURES, TableError
+from stream_reader.lake.failures import FAILURES, TableError, brief
 from stream_reader.lake.tables import Tables
+
+logger = logging.getLogger(__name__)
 
 _PLACE: Final = ("partition", "offset")
 
@@ -30,10 +34,14 @@ class Held:
         for rows in self._rows(where, self._of):
             yield from zip(*(rows[name].to_pylist() for name in _PLACE), strict=True)
 
-    def highest(self, of: Collection[str]) -> dict[str, str]:
-        """The last place of each shard in these tables; found by Arrow, because the rows are many."""
+    def highest(self, of: Mapping[str, int | None]) -> dict[str, str]:
+        """The last place of each shard in these tables; found by Arrow, because the rows are many.
+
+        Of a table with a version what was written since, as long as Delta knows it; all three kinds write to one
+        quarantine, which may be long.
+        """
         highest: dict[str, str] = {}
-        for rows in self._rows(None, of):
+        for rows in chain.from_iterable(self._since(table, version) for table, version in of.items()):
             # Of places of one form the greatest is the last one, as text.
             offsets = rows["offset"]
             form = {"length": pc.binary_length(offsets), "point": pc.find_substring(offsets, SEPARATOR)}
@@ -42,6 +50,17 @@ class Held:
             for shard, offset in zip(found["partition"].to_pylist(), found["offset_max"].to_pylist(), strict=True):
                 highest[shard] = max(highest.get(shard, offset), offset, key=place_order)
         return highest
+
+    def _since(self, table: str, version: int | None) -> Iterator[pa.Table]:
+        if version is not None:
+            try:
+                yield from self._tables.read(table, _PLACE, pc.field("log_id") == self._log_id, version)
+            except FAILURES as error:
+                told = {"table": table, "version": version, "reason": brief(error)}
+                logger.info("all coordinates of a table are read: a version of it is not known any more", extra=told)
+            else:
+                return
+        yield from self._rows(None, (table,))
 
     def _rows(self, where: pc.Expression | None, of: Collection[str]) -> Iterator[pa.Table]:
         ours = pc.field("log_id") == self._log_id
@@ -63,8 +82,8 @@ class Known:
         self._highest = dict(highest)
 
     @classmethod
-    def of(cls, held: Held, changed: Collection[str], kept: Mapping[str, str]) -> "Known":
-        """What was kept, and what the tables hold that changed since; reads two columns of all their rows."""
+    def of(cls, held: Held, changed: Mapping[str, int | None], kept: Mapping[str, str]) -> "Known":
+        """What was kept, and what the tables hold that changed since that version, or None: all of it."""
         highest = dict(kept)
         for shard, newest in held.highest(changed).items():
             highest[shard] = max(highest.get(shard, newest), newest, key=place_order)

@@ -68,7 +68,7 @@ _decode_mark = msgspec.json.Decoder(Mark).decode
 
 
 def read_mark(folder: Path) -> Mark | None:
-    """The mark of a checkpoint; None where there is none, as in checkpoints of earlier versions.
+    """The mark of a checkpoint; None where there is none.
 
     Raises:
         DamageError: it cannot be read.
