@@ -1,7 +1,9 @@
 import base64
 import json
+import socket
 import struct
 import threading
+import time
 from collections import Counter
 from datetime import UTC, datetime, timezone
 from pathlib import Path
@@ -10,7 +12,7 @@ import pyarrow as pa
 import pytest
 from dashboard.lake import reader as reading
 from dashboard.lake import sql, totals
-from dashboard.lake.reader import At, BusyError, LakeReader, MissingTableError
+from dashboard.lake.reader import At, BusyError, LakeError, LakeReader, MissingTableError
 from delta_tables import write
 from deltalake import DeltaTable
 from hypothesis import given, settings
@@ -192,3 +194,18 @@ def test_rows_that_are_marked_as_deleted_do_not_count(tmp_path: Path) -> None:
     rows = reader.rows("SELECT n FROM t ORDER BY n", {"t": At("t")}, most=20)
     assert [row["n"] for row in rows] == [0, 1, 3, 4, 5, 6, 7, 8, 9]
     assert reader.count(At("t")) == 9
+
+
+def test_a_store_that_is_down_or_silent_is_no_damage_and_holds_nobody_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "test")
+    options = {"AWS_REGION": "us-east-1", "AWS_ALLOW_HTTP": "true"}
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        for port in (1, silent.getsockname()[1]):
+            endpoint = {"AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}"}
+            reader = LakeReader("s3://bucket/lake", {**options, **endpoint}, remote_timeout_s=1)
+            began = time.monotonic()
+            with pytest.raises(LakeError, match="the table runs cannot be read") as told:
+                reader.state("runs")
+            assert "damaged" not in str(told.value)
+            assert time.monotonic() - began < 15

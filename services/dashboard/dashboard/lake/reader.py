@@ -73,12 +73,17 @@ class Commit:
 class LakeReader:
     """The lake below one URI (``file://…``, ``s3://…`` or a folder). Safe to use from any thread; it only reads.
 
-    Without a URI every question is answered by an error that says so.
+    Without a URI every question is answered by an error that says so. ``remote_timeout_s`` bounds each request to a
+    lake that is not on a disk.
     """
 
-    def __init__(self, uri: str | None, storage_options: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, uri: str | None, storage_options: Mapping[str, str] | None = None, *, remote_timeout_s: float = 10
+    ) -> None:
         self._uri = (uri or "").rstrip("/")
-        self._options = dict(storage_options or {})
+        wait = f"{remote_timeout_s:g}s"
+        limits = {"timeout": wait, "connect_timeout": wait, "retry_timeout": wait, "max_retries": "2"}
+        self._options = {**(limits if self._is_remote else {}), **(storage_options or {})}
         self._turns = threading.BoundedSemaphore(_AT_ONCE)
 
     def state(self, table: str) -> State | None:
@@ -193,12 +198,15 @@ class LakeReader:
         except Exception as error:  # The engine raises bare ones of this class for files that it cannot read.
             raise self._failure(tables, str(error)) from error
 
+    @property
+    def _is_remote(self) -> bool:
+        return "://" in self._uri and not self._uri.startswith("file://")
+
     def _failure(self, tables: list[str], reason: str) -> LakeError:
         named = next((table for table in tables if table in reason), tables[0])
-        if "://" in self._uri and not self._uri.startswith("file://"):
+        if self._is_remote:
             # Not to be told from a network that fails.
-            first, *_ = reason.strip().splitlines() or ["no reason is given"]
-            return LakeError(f"the table {named} cannot be read ({first[:300].strip()})")
+            return LakeError(f"the table {named} cannot be read ({' '.join(reason.split())[:300]})")
         return DamagedTableError(named, reason)
 
     @contextmanager
