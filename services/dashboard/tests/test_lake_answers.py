@@ -120,6 +120,15 @@ def test_another_runs_rows_are_damage_even_behind_what_memory_holds(tmp_path: Pa
         read(tmp_path)
 
 
+@pytest.mark.parametrize("table", [RUNS, gold("users_joined_by_year")])
+def test_a_table_that_lacks_a_column_is_damaged(lake: Path, table: str) -> None:
+    log = next((lake / table / "_delta_log").glob("*.json"))
+    column = "policies" if table == RUNS else "number_users_joined"
+    log.write_text(log.read_text().replace(f'\\"name\\":\\"{column}\\"', '\\"name\\":\\"another\\"'))
+    with pytest.raises(DamagedTableError, match=f"the table {table} is damaged .*{column}"):
+        read(lake)
+
+
 def test_an_answer_that_is_newer_than_the_run_is_named(lake: Path) -> None:
     write_run(lake, "run-2", 2, {gold("users_joined_by_year"): 0}, {})
     reader = LakeReader(lake.as_uri())
@@ -157,7 +166,13 @@ def lose_data(table: Path) -> None:
     next(table.glob("*.parquet")).unlink()
 
 
-@pytest.mark.parametrize("harm", [damage_log, damage_data, cut_data, lose_data])
+def make_it_panic(table: Path) -> None:
+    """A length that is no length: at it the engine panics instead of failing."""
+    data = next(table.glob("*.parquet"))
+    data.write_bytes(data.read_bytes()[:-8] + b"\xff\xff\xff\xff" + b"PAR1")
+
+
+@pytest.mark.parametrize("harm", [damage_log, damage_data, cut_data, lose_data, make_it_panic])
 @pytest.mark.parametrize("table", [RUNS, gold("users_joined_by_year")])
 def test_a_damaged_table_is_named_with_its_remedy_and_read_again_once_it_is_well(
     lake: Path, table: str, harm: Callable[[Path], None]
@@ -216,3 +231,8 @@ def test_a_lake_that_was_wiped_and_filled_again_is_another_lake(
     assert (before.version, before.id == after.id) == (after.version, False)
     assert read(lake).tables["users_joined_by_year"].rows[0]["number_users_joined"] == 4
     assert not (lake / "silver").exists(), "looking makes no folder"
+
+
+def test_the_columns_are_those_of_the_documents() -> None:
+    assert dict(answers.COLUMNS) == dict(GOLD)
+    assert list(answers.COLUMNS) == list(ANSWERS)

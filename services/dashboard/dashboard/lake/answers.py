@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, Final
 
 from pipeline_contracts.lake import ANSWERS, gold
@@ -14,6 +15,20 @@ MOST_ROWS: Final = 5_000
 """Rows of one answer that are kept in memory: a sender can invent countries."""
 _MEASURES: Final = frozenset({"category_count", "follower_count", "median_follower_count", "number_users_joined"})
 
+COLUMNS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
+    {
+        "most_popular_category_by_country": ("country", "category", "category_count"),
+        "most_popular_category_by_year": ("post_year", "category", "category_count"),
+        "top_poster_by_country": ("country", "poster_name", "follower_count"),
+        "country_of_top_poster": ("country", "follower_count"),
+        "most_popular_category_by_age_group": ("age_group", "category", "category_count"),
+        "median_followers_by_age_group": ("age_group", "median_follower_count"),
+        "users_joined_by_year": ("post_year", "number_users_joined"),
+        "median_followers_by_join_year": ("post_year", "median_follower_count"),
+        "median_followers_by_join_year_and_age_group": ("post_year", "age_group", "median_follower_count"),
+    }
+)
+"""What each answer has at least (docs/analytics.md)."""
 AGE_GROUPS: Final = ("under 18", "18-24", "25-35", "36-50", "+50")
 """By age; sorted as text, the oldest would be the first."""
 
@@ -99,6 +114,8 @@ def _key(answer: Answer, row: Row) -> list[Any]:
 def _read(reader: LakeReader, run: Run, name: str, title: str, version: int) -> Answer:
     at = At(gold(name), version)
     columns = [column for column in reader.columns(at) if column != "run_id"]
+    if lacking := [column for column in COLUMNS[name] if column not in columns]:
+        raise DamagedTableError(at.table, f"version {version} lacks {', '.join(lacking)}")
     keys = [column for column in columns if column not in _MEASURES]
     rows = _rows(reader, run, at, keys, behind="true", most=MOST_ROWS + 1)
     total = len(rows)

@@ -195,8 +195,12 @@ class LakeReader:
             raise
         except TableNotFoundError as error:
             raise MissingTableError(f"there is no table {', '.join(tables)}") from error
-        except Exception as error:  # The engine raises bare ones of this class for files that it cannot read.
-            raise self._failure(tables, str(error)) from error
+        except BaseException as error:
+            # The engine raises bare Exceptions for files that it cannot read, and for some of them it panics, which is
+            # no Exception and would end the thread.
+            if isinstance(error, Exception) or type(error).__name__ == "PanicException":
+                raise self._failure(tables, str(error)) from error
+            raise
 
     @property
     def _is_remote(self) -> bool:

@@ -3,10 +3,13 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Final
 
 from pipeline_contracts.lake import RUNS
 
 from dashboard.lake.reader import At, LakeReader
+
+_COLUMNS: Final = "run_id, started_at, finished_at, policies, versions, records"
 
 
 @dataclass(frozen=True)
@@ -34,7 +37,7 @@ def newest(reader: LakeReader, most: int = 1) -> list[Run]:
     """
     if reader.state(RUNS) is None:
         return []
-    sql = f"SELECT * FROM runs ORDER BY finished_at DESC, run_id DESC LIMIT {int(most)}"  # noqa: S608  # a number
+    sql = f"SELECT {_COLUMNS} FROM runs ORDER BY finished_at DESC, run_id DESC LIMIT {int(most)}"  # noqa: S608
     return [
         Run(
             run_id=row["run_id"],
