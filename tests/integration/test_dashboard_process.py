@@ -89,7 +89,7 @@ def asked(port: int, path: str) -> tuple[int, bytes]:
 def test_dead_slow_lying_and_huge_sources_delay_no_page_and_no_end(tmp_path: Path) -> None:
     with ExitStack() as stack:
         hangs = stack.enter_context(serving(b"", 60))
-        drips = stack.enter_context(serving(b"HTTP/1.1 200 OK\r\nX: ", 0.2))
+        drips = stack.enter_context(serving(b"HTTP/1.1 200 OK\r\nX: ", 1.0))
         huge = stack.enter_context(serving(HUGE, 0.001))
         dead = free_port()
         urls = {"PROXY": hangs, "S3_SINK": drips, "MIRROR": huge, "ANALYSER": hangs, "STREAM_READER": dead}
