@@ -15,7 +15,7 @@ BUDGETS_MIN: Final[dict[str, int]] = {
     "embedded": 13,
     "chaos": 10,
     "readme": 3,
-    "airflow": 5,
+    "airflow": 6,
     "fuzz": 5,
     "browser": 4,
     "docker": 11,
