@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 
 import pytest
+from dying import await_failing, folder_is_a_file, others_must_serve, services
 from posts import write_generated
 from recompute import recompute
 from stack import Stack
@@ -52,3 +53,16 @@ def test_memory_and_health(stack: Stack) -> None:
     assert services["airflow"]["state"] == "ready"
     sys.stdout.write(f"memory: {services['airflow']['memory_bytes'] / 1024**2:.0f} MiB\n")
     assert services["airflow"]["memory_bytes"] < 900 * 1024**2
+
+
+def test_an_airflow_that_dies_at_every_start_leaves_the_others_serving(stack: Stack) -> None:
+    """The last one: Airflow takes long to come back, and how a service does that ``tests/e2e`` shows."""
+    before = services(stack)
+    with folder_is_a_file(stack, "airflow"):
+        await_failing(stack, "airflow")
+        others_must_serve(stack, "airflow", before, ())
+        done = stack.pipeline("trigger", check=False)
+        assert done.returncode not in {0, 2}, done.stdout
+        assert "airflow failed " in done.stderr
+        stack.pipeline("send", "--events", "10")
+        stack.pipeline("analyse")

@@ -1,14 +1,10 @@
 """Each service in turn dies at every start: its port is taken, or its folder damaged. The others serve on."""
 
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any
 
 import pytest
+from dying import await_failing, folder_is_a_file, others_must_serve, services
 from outages import port_is_taken
-from pipeline_local.status import read_status
-from pipeline_local.supervision import troubles
 from stack import Stack
 from waiting import wait_until
 
@@ -28,49 +24,14 @@ AT_ONCE_S = 60
 """A command of Python's on a machine that is busy; to wait for the service would be minutes."""
 
 
-def services(stack: Stack) -> dict[str, dict[str, Any]]:
-    found: dict[str, dict[str, Any]] = stack.json("status", check=False)["services"]
-    return found
-
-
-@contextmanager
-def folder_is_a_file(stack: Stack, service: str) -> Iterator[None]:
-    """A damaged state, of those that take long until they see that their port is taken."""
-    folder, aside = stack.home / service, stack.home / "scratch" / service
-    aside.parent.mkdir(exist_ok=True)
-    folder.rename(aside)
-    folder.touch()
-    stack.kill(service)
-    try:
-        yield
-    finally:
-        folder.unlink()
-        aside.rename(folder)
-
-
 @pytest.mark.parametrize("service", list(NEEDED_BY))
 def test_a_service_that_dies_at_every_start_leaves_the_others_serving(stack: Stack, service: str) -> None:
     before = services(stack)
     assert {name: one["state"] for name, one in before.items()} == dict.fromkeys(NEEDED_BY, "ready")
-    status_file = stack.home / "status.json"
-
-    def line() -> str | None:
-        status = read_status(status_file)
-        assert status is not None
-        found = [one for one in troubles.lines(status) if one.startswith(f"{service} failed ")]
-        return found[0] if len(found) == 1 and status.services[service].state == "failing" else None
-
     is_broken = folder_is_a_file if service in SLOW else port_is_taken
     with is_broken(stack, service):
-        wait_until(f"{service} counts as failing", line, deadline_s=120)
-        said = stack.pipeline("status", check=False)
-        assert said.returncode == 1
-        (told,) = [one for one in said.stdout.splitlines() if one.startswith(f"{service} failed ")]
-        assert f"see `pipeline logs {service}`" in told
-        after = services(stack)
-        for name in set(NEEDED_BY) - {service}:
-            assert after[name]["pid"] == before[name]["pid"], f"{name} was started again"
-            assert after[name]["state"] == "ready" or name in NEEDED_BY[service], (name, after[name])
+        await_failing(stack, service)
+        others_must_serve(stack, service, before, NEEDED_BY[service])
         if service in COMMANDS:
             began = time.monotonic()
             done = stack.pipeline(*COMMANDS[service], check=False)
