@@ -17,7 +17,7 @@ from confluent_kafka.admin import (
     NewTopic,
     ResourceType,
 )
-from raw_kafka import RawRecord, produce_raw
+from raw_kafka import RawRecord, produce_raw, spoil
 from s3_sink.archive import S3Archive, s3_client
 from s3_sink.fakes import FakeArchive, FakeLog
 from s3_sink.log import KafkaLog
@@ -37,6 +37,7 @@ from s3_sink.ports import (
     Record,
     TopicPartition,
     TopicState,
+    Unreadable,
 )
 from servers import Kafka, LocalStack, free_port
 from service_kit.retries import RetryPolicy, retry
@@ -153,6 +154,10 @@ class FakeBroker:
         assert isinstance(self._fake, FakeLog)
         self._fake.create(topic, str(uuid.uuid4()), partitions, sender_times=sender_times)
 
+    def spoil(self, place: TopicPartition, records: int) -> None:
+        assert isinstance(self._fake, FakeLog)
+        self._fake.spoil(place, records)
+
     def limit(self, _topic: str, largest_bytes: int) -> None:
         assert isinstance(self._fake, FakeLog)
         self._fake.largest_letter = largest_bytes
@@ -213,6 +218,9 @@ class RealBroker:
             RetryPolicy(20),
             KafkaException,
         )
+
+    def spoil(self, place: TopicPartition, records: int) -> None:
+        spoil(self._bootstrap_servers, place.topic, place.partition, records)
 
     def limit(self, topic: str, largest_bytes: int) -> None:
         entry = ConfigEntry("max.message.bytes", str(largest_bytes), incremental_operation=AlterConfigOpType.SET)
@@ -308,14 +316,16 @@ def read(reader: Reader, enough: Callable[[Batch], bool]) -> Batch:
     records: list[Record] = []
     failed: dict[TopicPartition, str] = {}
     ends: dict[TopicPartition, int] = {}
+    unreadable: dict[TopicPartition, Unreadable] = {}
     for _ in range(READS):
         batch = reader.read(0.1)
         records += batch.records
         failed |= batch.failed
         ends |= batch.ends
-        if enough(Batch(records, failed, ends)):
-            return Batch(records, failed, ends)
-    pytest.fail(f"not enough: {len(records)} records, {failed}, {ends}")
+        unreadable |= batch.unreadable
+        if enough(so_far := Batch(records, failed, ends, unreadable)):
+            return so_far
+    pytest.fail(f"not enough: {len(records)} records, {failed}, {ends}, {unreadable}")
 
 
 def described(broker: Broker, topic: str) -> TopicState:
@@ -357,9 +367,34 @@ def test_what_is_produced_later_arrives(
 ) -> None:
     broker.create(place.topic)
     reader = reading(broker.log.open({place: 0}))
-    assert read(reader, lambda batch: bool(batch.ends)) == Batch([], {}, {place: 0})
+    assert read(reader, lambda batch: bool(batch.ends)) == Batch([], {}, {place: 0}, {})
     broker.produce(place, None, b"late")
     assert read(reader, lambda batch: bool(batch.records)).records[0].value == b"late"
+
+
+@pytest.mark.parametrize("behind", [0, 2])
+def test_a_batch_that_cannot_be_read_is_told_and_its_end_is_found(
+    broker: Broker, place: TopicPartition, reading: Callable[[Reader], Reader], behind: int
+) -> None:
+    broker.create(place.topic)
+    for number in range(2):
+        broker.produce(place, None, b"%d" % number)
+    broker.spoil(place, 5)
+    for number in range(behind):
+        broker.produce(place, None, b"%d" % number)
+    reader = reading(broker.log.open({place: 0}))
+    batch = read(reader, lambda batch: bool(batch.unreadable))
+    assert [record.offset for record in batch.records] == [0, 1]
+    assert (batch.unreadable[place].first, batch.failed, batch.ends) == (2, {}, {})
+    assert reader.read(0.5) == Batch([], {}, {}, {}), "it gives no more"
+    high = broker.log.watermarks(place).high
+    assert high == 7 + behind
+    inside = read(reading(broker.log.open({place: 4})), lambda batch: bool(batch.unreadable))
+    assert inside.records == []
+    for found in (batch.unreadable[place], inside.unreadable[place]):
+        assert broker.log.behind(place, found, high) == 7
+    rest = read(reading(broker.log.open({place: 7})), lambda batch: bool(batch.ends))
+    assert [record.offset for record in rest.records] == list(range(7, high))
 
 
 def test_paused_partitions_are_silent(
@@ -504,5 +539,5 @@ def test_the_broker_is_away(kind: str) -> None:
     with pytest.raises(LogUnavailableError):
         log.dead_letter("a", [DeadLetter(None, b"", ())])
     reader = log.open({place: 0})
-    assert reader.read(0.2) == Batch([], {}, {})
+    assert reader.read(0.2) == Batch([], {}, {}, {})
     reader.close()

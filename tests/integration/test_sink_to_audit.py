@@ -22,7 +22,7 @@ from pipeline_local.audit.report import Audit
 from pipeline_local.audit.stages import KafkaStage, ObjectStage
 from pipeline_local.flow import offsets_left, readable
 from pipeline_local.lake import Lake
-from raw_kafka import RawRecord, produce_raw
+from raw_kafka import RawRecord, produce_raw, spoil
 from servers import Kafka, LocalStack
 from sink_deployment import Deployment
 from waiting import wait_until
@@ -110,6 +110,12 @@ def test_each_record_of_other_programs_has_its_fate(
     bad = [(b"\xff\xfe", b"x")]
     produce_raw(servers, user, 2, [RawRecord(GOOD, headers=bad), RawRecord(POISON, headers=bad), RawRecord(None)])
     produce_raw(servers, names.dead_letter_topic, 0, [RawRecord(b"\xff", headers=bad)])
+    # geo, and the dead-letter topic: batches that unpack to more than the client takes, between records and at the end
+    for number in range(2):
+        spoil(servers, geo, 2, 3)
+        produce_raw(servers, geo, 2, [RawRecord(b'{"s":%d}' % number)])
+    spoil(servers, geo, 2, 3)
+    spoil(servers, names.dead_letter_topic, 0, 2)
     # the bucket: while the sink runs
     for key in (f"topics/{pin}/partition=0/", f"topics/{pin}/partition=0/copy of x.jsonl.gz", f"topics/{geo}/y/z.json"):
         deployment.s3.put_object(Bucket=deployment.bucket, Key=key, Body=b"")
@@ -135,19 +141,21 @@ def test_each_record_of_other_programs_has_its_fate(
     assert deployment.lines(geo)[0][0]["timestamp"] == "2023-11-14T22:13:20.007Z"
     assert [line["value"] for line in deployment.lines(user)[2]] == [{"n": 1}, None, "foreign"]
     letters = deployment.lines(names.dead_letter_topic)[0]
-    assert len(letters) == 3
+    assert len(letters) == 3 + 4
     keys = [{header["key"] for header in letter["headers"]} for letter in letters]
     assert sum(dead_letters.UNREADABLE_HEADERS in one for one in keys) == 2
-    assert sum(dead_letters.OFFSET in one for one in keys) == 2
+    assert sum(dead_letters.OFFSET in one for one in keys) == 2 + 4
+    assert sum(dead_letters.LAST_OFFSET in one for one in keys) == 4
+    assert [line["offset"] for line in deployment.lines(geo)[2]] == [3, 7]
 
     # Before ingest has read anything, records are in flight and markers are nothing; afterwards all is at rest.
-    assert counts(judged(deployment, stage, localstack, tmp_path / "empty"))["in_flight"] == 4 + 4 + 2
+    assert counts(judged(deployment, stage, localstack, tmp_path / "empty"))["in_flight"] == 4 + 4 + 2 + 2
     ingest(deployment, localstack.endpoint_url, tmp_path / "lake")
     found = judged(deployment, stage, localstack, tmp_path / "lake")
     assert found.exit_code == 0, found.as_document()
     told = counts(found)
-    # The third is the letter that is none of the sink's: it keeps its own place.
-    assert (told["current"], told["dead_lettered"], told["in_flight"], told["missing"]) == (4 + 4 + 2, 3, 0, 0)
+    # The third is the letter that is none of the sink's: it keeps its own place. Each batch has one.
+    assert (told["current"], told["dead_lettered"], told["in_flight"], told["missing"]) == (4 + 4 + 2 + 2, 3 + 4, 0, 0)
     sink.terminate()
     assert sink.wait(20) == 0
 

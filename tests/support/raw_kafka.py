@@ -1,7 +1,8 @@
-"""Produces records that no client would: headers whose keys are not UTF-8, times outside of every calendar.
+"""Produces what no client of ours would: headers whose keys are not UTF-8, times outside of every calendar, bombs.
 
-A ProduceRequest by hand, of version 3 (https://kafka.apache.org/protocol.html#The_Messages_Produce), with one record
-batch (https://kafka.apache.org/documentation/#recordbatch).
+Raw records are sent by a ProduceRequest by hand, of version 3
+(https://kafka.apache.org/protocol.html#The_Messages_Produce), with one record batch
+(https://kafka.apache.org/documentation/#recordbatch).
 """
 
 import socket
@@ -9,7 +10,10 @@ import struct
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from confluent_kafka import Producer
+
 _TIMEOUT_S = 10.0
+_UNPACKED_BYTES = 120_000_000
 
 
 @dataclass(frozen=True)
@@ -20,6 +24,26 @@ class RawRecord:
     key: bytes | None = None
     headers: Sequence[tuple[bytes, bytes | None]] = field(default_factory=list)
     timestamp_ms: int = 0
+
+
+def spoil(bootstrap_servers: str, topic: str, partition: int, records: int) -> None:
+    """Store one batch of many records that the client cannot read: some kilobytes that unpack to more than 100 MB."""
+    producer = Producer(
+        {
+            "bootstrap.servers": bootstrap_servers,
+            "compression.type": "zstd",
+            "message.max.bytes": 1_000_000_000,
+            "batch.size": 1_000_000_000,
+            "queue.buffering.max.kbytes": 1_000_000,
+            "linger.ms": 5_000,  # ends with the flush
+        }
+    )
+    value = b"0" * (_UNPACKED_BYTES // records)
+    for _ in range(records):
+        producer.produce(topic, value, partition=partition)
+    if producer.flush(30):
+        msg = "the batch was not stored"
+        raise RuntimeError(msg)
 
 
 def produce_raw(bootstrap_servers: str, topic: str, partition: int, records: Sequence[RawRecord]) -> int:

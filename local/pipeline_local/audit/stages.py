@@ -16,6 +16,8 @@ from pipeline_contracts import dead_letters as headers
 from pipeline_contracts import objects
 from pipeline_contracts.objects import MAX_OFFSET, MAX_PARTITION, integer
 
+from pipeline_local import unreadable
+
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
@@ -119,7 +121,8 @@ class KafkaStage:
     def dead_letters(self, log: LogPartition) -> set[Coordinate]:
         """Origins of the dead letters in one partition of the dead-letter topic, up to its high watermark.
 
-        A letter whose headers do not tell its origin (none of our sink wrote it) keeps its own place, as in the lake.
+        A batch that the client cannot read is passed over: what was lost with it is missing where it is owed. A letter
+        whose headers do not tell its origin (none of our sink wrote it) keeps its own place, as in the lake.
         """
         origins: set[Coordinate] = set()
         if log.low >= log.high:
@@ -136,6 +139,10 @@ class KafkaStage:
                     )
                 for message in messages:
                     error, offset = message.error(), message.offset() or 0
+                    if (first := unreadable.first_offset(message)) is not None:
+                        position = unreadable.first_behind(self._servers, log.topic, log.partition, first, log.high)
+                        consumer.assign([TopicPartition(log.topic, log.partition, position)])
+                        break  # what came with it is read again from there
                     if error is not None and error.code() == KafkaError._PARTITION_EOF:
                         return origins  # markers, or a transaction that has not ended, lie between here and the end
                     if error is not None:

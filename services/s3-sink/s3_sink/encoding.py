@@ -15,7 +15,8 @@ import msgspec
 from pipeline_contracts import dead_letters
 
 from s3_sink.connector import Format
-from s3_sink.ports import DeadLetter, Header, HeadersError, Record
+from s3_sink.coverage import Range
+from s3_sink.ports import DeadLetter, Header, HeadersError, Record, TopicPartition
 
 # On the real sample, level 4 takes 0.6 of the time of the connector's level 6 and gives objects 4 % larger.
 GZIP_LEVEL = 4
@@ -77,21 +78,31 @@ def timestamp(milliseconds: int) -> str | None:
 
 def dead_letter(record: Record, problem: PoisonError, connector: str, log_id: str) -> DeadLetter:
     """The record as it is, with its origin and the reason in headers behind those it had."""
+    origin = _origin(record.place, record.offset, problem, connector, log_id)
+    return DeadLetter(record.key, record.value, _readable_headers(record), origin)
+
+
+def batch_letter(place: TopicPartition, covered: Range, reason: str, connector: str, log_id: str) -> DeadLetter:
+    """One letter for a batch that cannot be read. Nobody has its bytes, so its value says which offsets and why."""
+    last = str(covered.end - 1)
+    problem = PoisonError("CONSUME", f"offsets {covered.first} to {last} cannot be read: {reason}")
+    origin = _origin(place, covered.first, problem, connector, log_id)
+    return DeadLetter(None, str(problem).encode(), (), (*origin, Header(dead_letters.LAST_OFFSET, last.encode())))
+
+
+def _origin(
+    place: TopicPartition, offset: int, problem: PoisonError, connector: str, log_id: str
+) -> tuple[Header, ...]:
     origin = {
-        dead_letters.TOPIC: record.place.topic,
-        dead_letters.PARTITION: str(record.place.partition),
-        dead_letters.OFFSET: str(record.offset),
+        dead_letters.TOPIC: place.topic,
+        dead_letters.PARTITION: str(place.partition),
+        dead_letters.OFFSET: str(offset),
         dead_letters.CONNECTOR: connector,
         dead_letters.STAGE: problem.stage,
         dead_letters.MESSAGE: str(problem)[:_MESSAGE_CHARS],
         dead_letters.LOG_ID: log_id,
     }
-    return DeadLetter(
-        record.key,
-        record.value,
-        _readable_headers(record),
-        tuple(Header(key, value.encode()) for key, value in origin.items()),
-    )
+    return tuple(Header(key, value.encode()) for key, value in origin.items())
 
 
 def cut_letter(letter: DeadLetter, most_bytes: int) -> DeadLetter:

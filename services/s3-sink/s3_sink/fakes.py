@@ -8,6 +8,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from threading import Lock
 
+from s3_sink.coverage import Range
 from s3_sink.ports import (
     PAGE,
     ArchiveUnavailableError,
@@ -23,6 +24,7 @@ from s3_sink.ports import (
     Record,
     TopicPartition,
     TopicState,
+    Unreadable,
     Watermarks,
 )
 
@@ -95,6 +97,7 @@ class _Topic:
         self.records: list[list[Record]] = [[] for _ in range(partitions)]
         self.highs = [0] * partitions
         self.open_since: list[int | None] = [None] * partitions
+        self.spoiled: list[list[Range]] = [[] for _ in range(partitions)]
 
     def stable(self, partition: int) -> int:
         """Where readers must stop."""
@@ -128,6 +131,7 @@ class FakeLog:
         found.highs.append(0)
         found.records.append([])
         found.open_since.append(None)
+        found.spoiled.append([])
         return added
 
     def produce(
@@ -149,6 +153,13 @@ class FakeLog:
     def skip(self, place: TopicPartition, offsets: int) -> None:
         """Let the log go on without records, as transaction markers and aborted records do."""
         self.topics[place.topic].highs[place.partition] += offsets
+
+    def spoil(self, place: TopicPartition, offsets: int) -> None:
+        """Append a batch that no client can read."""
+        found = self.topics[place.topic]
+        high = found.highs[place.partition]
+        found.spoiled[place.partition].append(Range(high, high + offsets))
+        self.skip(place, offsets)
 
     def begin(self, place: TopicPartition) -> None:
         """Begin a transaction: nothing from here on can be read until it ends."""
@@ -183,6 +194,12 @@ class FakeLog:
             raise LogUnavailableError(msg)
         number = place.partition
         return Watermarks(found.lows[number], found.highs[number], found.stable(number))
+
+    def behind(self, place: TopicPartition, found: Unreadable, high: int) -> int:
+        """See ``ports.Log``."""
+        self._check()
+        (end,) = [one.end for one in self.topics[place.topic].spoiled[place.partition] if one.first == found.first]
+        return min(end, high)
 
     def open(self, positions: Mapping[TopicPartition, int]) -> "FakeReader":
         """See ``ports.Log``."""
@@ -233,9 +250,10 @@ class FakeReader:
         """See ``ports.Reader``."""
         records: list[Record] = []
         failed: dict[TopicPartition, str] = {}
-        if not self._log.available:
-            return Batch(records, failed, {})
         ends: dict[TopicPartition, int] = {}
+        unreadable: dict[TopicPartition, Unreadable] = {}
+        if not self._log.available:
+            return Batch(records, failed, ends, unreadable)
         for place, position in list(self._positions.items()):
             found = self._log.topics.get(place.topic)
             if place in self._paused or found is None:
@@ -246,14 +264,23 @@ class FakeReader:
                 del self._positions[place]
                 continue
             stable = found.stable(place.partition)
+            spoiled = [one for one in found.spoiled[place.partition] if position < one.end and one.first < stable]
+            if spoiled and spoiled[0].first <= position:
+                unreadable[place] = Unreadable(spoiled[0].first, "the batch is damaged")
+                del self._positions[place]
+                continue
+            if spoiled:
+                stable = spoiled[0].first
             ahead = [one for one in found.records[place.partition] if position <= one.offset < stable]
             given = ahead[: self._log.batch_size]
             records.extend(given)
             if given:
                 self._positions[place] = given[-1].offset + 1
-            if len(given) == len(ahead) and position <= stable != self._ends.get(place):
+            if spoiled and len(given) == len(ahead):
+                self._positions[place] = stable
+            elif len(given) == len(ahead) and position <= stable != self._ends.get(place):
                 self._positions[place] = self._ends[place] = ends[place] = stable
-        return Batch(records, failed, ends)
+        return Batch(records, failed, ends, unreadable)
 
     def pause(self, places: Sequence[TopicPartition]) -> None:
         """See ``ports.Reader``."""

@@ -1,14 +1,12 @@
-"""The log on Kafka. The only file that imports the Kafka client."""
+"""The log on Kafka. This file and ``reader`` are the only ones that import the Kafka client."""
 
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
-from typing import Any, cast
+from typing import Any
 
 from confluent_kafka import (
-    TIMESTAMP_CREATE_TIME,
-    TIMESTAMP_NOT_AVAILABLE,
     Consumer,
     IsolationLevel,
     KafkaError,
@@ -21,107 +19,28 @@ from confluent_kafka import (
     TopicPartition as KafkaPartition,
 )
 from confluent_kafka.admin import AdminClient, OffsetSpec
+from service_kit.clock import SystemClock
 
+from s3_sink.coverage import Range
 from s3_sink.ports import (
-    Batch,
     DeadLetter,
-    Header,
-    HeadersError,
     LettersTooLargeError,
     LogUnavailableError,
-    Record,
     TopicPartition,
     TopicState,
+    Unreadable,
     Watermarks,
 )
+from s3_sink.reader import READING, KafkaReader, first_behind
 
 logger = logging.getLogger(__name__)
 
-type _Headers = list[tuple[str, bytes | None]]
-
-_READ_AT_ONCE = 2_000
 # What the client may hold before anybody has read it; the windows have limits of their own.
 _PREFETCH_KIB = 16_384
 _LARGEST_MESSAGE = 100_000_000
 _POLL_S = 0.1
 _TOO_LARGE = {KafkaError.MSG_SIZE_TOO_LARGE, KafkaError.RECORD_LIST_TOO_LARGE, KafkaError.INVALID_MSG_SIZE}
 _UNKNOWN_TOPIC = {KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC}
-
-
-class KafkaReader:
-    """See ``ports.Reader``: one consumer without a group's rebalancing, assigned by hand."""
-
-    def __init__(self, consumer: Consumer, positions: Mapping[TopicPartition, int]) -> None:
-        self._consumer = consumer
-        self._consumer.assign([KafkaPartition(*place, offset) for place, offset in positions.items()])
-        # One name object per partition, looked up by what a message gives, instead of one per record.
-        self._places: dict[tuple[str | None, int | None], TopicPartition] = {
-            (place.topic, place.partition): place for place in positions
-        }
-
-    def read(self, timeout_s: float) -> Batch:
-        """See ``ports.Reader``."""
-        records: list[Record] = []
-        failed: dict[TopicPartition, str] = {}
-        ends: dict[TopicPartition, int] = {}
-        for message in self._consumer.consume(_READ_AT_ONCE, timeout_s):
-            error = message.error()
-            place = self._places.get((message.topic(), message.partition()))
-            if place is None:
-                logger.warning("the Kafka client reports a problem", extra={"reason": error and error.str()})
-            elif error is None:
-                records.append(_record(place, message))
-            elif error.code() == KafkaError._PARTITION_EOF:
-                ends[place] = cast("int", message.offset())
-            else:
-                failed[place] = error.str()
-        return Batch(records, failed, ends)
-
-    def pause(self, places: Sequence[TopicPartition]) -> None:
-        """See ``ports.Reader``."""
-        self._consumer.pause([KafkaPartition(*place) for place in places if place in self._places])
-
-    def resume(self, places: Sequence[TopicPartition]) -> None:
-        """See ``ports.Reader``."""
-        self._consumer.resume([KafkaPartition(*place) for place in places if place in self._places])
-
-    def end(self, place: TopicPartition) -> int | None:
-        """See ``ports.Reader``."""
-        if place not in self._places:
-            return None
-        _, high = self._consumer.get_watermark_offsets(KafkaPartition(*place), cached=True)
-        return high if high >= 0 else None
-
-    def close(self) -> None:
-        """See ``ports.Reader``."""
-        self._consumer.close()
-
-
-def _record(place: TopicPartition, message: Message) -> Record:
-    kind, milliseconds = message.timestamp()
-    return Record(
-        place,
-        cast("int", message.offset()),
-        message.key(),
-        message.value(),
-        None if kind == TIMESTAMP_NOT_AVAILABLE else milliseconds,
-        partial(_headers, message),
-        kind == TIMESTAMP_CREATE_TIME,
-    )
-
-
-def _headers(message: Message) -> tuple[Header, ...]:
-    try:
-        headers = message.headers()
-        return () if headers is None else tuple(Header(key, value) for key, value in cast("_Headers", headers))
-    except (UnicodeDecodeError, SystemError) as error:
-        # The client takes keys for text and gives no header where one of them is not, as one of these two errors: it
-        # returns a result and an error at once, which Python notices sooner or later.
-        cause = error.__cause__ if isinstance(error, SystemError) else error
-        if not isinstance(cause, UnicodeDecodeError):
-            raise
-        msg = f"the key of a header is not UTF-8: {cause.object!r:.100}, {cause.reason} at byte {cause.start}"
-        raise HeadersError(msg) from error
 
 
 class KafkaLog:
@@ -188,21 +107,31 @@ class KafkaLog:
         consumer = Consumer(
             {
                 **self._common,
+                **READING,
                 "group.id": self._group,
-                "enable.auto.commit": False,
-                # An offset that the log does not hold is an error that is looked into, never a silent jump.
-                "auto.offset.reset": "error",
-                # What was aborted is no record; where one ends says how far markers and other holes reach.
+                # What was aborted is no record.
                 "isolation.level": "read_committed",
-                "enable.partition.eof": True,
                 "queued.max.messages.kbytes": _PREFETCH_KIB,
                 # By default the client rests for a second once it holds that much, in the middle of a backlog.
                 "fetch.queue.backoff.ms": 20,
                 "fetch.wait.max.ms": 100,
-                "fetch.error.backoff.ms": 100,
             }
         )
         return KafkaReader(consumer, positions)
+
+    def behind(self, place: TopicPartition, found: Unreadable, high: int) -> int:
+        """See ``ports.Log``."""
+        settings = {
+            **self._common,
+            **READING,
+            "group.id": self._group,
+            # Nothing may be held back: what lies behind may be of a transaction that has not ended.
+            "isolation.level": "read_uncommitted",
+            "fetch.wait.max.ms": 10,
+            "queued.max.messages.kbytes": 1_024,
+        }
+        batch = Range(found.first, high)
+        return first_behind(lambda: Consumer(settings), place, batch, SystemClock(), self._timeout_s)
 
     def dead_letter(self, topic: str, letters: Sequence[DeadLetter]) -> None:
         """See ``ports.Log``."""

@@ -15,6 +15,7 @@ class Metrics:
         self.objects = counter("objects", "Objects written")
         self.dead_letters = counter("dead_letters", "Records sent to the dead-letter topic")
         self.expired = counter("expired_records", "Offsets that expired in the log before they were archived")
+        self.unreadable = counter("unreadable_records", "Offsets of batches that the Kafka client cannot read")
         self.epoch_changes = counter("epoch_changes", "Topics met under another log id")
         self.replaced = counter("replaced", "Partitions sent back to a hole, because objects had gone")
         self.other_writers = counter("other_writers", "Windows that another sink had stored first")

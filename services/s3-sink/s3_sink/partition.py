@@ -7,7 +7,7 @@ import msgspec
 from s3_sink.chain import Epoch
 from s3_sink.connector import Connector
 from s3_sink.coverage import Coverage, Hole, Range
-from s3_sink.ports import Record, TopicPartition
+from s3_sink.ports import Record, TopicPartition, Unreadable
 from s3_sink.window import Cut, Window
 
 _UNREAD_S = 10.0
@@ -27,7 +27,8 @@ class Partition:
 
     The window always stands at the first hole of: objects, the window being stored, and offsets that have expired.
     ``held`` says why nothing can be stored there: other bytes have the name of the object that comes next;
-    ``problem`` why its reader gives no more of it; ``waiting`` why nothing can be read yet. ``log_end`` is the high
+    ``problem`` why its reader gives no more of it, and ``unreadable`` the batch that is the reason, if one is;
+    ``waiting`` why nothing can be read yet. ``log_end`` is the high
     watermark as far as it is known.
     """
 
@@ -37,6 +38,7 @@ class Partition:
         self.place = place
         self.in_flight: Cut | None = None
         self.problem: str | None = None
+        self.unreadable: Unreadable | None = None
         self.waiting: str | None = None
         self.log_end: int | None = None
         self._since: dict[str, float] = {}
@@ -59,6 +61,22 @@ class Partition:
             self.window.reach(offset)
             self._moved(now)
 
+    def cannot_read(self, found: Unreadable, now: float) -> None:
+        """A batch comes next that its reader cannot read."""
+        self.unreadable = found
+        self.reading_failed(found.reason, now)
+
+    def pass_over(self, batch: Range, now: float) -> Range | None:
+        """Go on behind the batch that could not be read; says which offsets were given up."""
+        found, self.unreadable = self.unreadable, None
+        if found is None:
+            return None
+        self.problem = None
+        self.window.reach(batch.first)  # all that can be read before it was given
+        lost = self.window.pass_over(self.place, batch, found.reason)
+        self._moved(now)
+        return lost
+
     def cut(self, now: float) -> tuple[Cut, bool]:
         """Close the window and begin the next; says too whether that one begins where reading does not stand."""
         cut = self.window.cut()
@@ -66,7 +84,10 @@ class Partition:
         self._since["in_flight"] = self._since.pop("window", now)
         self._coverage.add(cut.covered)
         self.window = self._window_at(self._coverage.first_hole())
-        return cut, self.window.hole.first != cut.covered.end
+        jumps = self.window.hole.first != cut.covered.end
+        if jumps:
+            self.unreadable = None
+        return cut, jumps
 
     def stored(self) -> None:
         """The window that was cut is an object now."""
@@ -119,7 +140,7 @@ class Partition:
         for one in lost:
             self._expired.add(one)
             self._coverage.add(one)
-        if self.window.empty:
+        if lost and self.window.empty:
             self._begin(self._coverage.first_hole())
         elif lost:
             self.window.end_here()
@@ -132,6 +153,7 @@ class Partition:
 
     def reading_resumes(self, *, nothing_left: bool) -> None:
         """A reader is opened for it again. It counts as stuck until a record comes, unless there is none to come."""
+        self.unreadable = None
         self.problem, self.waiting = None, self.problem
         if nothing_left:
             self.waiting = None
@@ -212,6 +234,7 @@ class Partition:
 
     def _begin(self, hole: Hole) -> None:
         self._since.pop("window", None)
+        self.unreadable = None  # it was told to a reader that stood elsewhere
         self.window = self._window_at(hole)
 
     def _window_at(self, hole: Hole) -> Window:

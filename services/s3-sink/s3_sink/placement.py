@@ -7,12 +7,15 @@ from service_kit.clock import Clock
 
 from s3_sink.chain import Chain, Epoch, Listing
 from s3_sink.connector import Connector
-from s3_sink.coverage import Coverage
+from s3_sink.coverage import Coverage, Range
 from s3_sink.metrics import Metrics
 from s3_sink.partition import Partition
-from s3_sink.ports import Log, TopicPartition, TopicState
+from s3_sink.ports import Log, LogUnavailableError, TopicPartition, TopicState
 
 logger = logging.getLogger(__name__)
+
+_LOOK_AGAIN_S = 60.0
+"""After the end of a batch that cannot be read was looked for in vain, which takes seconds."""
 
 
 class Placement:
@@ -29,6 +32,7 @@ class Placement:
         self._partitions: dict[TopicPartition, Partition] = {}
         self._listed: list[Partition] = []
         self._foreign: dict[str, int] = {}
+        self._look_again: dict[TopicPartition, float] = {}
         self.absent: frozenset[str] = frozenset(self._connectors)
         self.moved = False
 
@@ -160,6 +164,7 @@ class Placement:
                 "records expired before they were archived: they are lost",
                 extra={**_fields(partition), "first": lost.first, "last": lost.end - 1, "low_watermark": low},
             )
+        self._pass_over(partition, high, now)
         position = partition.window.position
         if position > high:
             # Records that were archived are not in the log any more. Going on would give their offsets to others.
@@ -170,6 +175,27 @@ class Placement:
         else:
             partition.reading_resumes(nothing_left=position == high)
             self.moved = True
+
+    def _pass_over(self, partition: Partition, high: int, now: float) -> None:
+        """Go on behind a batch that nobody can read. An end that is not found is looked for again a minute later."""
+        found, place = partition.unreadable, partition.place
+        if found is None or partition.window.position >= high or now < self._look_again.get(place, now):
+            return
+        try:
+            batch = Range(found.first, self._log.behind(place, found, high))
+        except LogUnavailableError as error:
+            self._look_again[place] = now + _LOOK_AGAIN_S
+            logger.warning(
+                "a batch cannot be read, nor its end be found", extra={**_fields(partition), "why": str(error)}
+            )
+            return
+        lost = partition.pass_over(batch, now)
+        if lost is not None:
+            self._metrics.unreadable.labels(place.topic).inc(lost.end - lost.first)
+            logger.error(
+                "a batch cannot be read: a dead letter names its offsets, and its records are given up",
+                extra={**_fields(partition), "first": lost.first, "last": lost.end - 1, "reason": found.reason},
+            )
 
     def _place(self, epoch: Epoch, state: TopicState) -> None:
         connector = self._connectors[epoch.topic]

@@ -107,16 +107,28 @@ class Watermarks(NamedTuple):
     stable: int
 
 
+class Unreadable(msgspec.Struct, frozen=True):
+    """A batch of records that this client can never read: damaged, or larger than it unpacks.
+
+    ``first`` is the offset of its first record, which may lie before that which was asked for.
+    """
+
+    first: int
+    reason: str
+
+
 class Batch(NamedTuple):
     """What one read gave: records, rising within a partition, and partitions that give no more, with the reason.
 
     ``ends`` are offsets below which everything there was to read of a partition has been given, in this batch or
     before: what lies between the last record and there is no record (transaction markers, aborted or compacted ones).
+    ``unreadable`` are partitions that give no more, since such a batch comes next.
     """
 
     records: list[Record]
     failed: dict[TopicPartition, str]
     ends: dict[TopicPartition, int]
+    unreadable: dict[TopicPartition, Unreadable]
 
 
 class Reader(Protocol):
@@ -153,6 +165,12 @@ class Log(Protocol):
 
     def watermarks(self, place: TopicPartition) -> Watermarks:
         """Where a partition begins and ends now."""
+
+    def behind(self, place: TopicPartition, found: Unreadable, high: int) -> int:
+        """The first offset behind a batch that cannot be read; ``high`` at most.
+
+        The client does not tell it: it is looked for, by at most 64 reads of one record.
+        """
 
     def open(self, positions: Mapping[TopicPartition, int]) -> Reader:
         """A reader of its own, which knows nothing of earlier ones. Does not wait for the broker."""

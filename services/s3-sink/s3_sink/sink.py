@@ -213,6 +213,10 @@ class Sink:
                     extra={"topic": place.topic, "partition": place.partition, "reason": reason},
                 )
                 partition.reading_failed(reason, now)
+        for place, unreadable in batch.unreadable.items():
+            partition = get(place)
+            if partition is not None:
+                partition.cannot_read(unreadable, now)
 
     def _warn_of_sender_times(self, topic: str) -> None:
         if topic not in self._health.sender_times:

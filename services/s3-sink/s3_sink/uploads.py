@@ -37,9 +37,9 @@ class Uploads:
     def start(self, partition: Partition, cut: Cut) -> None:
         """Store a window that was cut from a partition. Does not block."""
         executor = self._with_letters if cut.dead_letters else self._executor
-        store = executor.submit(
-            self._storer.store, partition.epoch, partition.place, cut, partition.connector.dead_letters
-        )
+        # The dead-letter topic is its own: what cannot be read of it is named in it.
+        letters_to = partition.connector.dead_letters or partition.place.topic
+        store = executor.submit(self._storer.store, partition.epoch, partition.place, cut, letters_to)
         self._running[store] = (partition, cut)
 
     def collect(self) -> Collected:

@@ -4,8 +4,8 @@ import msgspec
 
 from s3_sink.connector import Format
 from s3_sink.coverage import Hole, Range
-from s3_sink.encoding import PoisonError, dead_letter, encode_line
-from s3_sink.ports import DeadLetter, Record
+from s3_sink.encoding import PoisonError, batch_letter, dead_letter, encode_line
+from s3_sink.ports import DeadLetter, Record, TopicPartition
 
 # What Python takes beside the bytes themselves, so that small records count too: of a line a list entry and an
 # object header; of a dead letter and of each of its headers the objects that hold them.
@@ -72,6 +72,18 @@ class Window:
             self._lines.append(line)
             self.size_bytes += len(line) + _LINE_OVERHEAD_BYTES
         self.position = record.offset + 1
+
+    def pass_over(self, place: TopicPartition, batch: Range, reason: str) -> Range | None:
+        """Go on behind a batch that cannot be read; it becomes one dead letter. What of it lies in the hole, if any."""
+        first = max(self.position, batch.first)
+        end = batch.end if self.hole.end is None else min(batch.end, self.hole.end)
+        if first >= end:
+            return None
+        letter = batch_letter(place, Range(first, end), reason, self._connector, self._log_id)
+        self._dead_letters.append(letter)
+        self.size_bytes += _size(letter)
+        self.position = end
+        return Range(first, end)
 
     def reach(self, offset: int) -> None:
         """All records below this offset were taken; what else lies there is no record."""

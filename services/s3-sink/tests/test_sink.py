@@ -399,6 +399,24 @@ def test_a_window_of_nothing_but_poison_advances(world: World) -> None:
     assert (metadata[objects.RECORDS], metadata[objects.DEAD_LETTERED]) == ("0", "3")
 
 
+def test_a_batch_that_cannot_be_read_is_named_and_passed_over(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    world.produce(2)
+    world.log.spoil(PIN, 3)
+    world.produce(2)
+    world.log.spoil(DLQ, 4)
+    with caplog.at_level(logging.ERROR):
+        world.run(20)
+    assert world.offsets() == [0, 1, 5, 6]
+    assert [record.__dict__["last"] for record in caplog.records if record.__dict__.get("topic") == "a.pin"] == [4]
+    assert world.counted("unreadable_records_total") == 3 + 4
+    letters = world.log.dead_letters["a.dlq"]
+    told = [{header.key: (header.value or b"").decode() for header in letter.origin} for letter in letters]
+    names = (dead_letters.TOPIC, dead_letters.OFFSET, dead_letters.LAST_OFFSET)
+    assert sorted([one[name] for name in names] for one in told) == [["a.dlq", "0", "3"], ["a.pin", "2", "4"]]
+    assert b"offsets 2 to 4 cannot be read: the batch is damaged" in {letter.value for letter in letters}
+    assert all(world.ready().values())
+
+
 def test_a_topic_made_anew_gets_a_prefix_of_its_own(world: World) -> None:
     world.produce(5)
     world.run()
@@ -762,6 +780,7 @@ actions = st.lists(
     st.one_of(
         st.tuples(st.just("produce"), st.integers(1, 15)),
         st.tuples(st.just("poison"), st.integers(1, 3)),
+        st.tuples(st.just("spoil"), st.integers(1, 5)),
         st.tuples(st.just("skip"), st.integers(1, 3)),
         st.tuples(st.just("begin"), st.just(0)),
         st.tuples(st.just("end"), st.integers(0, 1)),
@@ -787,6 +806,8 @@ def act(world: World, action: str, number: int, logs: list[str]) -> None:
             world.produce(number)
         case "poison":
             world.produce(number, value=b"poison")
+        case "spoil":
+            world.log.spoil(PIN, number)
         case "skip":
             world.log.skip(PIN, number)
         case "begin" if world.log.topics["a.pin"].open_since[0] is None:
@@ -861,7 +882,9 @@ def test_whatever_happens_each_record_of_the_log_is_archived_once(todo: list[tup
     for letter in world.log.dead_letters["a.dlq"]:
         headers = {header.key: header.value or b"" for header in letter.origin}
         if headers[dead_letters.LOG_ID] == logs[-1].encode():
-            dead.add(int(headers[dead_letters.OFFSET]))
+            first = int(headers[dead_letters.OFFSET])
+            dead |= set(range(first, int(headers.get(dead_letters.LAST_OFFSET, first)) + 1))
+    assert dead >= {offset for one in world.log.topics["a.pin"].spoiled[0] for offset in range(one.first, one.end)}
     assert dead >= {record.offset for record in stored if record.value == b"poison"}
 
 
