@@ -21,12 +21,18 @@ def test_every_station_is_ready_and_what_is_left_out_is_named(at: Tab, stack: St
     expect(page.locator("#at-airflow")).to_have_attribute("data-state", "left out")
 
 
-@pytest.mark.parametrize("path", [path for path in PAGES if path != "/"])
+@pytest.mark.parametrize("path", sorted(set(PAGES) - {"/", "/records"}))
 def test_what_is_empty_says_so_with_the_command_that_fills_it(path: str, at: Tab) -> None:
     page = at.go(path)
     notice = page.locator('[data-state="empty"] code').first
     expect(notice).to_be_visible()
     assert COMMAND.match(notice.inner_text()), notice.inner_text()
+    assert page.locator("h1").count() == 1
+
+
+def test_an_empty_quarantine_is_empty_and_nothing_need_fill_it(at: Tab) -> None:
+    page = at.go("/records")
+    expect(page.locator('[data-state="empty"]').first).to_contain_text("Nothing is held in quarantine")
     assert page.locator("h1").count() == 1
 
 

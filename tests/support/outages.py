@@ -13,10 +13,10 @@ TAKEN_WITHIN_S = 10
 
 
 @contextmanager
-def port_is_taken(stack: Stack, service: str, *, listens: bool = True) -> Iterator[None]:
+def port_is_taken(stack: Stack, service: str) -> Iterator[None]:
     """Kill the service and take its port before it is back: every restart fails until the end of the block.
 
-    ``listens``: connections are taken and never answered; else they are refused, as where nobody is.
+    Connections are taken and never answered. Where nobody listened, the service could take the port, too.
     """
     port = stack.json("status", check=False)["services"][service]["port"]
     stack.kill(service)
@@ -31,8 +31,7 @@ def port_is_taken(stack: Stack, service: str, *, listens: bool = True) -> Iterat
                 if time.monotonic() > deadline:
                     raise
                 time.sleep(0.005)
-        if listens:
-            taken.listen()
+        taken.listen()
         yield
 
 
