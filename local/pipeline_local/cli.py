@@ -173,7 +173,8 @@ def reset(installation: Installation, yes: bool) -> None:
 @click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True)
 @click.pass_obj
 def status(installation: Installation, form: str) -> None:
-    """Show each service: state, process, port, restarts, memory. Exit code 1 when not all are ready.
+    """Show each service: state, process, port, restarts, memory. Exit code 1 when not all are ready, or
+    something keeps them from being started, such as a full disk.
 
     Below the table, a line for each service that is not as it should be: what it said last, and what to do.
     """
@@ -182,7 +183,8 @@ def status(installation: Installation, form: str) -> None:
     else:
         tables.print_status(printing.console(), installation)
     current = installation.status
-    sys.exit(0 if current is not None and installation.runs and tables.all_ready(current) else 1)
+    well = current is not None and installation.runs and current.reason is None and tables.all_ready(current)
+    sys.exit(0 if well else 1)
 
 
 @main.command("open")

@@ -20,7 +20,7 @@ from pipeline_local.layout import Layout
 from pipeline_local.logfiles import tail
 from pipeline_local.state_files import set_aside_what_is_no_file
 from pipeline_local.status import DamagedStatusError, Status, read_status
-from pipeline_local.supervision import troubles
+from pipeline_local.supervision import disk, troubles
 from pipeline_local.supervision.silence import silence
 from pipeline_local.topology import Service, Topology, read_topology, read_variables
 
@@ -100,7 +100,8 @@ class Installation:
             status.state = "failed"
             status.reason = KILLED
         if status is not None and runs:
-            status.reason = silence(self.layout.status_file, self.layout.home) or status.reason
+            home = self.layout.home
+            status.reason = disk.full(home) or silence(self.layout.status_file, home) or status.reason
         return status
 
     @property

@@ -18,6 +18,14 @@ def free_bytes(folder: Path) -> int:
     return shutil.disk_usage(folder).free
 
 
+def full(folder: Path) -> str | None:
+    """One line if the disk is full now; also where the supervisor could not write that, since it is."""
+    try:
+        return Disk(folder).problem(free_bytes(folder))
+    except OSError:
+        return None  # it cannot be looked at: whoever needs it says so
+
+
 class Disk:
     """Full from when less than 64 MiB are free until 128 MiB are."""
 
