@@ -13,6 +13,9 @@ TRACES = (b"Traceback (most recent", b"\tat org.", b"\tat java.", b"py4j", b'Fil
 FRAMING = {501, 505}
 """Of a request that breaks HTTP itself: a method, an encoding or a version that the server does not have (RFC 9110)."""
 
+LONG_TARGET = 8_000
+"""A server may close the connection on a longer one, before it has a request to answer (RFC 9112, 3)."""
+
 Form = Callable[[Answer], str | None]
 """Why an answer in 4xx is not of the documented form; None where it is."""
 
@@ -37,13 +40,15 @@ def told(answer: Answer) -> str | None:
 class Target:
     """Who is asked: its address, how it answers errors, and what may stand in no answer.
 
-    ``pages``: it has pages for people, which say errors as a page does.
+    ``pages``: it has pages for people, which say errors as a page does. ``below``: other paths are not ours, and may
+    say errors as they like.
     """
 
     url: str
     form: Form
     secrets: Sequence[str]
     pages: bool = False
+    below: str = ""
 
     def faults(self, request: Request, answer: Answer) -> list[str]:
         """What is wrong with an answer, one line each."""
@@ -56,7 +61,8 @@ class Target:
             if secret.encode() in answer.body or secret in headers
         ]
         if not answer.status:
-            return found + ([f"no answer: {answer.why}"] if request.formed else [])
+            may_close = not request.formed or len(request.target) > LONG_TARGET
+            return found + ([] if may_close else [f"no answer: {answer.why}"])
         unready = path.endswith("/readyz") and answer.status == 503
         framing = not request.formed or request.method not in {
             "GET",
@@ -69,7 +75,8 @@ class Target:
         }
         if answer.status >= 500 and not unready and not (framing and answer.status in FRAMING):
             found.append(f"{answer.status}: {answer.body[:300]!r}")
-        if request.formed and request.method.upper() != "HEAD" and answer.status >= 400 and not unready:
+        has_form = request.formed and request.method.upper() != "HEAD" and request.target.startswith(self.below)
+        if has_form and answer.status >= 400 and not unready:
             found += self._form(answer)
         return found
 

@@ -52,7 +52,8 @@ def surface(place: Place) -> WebSurface:
             "/_aws/execute-api/a/b/c",
         )
     ]
-    return WebSurface(Target(place.localstack_url, told, place.secrets), seeds)
+    target = Target(place.localstack_url, told, place.secrets, below=base)
+    return WebSurface(target, seeds)
 
 
 def record(chance: random.Random) -> dict[str, Any]:
