@@ -9,8 +9,8 @@ from pipeline_contracts.runs import RunStates
 from prometheus_client import CollectorRegistry
 from service_kit.clock import Clock
 
-from dashboard.api import answers as answers_api
-from dashboard.api import audit as audit_api
+from dashboard.api import answers as api_answers
+from dashboard.api import audit as api_audit
 from dashboard.api import live
 from dashboard.api import popular as api_popular
 from dashboard.api import quarantine as api_quarantine
@@ -18,7 +18,7 @@ from dashboard.api import records as api_records
 from dashboard.api.records import Ways
 from dashboard.app import Frame, create_app
 from dashboard.audits.folder import AuditsFolder
-from dashboard.audits.verdict import Totals
+from dashboard.audits.verdict import RecordsInLake
 from dashboard.audits.verdict import of as verdict_of
 from dashboard.background import Attention, Repeated
 from dashboard.blocks import Block, Kept, empty
@@ -29,7 +29,7 @@ from dashboard.lake.answers_watch import AnswersWatch
 from dashboard.lake.profiles import ProfilesTable
 from dashboard.lake.reader import LakeReader
 from dashboard.lake.runs import Run
-from dashboard.lake.watch import Held, LakeWatch
+from dashboard.lake.watch import LakeWatch, NotTaken
 from dashboard.live.cloudwatch import on_cloudwatch
 from dashboard.live.poller import Poller, sources
 from dashboard.live.snapshot import Sources
@@ -67,7 +67,7 @@ def build(settings: Settings, clock: Clock, registry: CollectorRegistry) -> Dash
         *_popular(shared),
         *_records(shared),
         audit.blueprint(audited, lake.records, clock),
-        audit_api.blueprint(audited, lake.records, clock),
+        api_audit.blueprint(audited, lake.records, clock),
     ]
     frame = Frame(
         pipeline_id=settings.pipeline_id,
@@ -108,10 +108,10 @@ class _Shared:
 class _Lake:
     """What the Overview and the audits show of the lake."""
 
-    held: Callable[[], Block[Held]]
+    not_taken: Callable[[], Block[NotTaken]]
     run: Callable[[], Block[Run]]
     stream_rows: Callable[[], Block[int]]
-    records: Callable[[], Totals]
+    records: Callable[[], RecordsInLake]
 
 
 def _lake(shared: _Shared) -> _Lake:
@@ -119,7 +119,7 @@ def _lake(shared: _Shared) -> _Lake:
         return _Lake(_not_read("LAKE_URI"), _not_read("LAKE_URI"), _not_read("LAKE_URI"), _nothing_known)
     watch = LakeWatch(shared.reader, shared.settings.names, shared.clock)
     shared.again("look at the lake", watch.look, shared.lake_s)
-    return _Lake(watch.held, watch.run, watch.stream_rows, watch.records)
+    return _Lake(watch.not_taken, watch.run, watch.stream_rows, watch.records)
 
 
 def _overview(shared: _Shared, lake: _Lake, audited: AuditsFolder) -> list[Blueprint]:
@@ -133,7 +133,7 @@ def _overview(shared: _Shared, lake: _Lake, audited: AuditsFolder) -> list[Bluep
         shared.again("look at runs", analyser.look)
         runs = analyser.block
     verdict = verdict_of(audited.block, lake.records, clock)
-    seen = Sources(poller, verdict, lake.held, runs, lake.run, lake.stream_rows)
+    seen = Sources(poller, verdict, lake.not_taken, runs, lake.run, lake.stream_rows)
     return [overview.blueprint(seen, clock), live.blueprint(seen, clock)]
 
 
@@ -143,7 +143,7 @@ def _answers(shared: _Shared) -> list[Blueprint]:
     pictures = Pictures(answered.answers, Drawer(), shared.clock)
     # Looks at what is in memory, and seldom finds something to draw.
     shared.threads.append(Repeated("draw charts", pictures.look, lambda: 1.0, shared.clock))
-    return [answers.blueprint(answered, pictures), answers_api.blueprint(answered)]
+    return [answers.blueprint(answered, pictures), api_answers.blueprint(answered)]
 
 
 def _popular(shared: _Shared) -> list[Blueprint]:
@@ -170,5 +170,5 @@ def _not_read(setting: str) -> Callable[[], Block[Any]]:
     return lambda: empty(None, f"Not measured here: {setting} is not set")
 
 
-def _nothing_known() -> Totals:
+def _nothing_known() -> RecordsInLake:
     return {}

@@ -8,7 +8,7 @@ import pytest
 from dashboard.audits import folder as folders
 from dashboard.audits.folder import Audits
 from dashboard.audits.shown import MOST_RANGES, MOST_ROWS
-from dashboard.audits.verdict import Totals, since
+from dashboard.audits.verdict import RecordsInLake, since
 from dashboard_audits import BATCH, HOSTILE, NOON, STREAM, World, row
 from dashboard_frame import FrameOfTests
 from hypothesis import given, settings
@@ -53,7 +53,9 @@ def world(tmp_path: Path, frame: FrameOfTests) -> World:
         ((row(BATCH, current=6), STREAM), {}, ("down", "Not all accounted for", "audited 10 min ago")),
     ],
 )
-def test_the_verdict(world: World, rows: tuple[AuditRow, ...], totals: Totals, expected: tuple[str, str, str]) -> None:
+def test_the_verdict(
+    world: World, rows: tuple[AuditRow, ...], totals: RecordsInLake, expected: tuple[str, str, str]
+) -> None:
     world.store(*rows)
     world.totals = dict(totals)
     found = world.verdict()

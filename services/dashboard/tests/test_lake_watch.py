@@ -5,7 +5,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 from dashboard.lake.reader import LakeReader
-from dashboard.lake.watch import Held, LakeWatch
+from dashboard.lake.watch import LakeWatch, NotTaken
 from delta_tables import write, write_answers, write_run
 from pipeline_contracts.lake import EVENTS, QUARANTINE, RUNS, STREAM_QUARANTINE, stream_table
 from pipeline_contracts.names import Names
@@ -21,13 +21,13 @@ def watch(tmp_path: Path) -> LakeWatch:
 
 def states(watch: LakeWatch) -> tuple[str, str, str]:
     watch.look()
-    return watch.held().state, watch.stream_rows().state, watch.run().state
+    return watch.not_taken().state, watch.stream_rows().state, watch.run().state
 
 
 def test_an_empty_lake_says_what_fills_it(watch: LakeWatch) -> None:
-    assert watch.held().state == "loading"
+    assert watch.not_taken().state == "loading"
     assert states(watch) == ("empty", "empty", "empty")
-    assert [block.fills for block in (watch.held(), watch.stream_rows(), watch.run())] == [
+    assert [block.fills for block in (watch.not_taken(), watch.stream_rows(), watch.run())] == [
         "pipeline send --path both",
         "pipeline send --path stream",
         "pipeline analyse",
@@ -41,7 +41,7 @@ def test_totals_and_the_newest_run(watch: LakeWatch, tmp_path: Path) -> None:
     write(tmp_path / stream_table(Names(), "geo"), HELD, [["", ""]] * 4)
     write_answers(tmp_path, {}, 1, posts=5)
     assert states(watch) == ("fresh", "fresh", "fresh")
-    assert (watch.held().known, watch.stream_rows().known) == (Held(batch=2, stream=1, dead_letters=1), 7)
+    assert (watch.not_taken().known, watch.stream_rows().known) == (NotTaken(batch=2, stream=1, dead_letters=1), 7)
     assert (watch.run().known.run_id, watch.run().known.posts) == ("run-1", 5)
     write_run(tmp_path, "run-2", 2, {}, {})
     watch.look()
@@ -71,12 +71,12 @@ def test_a_damaged_table_leaves_its_last_value_and_the_others(
     write(tmp_path / stream_table(Names(), "pin"), HELD, [["", ""]])
     write_answers(tmp_path, {}, 1)
     assert states(watch) == ("fresh", "fresh", "fresh")
-    before = watch.held().known, watch.stream_rows().known, watch.run().known
+    before = watch.not_taken().known, watch.stream_rows().known, watch.run().known
     log = tmp_path / table / "_delta_log" / "00000000000000000000.json"
     kept = log.read_bytes()
     log.write_bytes(b"{ nonsense")
     assert states(watch) == tuple("stale" if at == damaged else "fresh" for at in range(3))
-    assert (watch.held().known, watch.stream_rows().known, watch.run().known) == before
-    assert table in (watch.held(), watch.stream_rows(), watch.run())[damaged].why
+    assert (watch.not_taken().known, watch.stream_rows().known, watch.run().known) == before
+    assert table in (watch.not_taken(), watch.stream_rows(), watch.run())[damaged].why
     log.write_bytes(kept)
     assert states(watch) == ("fresh", "fresh", "fresh")

@@ -10,7 +10,7 @@ from dashboard.api import live as api
 from dashboard.background import Repeated, stop_all
 from dashboard.blocks import Block, Kept, empty, error, fresh, loading
 from dashboard.lake.runs import Run
-from dashboard.lake.watch import Held
+from dashboard.lake.watch import NotTaken
 from dashboard.live.figures import Verdict
 from dashboard.live.looks import CheckLine, Look, NoAnswerError, Source
 from dashboard.live.nodes import BATCH, KEEPERS, NODES, STREAM
@@ -46,7 +46,7 @@ def nothing[T]() -> Block[T]:
 
 
 def sources(poller: Poller, **blocks: Callable[[], Any]) -> Sources:
-    named = {"verdict": nothing, "held": nothing, "runs": nothing, "complete_run": nothing, "stream_rows": nothing}
+    named = {"verdict": nothing, "not_taken": nothing, "runs": nothing, "complete_run": nothing, "stream_rows": nothing}
     return Sources(poller, **{**named, **blocks})
 
 
@@ -138,7 +138,7 @@ class AnyPoller(Poller):
 
 
 FRAME, ANY = FrameOfTests(), AnySources()
-SHOWN = ("verdict", "held", "runs", "complete_run", "stream_rows")
+SHOWN = ("verdict", "not_taken", "runs", "complete_run", "stream_rows")
 SEEN = Sources(AnyPoller(), **{name: ANY.block(name) for name in SHOWN})
 APP = FRAME.app([overview.blueprint(SEEN, FRAME.clock), api.blueprint(SEEN, FRAME.clock)])
 numbers = st.dictionaries(
@@ -186,7 +186,7 @@ complete = st.builds(
     shown=st.fixed_dictionaries(
         {
             "verdict": blocks(texts),
-            "held": blocks(st.builds(Held, st.integers(0), st.integers(0), st.integers(0))),
+            "not_taken": blocks(st.builds(NotTaken, st.integers(0), st.integers(0), st.integers(0))),
             "runs": blocks(run_states()),
             "complete_run": blocks(complete),
             "stream_rows": blocks(st.integers(0)),

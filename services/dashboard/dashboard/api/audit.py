@@ -9,15 +9,15 @@ from flask import Blueprint, Response
 from pipeline_contracts.audits import MOST_AUDITS, PathName
 from service_kit.clock import Clock
 
-from dashboard.api.frame import RefusedError, answer, parameters, whole
+from dashboard.api.frame import RefusedError, answer, described, parameters, whole
 from dashboard.audits.folder import AuditsFolder, Named, NoAuditError, Summary
-from dashboard.audits.verdict import Totals, judged, since
+from dashboard.audits.verdict import RecordsInLake, judged, since
 from dashboard.words import iso
 
 DEFAULT_LIMIT: Final = 20
 
 
-def blueprint(folder: AuditsFolder, totals: Callable[[], Totals], clock: Clock) -> Blueprint:
+def blueprint(folder: AuditsFolder, totals: Callable[[], RecordsInLake], clock: Clock) -> Blueprint:
     """Their routes. A view waits for nothing, but one named audit is read from the disk when it is asked for."""
     made = Blueprint("api_audit", __name__)
 
@@ -27,11 +27,10 @@ def blueprint(folder: AuditsFolder, totals: Callable[[], Totals], clock: Clock) 
             return answer(_document([named(folder, name)]))
         block, known = folder.block(), totals()
         verdict = judged(block, known, clock.now())
-        told = {"state": block.state, "as_of": None if block.as_of is None else iso(block.as_of), "why": block.why}
         found = block.value
         return answer(
             {
-                **told,
+                **described(block),
                 "verdict": None if verdict.value is None else msgspec.to_builtins(verdict.value),
                 "since": {} if found is None else dict(since(found, known)),
                 **_document([] if found is None else found.newest.values()),
@@ -44,9 +43,7 @@ def blueprint(folder: AuditsFolder, totals: Callable[[], Totals], clock: Clock) 
         found = block.value
         return answer(
             {
-                "state": block.state,
-                "as_of": None if block.as_of is None else iso(block.as_of),
-                "why": block.why,
+                **described(block),
                 "audits": [_summary(one) for one in (() if found is None else found.history[:limit])],
                 "skipped": [msgspec.to_builtins(one) for one in (() if found is None else found.skipped)],
             }

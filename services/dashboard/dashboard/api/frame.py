@@ -10,6 +10,9 @@ from flask import Response, request
 from pipeline_contracts.proxy import ErrorAnswer
 from service_kit.inert import visible
 
+from dashboard.blocks import Block
+from dashboard.words import iso
+
 
 class RefusedError(Exception):
     """A request that cannot be answered: its status, and what is wrong with it. Pages say the same."""
@@ -68,6 +71,11 @@ def bad(message: str) -> RefusedError:
 def missing(message: str) -> RefusedError:
     """404."""
     return RefusedError(HTTPStatus.NOT_FOUND, message)
+
+
+def described(block: Block[Any]) -> dict[str, Any]:
+    """A block without its value, as all documents begin."""
+    return {"state": block.state, "as_of": None if block.as_of is None else iso(block.as_of), "why": block.why}
 
 
 def answer(document: Mapping[str, Any], etag: str | None = None) -> Response:

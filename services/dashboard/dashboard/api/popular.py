@@ -8,10 +8,11 @@ from flask import Blueprint, Response
 from service_kit.clock import Clock
 from service_kit.inert import visible
 
-from dashboard.api.frame import answer, bad, missing, one_of, parameters, whole
+from dashboard.api.frame import answer, bad, described, missing, one_of, parameters, whole
 from dashboard.blocks import Block
+from dashboard.lake.answers import AGE_GROUPS
 from dashboard.remote.popularity import Popularity, Ranked, Ranking
-from dashboard.remote.profiles import AGE_GROUPS, FILTERS, MOST, Only
+from dashboard.remote.profiles import FILTERS, MOST, Only
 from dashboard.words import NONE, age, iso, moment, number
 
 DEFAULT_LIMIT: Final = 20
@@ -28,7 +29,7 @@ def blueprint(popularity: Popularity, clock: Clock) -> Blueprint:
         found = block.value
         return answer(
             {
-                **told(block),
+                **described(block),
                 "half_life_s": None if found is None else found.half_life_s,
                 "since": None if found is None or found.since is None else iso(found.since),
                 "from_table": found is not None and found.from_table,
@@ -43,7 +44,7 @@ def blueprint(popularity: Popularity, clock: Clock) -> Blueprint:
         if block.state == "empty":
             raise missing("there is no profile of this name")
         found = block.value
-        return answer({**told(block), "profile": None if found is None else msgspec.to_builtins(found)})
+        return answer({**described(block), "profile": None if found is None else msgspec.to_builtins(found)})
 
     def facets() -> Response:
         parameters()
@@ -51,7 +52,7 @@ def blueprint(popularity: Popularity, clock: Clock) -> Blueprint:
         found = block.value
         return answer(
             {
-                **told(block),
+                **described(block),
                 "profiles": None if found is None else found.profiles,
                 "facets": {} if found is None else msgspec.to_builtins(found.facets),
             }
@@ -87,11 +88,6 @@ def profile_name() -> str:
         raise bad("the parameter name is missing")
     _short("name", name)
     return name
-
-
-def told(block: Block[Any]) -> dict[str, Any]:
-    """A block without its value."""
-    return {"state": block.state, "as_of": None if block.as_of is None else iso(block.as_of), "why": block.why}
 
 
 def shown(block: Block[Ranking], limit: int, clock: Clock) -> dict[str, str]:

@@ -7,8 +7,7 @@ from typing import Any, Final
 from flask import Blueprint, Response, request
 from service_kit.clock import Clock
 
-from dashboard.api.frame import RefusedError, answer, bad, missing, one_of, parameters, whole
-from dashboard.api.popular import told
+from dashboard.api.frame import RefusedError, answer, bad, described, missing, one_of, parameters, whole
 from dashboard.blocks import Block, empty, error, fresh
 from dashboard.lake.reader import LakeError
 from dashboard.privacy import Privacy
@@ -37,7 +36,7 @@ def blueprint(quarantine: Quarantine, privacy: Privacy, clock: Clock) -> Bluepri
         shown = privacy.shows_personal(request.headers)
         return answer(
             {
-                **told(block),
+                **described(block),
                 "rows": [_document(one, shown=shown) for one in (() if found is None else found.rows)],
                 "before": None if found is None or found.before is None else found.before.text,
             }
@@ -48,7 +47,7 @@ def blueprint(quarantine: Quarantine, privacy: Privacy, clock: Clock) -> Bluepri
         block = counts(quarantine, clock)
         return answer(
             {
-                **told(block),
+                **described(block),
                 "counts": [
                     {"path": one.path, "source": one.source, "reason": one.reason, "rows": one.rows}
                     for one in block.value or ()

@@ -11,8 +11,7 @@ from pipeline_contracts import objects
 from pipeline_contracts.names import KINDS, Kind, Names
 from service_kit.clock import Clock
 
-from dashboard.api.frame import answer, bad, missing, parameters, whole
-from dashboard.api.popular import told
+from dashboard.api.frame import answer, bad, described, missing, parameters, whole
 from dashboard.blocks import Block, empty, error, fresh
 from dashboard.lake.reader import LakeError, LakeReader
 from dashboard.privacy import Privacy, redacted
@@ -156,7 +155,7 @@ def _by_place(names: Names, given: Mapping[str, str]) -> ByPlace:
 def _part(block: Block[Found], *, shown: bool) -> dict[str, Any]:
     found = block.value
     return {
-        **told(block),
+        **described(block),
         "more": found is not None and found.more,
         "records": [_document(one, shown=shown) for one in (() if found is None else found.records)],
     }

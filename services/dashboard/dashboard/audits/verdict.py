@@ -13,13 +13,13 @@ from dashboard.audits.folder import Audits, Named
 from dashboard.blocks import Block
 from dashboard.live.figures import Verdict
 
-Totals = Mapping[PathName, int | None]
+RecordsInLake = Mapping[PathName, int | None]
 """How many records of each path the lake holds now, quarantined ones included; None where that is not known."""
 
 _TROUBLES: Final = {"doubled": "doubled", "altered": "altered", "cut": "cut off"}
 
 
-def judged(block: Block[Audits], totals: Totals, now: datetime) -> Block[Verdict]:
+def judged(block: Block[Audits], totals: RecordsInLake, now: datetime) -> Block[Verdict]:
     """The verdict as a block of its own: as fresh as what the folder holds."""
     if block.value is None:
         return Block(block.state, None, block.as_of, block.why, block.fills)
@@ -31,7 +31,7 @@ def of_one(one: Named, now: datetime) -> Verdict:
     return verdict(Audits(dict.fromkeys(one.audit.paths, one), (), ()), {}, now)
 
 
-def verdict(audits: Audits, totals: Totals, now: datetime) -> Verdict:
+def verdict(audits: Audits, totals: RecordsInLake, now: datetime) -> Verdict:
     """Of the newest audit of each path, together."""
     rows = [
         row for path in PATHS if path in audits.newest for row in audits.newest[path].audit.rows if row.path == path
@@ -66,7 +66,7 @@ def what_is_wrong(rows: list[AuditRow]) -> str:
     return ", ".join(parts) or "Not all accounted for"
 
 
-def since(audits: Audits, totals: Totals) -> dict[PathName, int]:
+def since(audits: Audits, totals: RecordsInLake) -> dict[PathName, int]:
     """How many more records the lake holds than the newest audit of each path saw; a path of which that is not known is
     left out. What is not ingested yet is not in it."""
     more: dict[PathName, int] = {}
@@ -89,6 +89,8 @@ def _records(count: int) -> str:
     return "record" if count == 1 else "records"
 
 
-def of(block: Callable[[], Block[Audits]], totals: Callable[[], Totals], clock: Clock) -> Callable[[], Block[Verdict]]:
+def of(
+    block: Callable[[], Block[Audits]], totals: Callable[[], RecordsInLake], clock: Clock
+) -> Callable[[], Block[Verdict]]:
     """The verdict as the Overview asks for it; does not block."""
     return lambda: judged(block(), totals(), clock.now())

@@ -10,7 +10,7 @@ from typing import Any, Final
 from service_kit.inert import visible
 
 Spec = dict[str, Any]
-_MOSTLETTERS: Final = 60
+_MOST_LETTERS: Final = 60
 LETTER: Final = 6.6
 """About how wide a letter of a label is, in pixels."""
 _CONFIG: Final = {
@@ -63,7 +63,7 @@ class Bar:
     rest: float = 0.0
 
 
-def text(value: object, most: int = _MOSTLETTERS) -> str:
+def text(value: object, most: int = _MOST_LETTERS) -> str:
     """A label: every character can be seen, and it is not long."""
     shown = visible(str(value))
     return shown if len(shown) <= most else shown[: most - 1] + "…"

@@ -18,7 +18,7 @@ NO_LAKE: Final = "Nothing has reached the lake yet"
 
 
 @dataclass(frozen=True)
-class Held:
+class NotTaken:
     """Records that were not taken: refused by a cleaner, in an object that could not be read, or dead letters."""
 
     batch: int
@@ -34,7 +34,7 @@ class LakeWatch:
         self._names = names
         self._streams = [stream_table(names, kind) for kind in KINDS]
         self._totals: Totals | None = None
-        self._held: Kept[Held] = Kept(clock, STALE_AFTER_S)
+        self._not_taken: Kept[NotTaken] = Kept(clock, STALE_AFTER_S)
         self._rows: Kept[int] = Kept(clock, STALE_AFTER_S)
         self._run: Kept[Run] = Kept(clock, STALE_AFTER_S)
 
@@ -42,11 +42,11 @@ class LakeWatch:
         """Read what has changed; blocks as long as that takes, raises nothing."""
         totals = self._totals = read(self._reader, self._names, self._totals)
         if problem := _problem(totals, QUARANTINE, STREAM_QUARANTINE):
-            self._held.failed(problem)
+            self._not_taken.failed(problem)
         elif not any(totals.tables[table].state for table in (EVENTS, QUARANTINE, STREAM_QUARANTINE, *self._streams)):
-            self._held.nothing(NO_LAKE, "pipeline send --path both")
+            self._not_taken.nothing(NO_LAKE, "pipeline send --path both")
         else:
-            self._held.took(_held(totals))
+            self._not_taken.took(_counted(totals))
         if problem := _problem(totals, *self._streams):
             self._rows.failed(problem)
         elif not any(totals.tables[table].state for table in self._streams):
@@ -63,9 +63,9 @@ class LakeWatch:
         else:
             self._run.took(run)
 
-    def held(self) -> Block[Held]:
-        """Records in quarantine."""
-        return self._held.block()
+    def not_taken(self) -> Block[NotTaken]:
+        """Records that were not taken."""
+        return self._not_taken.block()
 
     def records(self) -> dict[Path, int | None]:
         """How many records of each path the lake holds, those in quarantine included; None where it is not known."""
@@ -91,7 +91,7 @@ def _problem(totals: Totals, *tables: str) -> str:
     return next((totals.tables[table].problem for table in tables if totals.tables[table].problem), "")
 
 
-def _held(totals: Totals) -> Held:
+def _counted(totals: Totals) -> NotTaken:
     of_batch = sum(one.records for one in totals.quarantined if one.path == "batch")
     of_stream = sum(one.records for one in totals.quarantined if one.path == "stream")
-    return Held(of_batch - totals.dead_letters, of_stream, totals.dead_letters)
+    return NotTaken(of_batch - totals.dead_letters, of_stream, totals.dead_letters)

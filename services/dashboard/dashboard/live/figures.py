@@ -10,7 +10,7 @@ from pipeline_contracts.runs import State as RunsState
 from dashboard import words
 from dashboard.blocks import Block
 from dashboard.lake.runs import Run
-from dashboard.lake.watch import Held
+from dashboard.lake.watch import NotTaken
 
 Level = Literal["ready", "slow", "down", "idle"]
 """How it stands: well, needs a look, bad, neither."""
@@ -59,7 +59,7 @@ def verdict(block: Block[Verdict], now: datetime) -> Figure:
     return _aged(replace(figure, state=found.level, text=found.text, note=found.note), block, now)
 
 
-def quarantined(block: Block[Held], now: datetime) -> Figure:
+def quarantined(block: Block[NotTaken], now: datetime) -> Figure:
     """Records that a cleaner refused, or in objects that could not be read."""
     figure = Figure("quarantined", "Quarantined", "empty", words.NONE, "", "/records")
     if block.value is None:
@@ -72,7 +72,7 @@ def quarantined(block: Block[Held], now: datetime) -> Figure:
     return _aged(figure, block, now)
 
 
-def dead_letters(block: Block[Held], now: datetime) -> Figure:
+def dead_letters(block: Block[NotTaken], now: datetime) -> Figure:
     """Records that could not be archived."""
     figure = Figure("dead-letters", "Dead letters", "empty", words.NONE, "", "/records")
     if block.value is None:

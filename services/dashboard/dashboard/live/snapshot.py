@@ -11,7 +11,7 @@ from service_kit.clock import Clock
 from dashboard import words
 from dashboard.blocks import Block
 from dashboard.lake.runs import Run
-from dashboard.lake.watch import Held
+from dashboard.lake.watch import NotTaken
 from dashboard.live import figures
 from dashboard.live.figures import Figure, Verdict
 from dashboard.live.nodes import NODES, Node, Number
@@ -38,7 +38,7 @@ class Sources:
 
     poller: Poller
     verdict: Callable[[], Block[Verdict]]
-    held: Callable[[], Block[Held]]
+    not_taken: Callable[[], Block[NotTaken]]
     runs: Callable[[], Block[RunStates]]
     complete_run: Callable[[], Block[Run]]
     stream_rows: Callable[[], Block[int]]
@@ -71,11 +71,11 @@ class Snapshot:
 def snapshot(sources: Sources, clock: Clock) -> Snapshot:
     """As of now; does not block."""
     now = clock.now()
-    held = sources.held()
+    not_taken = sources.not_taken()
     shown_figures = (
         figures.verdict(sources.verdict(), now),
-        figures.quarantined(held, now),
-        figures.dead_letters(held, now),
+        figures.quarantined(not_taken, now),
+        figures.dead_letters(not_taken, now),
         figures.last_run(sources.runs(), sources.complete_run(), now),
     )
     stations = {node.id: _station(node, sources, now) for node in NODES}

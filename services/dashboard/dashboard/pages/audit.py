@@ -14,7 +14,7 @@ from dashboard.api.frame import parameters, whole
 from dashboard.audits import shown
 from dashboard.audits.folder import AuditsFolder, Named
 from dashboard.audits.shown import Fates, Trouble
-from dashboard.audits.verdict import Totals, judged, of_one, since
+from dashboard.audits.verdict import RecordsInLake, judged, of_one, since
 
 EXIT_WORDS: Final = {
     EXIT_EQUAL: "all accounted for",
@@ -37,7 +37,7 @@ class OfPath:
     more: int | None
 
 
-def blueprint(folder: AuditsFolder, totals: Callable[[], Totals], clock: Clock) -> Blueprint:
+def blueprint(folder: AuditsFolder, totals: Callable[[], RecordsInLake], clock: Clock) -> Blueprint:
     """Its route. A view waits for nothing, but an earlier audit is read from the disk when it is asked for."""
     made = Blueprint("audit", __name__)
 

@@ -8,8 +8,9 @@ from flask import Blueprint, render_template
 from service_kit.clock import Clock
 
 from dashboard.api.popular import asked, profile_name, shown
+from dashboard.lake.answers import AGE_GROUPS
 from dashboard.remote.popularity import Popularity
-from dashboard.remote.profiles import AGE_GROUPS, Facets
+from dashboard.remote.profiles import Facets
 
 LIMITS: Final = (20, 50, 100)
 

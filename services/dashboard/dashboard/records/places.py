@@ -26,7 +26,6 @@ there is no such record. ``unclear``: an object was read that covers the offset,
 """
 StepState = Literal["done", "waiting", "bad", "unknown"]
 
-IND: Final = "ind"
 COORDINATE: Final = ("log_id", "partition", "offset", "recorded_at", "content_hash")
 """The columns of a cleaned row that are no content."""
 

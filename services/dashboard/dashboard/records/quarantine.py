@@ -132,9 +132,7 @@ class Quarantine:
                 f"recorded_at >= {literal(_moment(min(dated)))}",
                 f"recorded_at <= {literal(_moment(max(dated)))}",
             ]
-        more = [
-            name if name in columns else f"NULL AS {name}" for name in ("object_key", "line", "raw_bytes", "raw_sha256")
-        ]
+        more = [name if name in columns else f"NULL AS {name}" for name in _MORE]
         told = f"reason, quarantined_at, substr(value, 1, {TEXT_CHARS}) AS text, {', '.join(more)}"
         sql = f"SELECT recorded_at, {_as_columns(key)}, {told} FROM held{_where(where)}"
         wanted = set(keys)

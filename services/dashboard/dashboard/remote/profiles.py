@@ -13,7 +13,6 @@ from dashboard.live.looks import NoAnswerError
 from dashboard.live.scrape import ask
 
 FILTERS: Final = ("category", "country", "age_group")
-AGE_GROUPS: Final = ("under 18", "18-24", "25-35", "36-50", "+50")
 MOST: Final = 100
 """Profiles in one answer."""
 _WITHIN_S: Final = 1.0
