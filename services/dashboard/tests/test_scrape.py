@@ -118,6 +118,15 @@ def test_a_body_that_drips_and_a_server_that_hangs_end_in_time(monkeypatch: pyte
                 source.look()
 
 
+@pytest.mark.parametrize("dripping", [b"HTTP/1.1 200 OK\r\nX: " + b"a" * 400, b"HTTP/1.1 100 Continue\r\n\r\n" * 20])
+def test_headers_that_drip_end_in_time(dripping: bytes) -> None:
+    with serving(dripping, drip_s=0.02) as port:
+        began = time.monotonic()
+        with pytest.raises(NoAnswerError, match=r"no answer within 0.3 s"):
+            scrape.ask(f"http://127.0.0.1:{port}/", 0.3, 1_000)
+        assert time.monotonic() - began < 3
+
+
 def test_parts_of_localstack_and_airflow() -> None:
     services = http(b'{"services":{"s3":"running","kinesis":"error","apigateway":"available"}}')
     counted = http(b'localstack_kinesis_records_total{stream="a"} 3\nlocalstack_kinesis_records_total{stream="b"} 4\n')
