@@ -217,7 +217,10 @@ def test_what_no_record_can_be_asked_by_is_refused(frame: FrameOfTests, tmp_path
 def test_nothing_there_yet_and_tables_that_are_damaged(frame: FrameOfTests, lake: RecordsLake, tmp_path: Path) -> None:
     empty = client(frame, tmp_path / "none")
     assert empty.get("/api/v1/records").status_code == 400
-    assert "pipeline analyse" in empty.get("/records?kind=pin&key=1").text
+    batch, stream = html.unescape(empty.get("/records?kind=pin&key=1").text).split("Stream path: pin 1")
+    assert "No record of this post is in the lake. To fill it: <code>pipeline analyse</code>" in batch
+    assert "No stream table has a record of this post" in stream
+    assert "pipeline analyse" not in stream, "an analysis reads no stream"
     assert "Nothing is held in quarantine" in empty.get("/records").text
     for path in ("/records/quarantine/row", "/api/v1/quarantine/raw?id=", "/api/v1/quarantine?limit=201"):
         assert empty.get(path).status_code == 400

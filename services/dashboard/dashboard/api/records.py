@@ -62,8 +62,15 @@ class Ways:
         if isinstance(asked, ByKey):
             kind, key = asked.kind, asked.key
             return {
-                "batch": self._block(lambda: self._batch.by_key(kind, key, with_value=with_value)),
-                "stream": self._block(lambda: self._stream.by_key(kind, key, with_value=with_value)),
+                "batch": self._block(
+                    lambda: self._batch.by_key(kind, key, with_value=with_value),
+                    "No record of this post is in the lake",
+                    "pipeline analyse",
+                ),
+                "stream": self._block(
+                    lambda: self._stream.by_key(kind, key, with_value=with_value),
+                    "No stream table has a record of this post",
+                ),
             }
         kind, at, log_id = asked.kind, asked.place, asked.log_id
         if at.path == "batch":
@@ -75,14 +82,15 @@ class Ways:
             )
         return {at.path: found}
 
-    def _block(self, find: Callable[[], Found]) -> Block[Found]:
+    def _block(self, find: Callable[[], Found], nothing: str = "", fills: str = "") -> Block[Found]:
+        """What is found; where that is nothing, ``nothing`` says so. By a coordinate there is always something."""
         now = self._clock.now()
         try:
             found = find()
         except LakeError as problem:
             return error(str(problem))
         if not found.records:
-            return empty(now, "No record with this key is in the lake", "pipeline analyse")
+            return empty(now, nothing, fills)
         return fresh(found, now)
 
 
