@@ -18,7 +18,7 @@ GETS = (
 def surface(place: Place) -> WebSurface:
     """Profiles, queries, latencies."""
     seeds: list[Any] = [(Request("GET", f"/v1/{path}"), None) for path in GETS]
-    seeds += [(Request("POST", f"/v1/{path}"), anything) for path in ("profiles", "queries/pin/resume")]
+    seeds += [(Request("POST", f"/v1/{path}"), anything) for path in ("profiles", "queries")]
     return WebSurface(Target(place.urls["stream-reader"], coded, place.secrets), seeds)
 
 
