@@ -10,6 +10,7 @@ from playwright.sync_api import Browser, expect
 from stack import Stack
 
 LOOKS = list(itertools.product(SCHEMES, WIDTHS))
+FOCUSABLE = ("a[href]", "button", "input", "select", "summary", "[tabindex='0']")
 FOCUS_LIMIT = 400
 """Presses of Tab until a page is through."""
 
@@ -33,19 +34,20 @@ def test_axe_finds_nothing_serious_and_nothing_is_cut(path: str, look: Tab) -> N
 @pytest.mark.parametrize("path", PAGES)
 def test_all_of_a_page_is_reached_by_keyboard_and_the_focus_is_seen(path: str, at: Tab, filled: Stack) -> None:
     page = at.go(path)
-    reachable = page.locator("a[href]:visible, button:visible, input:visible, select:visible, [tabindex='0']:visible")
+    reachable = page.locator(", ".join(f"{one}:visible" for one in FOCUSABLE))
     wanted = reachable.count()
     seen: list[int] = []
     for _ in range(FOCUS_LIMIT):
         page.keyboard.press("Tab")
         number, outlined = page.evaluate(
-            """() => {
-              const all = [...document.querySelectorAll("a[href], button, input, select, [tabindex='0']")]
+            """selector => {
+              const all = [...document.querySelectorAll(selector)]
                 .filter(one => one.checkVisibility());
               const style = getComputedStyle(document.activeElement);
               return [all.indexOf(document.activeElement),
                 style.outlineStyle !== "none" || style.boxShadow !== "none" || style.borderStyle !== "none"];
-            }"""
+            }""",
+            ", ".join(FOCUSABLE),
         )
         if number in seen or number == -1:
             break

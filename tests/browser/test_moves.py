@@ -26,6 +26,8 @@ STATIONS = {
     "mirror": ["mirror"],
 }
 """Which stations of the Overview a service stands for."""
+SLOW = {"localstack", "analyser", "stream-reader"}
+"""These are away for long enough as they are; where their port is taken, they take minutes to see it."""
 USER = {"ind": 700_001, "first_name": "Ana", "last_name": "Lee", "age": 36, "date_joined": "2015-12-08T20:02:43"}
 
 
@@ -95,7 +97,10 @@ def test_every_service_killed_is_red_and_back_without_a_reload(at: Tab, filled: 
     page = at.go("/")
     with ExitStack() as outages:
         for service in STATIONS:
-            outages.enter_context(port_is_taken(filled, service))
+            if service in SLOW:
+                filled.kill(service)
+            else:
+                outages.enter_context(port_is_taken(filled, service))
         for stations in STATIONS.values():
             for station in stations:
                 state(at, station, "down", DOWN_MS)
