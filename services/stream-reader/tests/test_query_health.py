@@ -20,6 +20,22 @@ def test_a_problem_is_told_in_the_failure_s_words_not_its_frames(bench: QueryBen
     assert bench.query.problem() == "Return Message: OSError: no space"
 
 
+def test_of_a_chain_of_failures_the_last_one_is_told(bench: QueryBench) -> None:
+    """It names the shard."""
+    bench.steps()
+    frames = 'Traceback (most recent call last):\n  File "x.py", line 1\n'
+    chain = [
+        "msgspec.ValidationError: no field",
+        "\nDuring handling of the above exception, another exception occurred:\n",
+        f"{frames}envelope.NotAnAnswerError: no number",
+        "\nThe above exception was the direct cause of the following exception:\n",
+        f"{frames}UnavailableError: shard s: no records: no number\n2nd line",
+    ]
+    bench.launch.query.fail(PySparkException(f"Failed in latestOffset: {frames}" + "\n".join(chain)))
+    bench.steps()
+    assert bench.query.problem() == "Failed in latestOffset: UnavailableError: shard s: no records: no number 2nd line"
+
+
 def test_records_that_are_lost_are_told_with_the_setting_that_goes_on(bench: QueryBench) -> None:
     bench.steps()
     bench.launch.query.fail(PySparkException("kinesis_source.errors.DataLossError: shard s: it has expired"))

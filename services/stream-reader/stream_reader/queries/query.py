@@ -26,6 +26,10 @@ STATES: Final[tuple[State, ...]] = get_args(State)
 _AFTER_TROUBLE_S = 5.0
 _LINES, _CHARACTERS = 8, 2000
 _FRAMES_FOLLOW = "Traceback (most recent call last):"
+_ANOTHER_FOLLOWS = {
+    "During handling of the above exception, another exception occurred:",
+    "The above exception was the direct cause of the following exception:",
+}
 _GO_ON_WITHOUT = (
     "to continue without these records, set STREAM_READER_FAIL_ON_DATA_LOSS=false and restart the stream reader"
 )
@@ -291,9 +295,11 @@ class StreamQuery:
 
 
 def _brief(error: Exception | None) -> str:
-    """A failure's own words in one line, without the frames of tracebacks, and not Spark's whole plan."""
+    """A failure's own words in one line: of a chain of exceptions the last one's; no frames, not Spark's whole plan."""
     if error is None:
         return "it ended by itself"
     lines = [line for line in str(error).splitlines() if line.strip() and not line[0].isspace()]
-    told = " ".join(line.removesuffix(_FRAMES_FOLLOW).strip() for line in lines[:_LINES])
+    last = max((number for number, line in enumerate(lines) if line.strip() in _ANOTHER_FOLLOWS), default=0)
+    words = (line.removesuffix(_FRAMES_FOLLOW).strip() for line in [*lines[:1], *lines[last + 1 :]][:_LINES])
+    told = " ".join(word for word in words if word)
     return told[:_CHARACTERS] or type(error).__name__
