@@ -42,7 +42,7 @@ class Block[T]:
 
 def loading[T]() -> Block[T]:
     """Nothing was read yet."""
-    return Block("loading", why="The first look goes on")
+    return Block("loading", why="The first look is under way")
 
 
 def fresh[T](value: T, as_of: datetime) -> Block[T]:

@@ -116,7 +116,9 @@ def test_a_file_that_is_no_audit_is_named_and_skipped(world: World, kind: str) -
     assert (block.state, block.as_of, len(block.known.history)) == ("fresh", NOON, 1)
     assert spoilt in [one.name for one in block.known.skipped]
     whys = {one.name: one.why for one in block.known.skipped}
-    assert {"pipe": "it is no file", "huge": "it has more than 4,194,304 bytes"}.get(kind, "") in whys[spoilt]
+    assert {"pipe": "it is not a regular file", "huge": "it has more than 4,194,304 bytes"}.get(kind, "") in whys[
+        spoilt
+    ]
     assert all(whys.values())
     assert spoilt in world.shows()
     with pytest.raises(NoAuditError):

@@ -82,9 +82,9 @@ def test_numbers_that_cannot_be_read_make_no_service_less_ready(metrics: bytes) 
     [
         (b"", "broke the connection off"),
         (b"\x00\xff" * 50, "broke the connection off"),
-        (http(b"ok", "200 OK"), "no check"),
-        (http(b"[1]\n"), "no check"),
-        (http(b"[" * 50_000), "no check"),
+        (http(b"ok", "200 OK"), "not a check"),
+        (http(b"[1]\n"), "not a check"),
+        (http(b"[" * 50_000), "not a check"),
         (http(b"", "302 Found\r\nLocation: http://127.0.0.1:1/"), "answers 302"),
         (http(b"x" * 100_000), "longer than"),
         (http(READY, length=10_000), "broke the connection off"),

@@ -15,7 +15,7 @@ from service_kit.clock import Clock
 from dashboard.blocks import Block, Kept
 
 MAKES_ONE: Final = "pipeline audit"
-NONE_STORED: Final = "No audit was stored yet"
+NONE_STORED: Final = "No audit has been stored yet"
 STALE_AFTER_S: Final = 60.0
 _MOST_ENTRIES: Final = 1_000
 _OURS: Final = {".lock", ".draft"}
@@ -107,7 +107,7 @@ class AuditsFolder:
         if history:
             self._kept.took(Audits(newest, tuple(history), tuple(skipped)), history[0].audit.finished_at)
         elif skipped:
-            self._kept.failed(f"No file in the folder of audits is one: {skipped[0].name}: {skipped[0].why}")
+            self._kept.failed(f"No file in the folder of audits is an audit; {skipped[0].name}: {skipped[0].why}")
         else:
             self._kept.nothing(NONE_STORED, MAKES_ONE)
 
@@ -118,7 +118,7 @@ class AuditsFolder:
             NoAuditError: there is none of this name.
         """
         if self._folder is None or not audits.is_file_name(name):
-            raise NoAuditError("that is no audit's name")
+            raise NoAuditError("that is not the name of an audit")
         try:
             return Named(name, _read(self._folder / name)[1])
         except FileNotFoundError as error:
@@ -126,14 +126,14 @@ class AuditsFolder:
         except OSError as error:
             raise NoAuditError(f"it cannot be read: {error.strerror}") from error
         except ValueError as error:
-            raise NoAuditError(f"it is no audit: {error}") from error
+            raise NoAuditError(f"it is not an audit: {error}") from error
 
     def _names(self, folder: Path) -> tuple[list[str], list[Skipped]]:
         """Names of audits, newest first, and what else lies there."""
         with os.scandir(folder) as found:
             entries = [entry.name for entry in islice(found, _MOST_ENTRIES + 1)]
         foreign = sorted(name for name in entries if name not in _OURS and not audits.is_file_name(name))
-        skipped = [Skipped(name, "its name is no audit's") for name in foreign]
+        skipped = [Skipped(name, "its name is not that of an audit") for name in foreign]
         if len(entries) > _MOST_ENTRIES:
             skipped.insert(0, Skipped("(others)", f"the folder holds over {_MOST_ENTRIES:,} files; not all are read"))
         named = sorted((name for name in entries if audits.is_file_name(name)), reverse=True)
@@ -175,7 +175,7 @@ def _read(file: Path) -> tuple[tuple[int, ...], StoredAudit]:
     with os.fdopen(os.open(file, _FLAGS), "rb") as stream:
         status = os.fstat(stream.fileno())
         if not stat.S_ISREG(status.st_mode):
-            raise ValueError("it is no file")
+            raise ValueError("it is not a regular file")
         body = stream.read(audits.MOST_BYTES + 1)
     if len(body) > audits.MOST_BYTES:
         raise ValueError(f"it has more than {audits.MOST_BYTES:,} bytes")

@@ -23,7 +23,7 @@ NOT_OF_STREAMS: Final = {"in_objects", "in_bronze", "dead_lettered"}
 BAD: Final = {MISSING, "expired"}
 """Columns that should hold nothing."""
 MEANS: Final = {
-    "in_log": "all that topic or stream have taken",
+    "in_log": "all that the topic or stream has stored",
     "missing": "nobody knows where it is: a loss",
     "expired": "gone from the log before it was archived: a loss",
     "in_flight": "not at its end yet",
@@ -40,7 +40,7 @@ MEANS: Final = {
 TROUBLE_MEANS: Final = {
     "missing": "no stage has them",
     "doubled": "they count twice",
-    "altered": "they hold something else than what was sent",
+    "altered": "they hold something other than what was sent",
     "lost": "expired before they were archived",
     "cut": "the log ends before them and gives them out again: delete the topic, which is recreated with a new log",
 }

@@ -17,7 +17,7 @@ Level = Literal["ready", "slow", "down", "idle"]
 
 _GOING: Final[set[RunsState]] = {"queued", "running", "ending"}
 _RUN_WORDS: Final[dict[RunsState, str]] = {
-    "queued": "waits",
+    "queued": "waiting",
     "running": "running",
     "ending": "being cancelled",
     "success": "succeeded",
@@ -65,7 +65,7 @@ def quarantined(block: Block[NotTaken], now: datetime) -> Figure:
     if block.value is None:
         return _without_value(figure, block)
     batch, stream = block.value.batch, block.value.stream
-    figure = replace(figure, state="ready", text="0", note="Every record was taken")
+    figure = replace(figure, state="ready", text="0", note="No record was refused")
     if batch + stream:
         note = f"{words.number(batch)} batch, {words.number(stream)} stream"
         figure = replace(figure, state="slow", text=words.number(batch + stream), note=note)

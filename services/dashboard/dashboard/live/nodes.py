@@ -43,6 +43,11 @@ class Node:
         """What shows why it is red."""
         return "pipeline status" if self.service == "lake" else f"pipeline logs {self.service}"
 
+    @property
+    def container_command(self) -> str:
+        """The same, where the services run in containers."""
+        return "docker compose ps" if self.service == "lake" else f"docker compose logs {self.service}"
+
 
 HELP: Final = "docs/troubleshooting.md, While it runs"
 """The part of a document that says what to do."""

@@ -77,7 +77,7 @@ class Airflow:
         for part in _AIRFLOW_PARTS:
             told = document.get(part)
             state = told.get("status") if isinstance(told, dict) else None
-            checks.append(CheckLine(part, state == "healthy", _cut(str(state or "says nothing"))))
+            checks.append(CheckLine(part, state == "healthy", _cut(str(state or "no status"))))
         return Look(tuple(checks))
 
 
@@ -113,7 +113,7 @@ def _with_numbers(checks: tuple[CheckLine, ...], url: str, wanted: Mapping[str, 
     except NoAnswerError as error:
         return Look(checks, why=str(error))
     except ValueError:
-        return Look(checks, why=f"its {path} is no Prometheus text")
+        return Look(checks, why=f"its {path} is not Prometheus text")
 
 
 def ask(url: str, within_s: float, most: int) -> tuple[int, bytes]:
@@ -200,7 +200,7 @@ def _document(url: str) -> dict[str, Any]:
     except (ValueError, RecursionError) as error:
         raise NoAnswerError("its health page is not JSON") from error
     if not isinstance(document, dict):
-        raise NoAnswerError("its health page is no object")
+        raise NoAnswerError("its health page is not a JSON object")
     return document
 
 
@@ -211,7 +211,7 @@ def _checks(body: bytes) -> tuple[CheckLine, ...]:
             told = json.loads(line)
             checks.append(CheckLine(_cut(str(told["check"])), told["ok"] is True, _cut(str(told.get("detail", "")))))
         except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
-            raise NoAnswerError("its /readyz has a line that is no check") from error
+            raise NoAnswerError("its /readyz has a line that is not a check") from error
     return tuple(checks)
 
 

@@ -31,7 +31,7 @@ FATES: Final[dict[Fate, tuple[str, str]]] = {
     "in_flight": ("waiting", "on its way"),
     "missing": ("bad", "missing"),
     "not_there_yet": ("waiting", "not there yet"),
-    "unclear": ("unknown", "no line for it: the audit tells"),
+    "unclear": ("unknown", "unclear: its object has no line for it"),
 }
 """Each fate's state, and what is said of it."""
 

@@ -51,12 +51,12 @@ def repeated(first: Row, at: datetime | None, other: Place | None) -> Step:
 
 def waits_for_cleaning() -> Step:
     """The cleaner has not come to its batch."""
-    return Step("Silver", "waiting", "The cleaning has not come to its batch. The next analysis does: pipeline analyse")
+    return Step("Silver", "waiting", "Its batch is not cleaned yet. The next analysis cleans it: pipeline analyse")
 
 
 def missing_in_silver() -> Step:
     """The cleaner went past it."""
-    text = f"The cleaning went past its batch, and neither silver nor quarantine has it: it is missing. See {_AUDIT}"
+    text = f"Its batch is cleaned, and neither silver nor quarantine has it: it is missing. See {_AUDIT}"
     return Step("Silver", "bad", text)
 
 
@@ -73,7 +73,7 @@ def answers(fate: Fate, mine: Row, run: Run | None, counted: Mapping[int, Row] |
         return Step(title, "done", "The answers of the last run count it", run.finished_at)
     if counts:
         return Step(
-            title, "done", "The answers of the last run count it still; the next run leaves it out", run.finished_at
+            title, "done", "The answers of the last run still count it; the next run leaves it out", run.finished_at
         )
     if fate == "current":
         return Step(title, "waiting", "The next run counts it; the last one did not have it yet: pipeline analyse")
@@ -117,7 +117,7 @@ def no_line(place: Place, found: Row) -> tuple[Step, ...]:
     text = (
         "The object has no line for this offset. So the sink sent the record to the dead-letter topic, and the letter "
         "was not read yet; or there is no record: such offsets are transaction markers, aborted or compacted "
-        f"records. {_AUDIT} tells"
+        f"records. {_AUDIT} says which"
     )
     offset = f"Topic {place.name}, partition {place.partition}, offset {place.offset}"
     return (Step("Kafka", "unknown", offset), _covering(found), Step("Bronze", "unknown", text))

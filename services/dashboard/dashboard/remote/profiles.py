@@ -157,7 +157,7 @@ class StreamReader:
         """As ``Profiles``."""
         body = self._get("/v1/facets", {"limit": str(_FACETS)})
         if body is None:
-            raise NoAnswerError("it is of a version that tells no facets")
+            raise NoAnswerError("its version has no facets")
         return _read(_facets, body)
 
     def _get(self, path: str, query: Mapping[str, str]) -> bytes | None:
@@ -174,7 +174,7 @@ def _read[T](decode: Callable[[bytes], T], body: bytes) -> T:
     try:
         return decode(body)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise NoAnswerError("its answer is not what is documented") from error
+        raise NoAnswerError("its answer is not of the documented form") from error
 
 
 _popular: Final = msgspec.json.Decoder(Popular).decode

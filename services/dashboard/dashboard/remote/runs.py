@@ -32,7 +32,7 @@ class AnalyserRuns:
         except NoAnswerError as error:
             self._kept.failed(f"the analyser's runs: {error}")
         except (msgspec.DecodeError, UnicodeDecodeError):
-            self._kept.failed("the analyser's runs: its answer is not what docs/wire.md says")
+            self._kept.failed("the analyser's runs: its answer is not of the form in docs/wire.md")
 
     def block(self) -> Block[RunStates]:
         """The newest runs, the newest first, and how many wait."""
