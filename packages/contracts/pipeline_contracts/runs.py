@@ -1,7 +1,7 @@
 """The analyser's ``GET /v1/runs``: states of its newest runs, without what they were given or left."""
 
 from datetime import datetime
-from typing import Final, Literal
+from typing import Annotated, Final, Literal
 
 import msgspec
 
@@ -12,14 +12,17 @@ ended meanwhile."""
 MOST_RUNS: Final = 50
 """How many runs one answer holds at most."""
 
+Moment = Annotated[datetime, msgspec.Meta(tz=True)]
+"""With a zone."""
+
 
 class TaskState(msgspec.Struct, frozen=True):
     """A task of a run. Times are UTC; ``error`` is one line in which no character is invisible or a control one."""
 
     name: str
     state: State
-    started: datetime | None
-    ended: datetime | None
+    started: Moment | None
+    ended: Moment | None
     error: str | None
 
 
@@ -29,9 +32,9 @@ class RunState(msgspec.Struct, frozen=True):
     id: int
     name: str
     state: State
-    created: datetime
-    started: datetime | None
-    ended: datetime | None
+    created: Moment
+    started: Moment | None
+    ended: Moment | None
     error: str | None
     tasks: list[TaskState]
 

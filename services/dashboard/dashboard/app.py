@@ -54,6 +54,7 @@ def create_app(
     app.jinja_options = {**app.jinja_options, "finalize": words.inert, "undefined": StrictUndefined}
     app.jinja_options |= {"trim_blocks": True, "lstrip_blocks": True}
     app.config["PROVIDE_AUTOMATIC_OPTIONS"] = False
+    app.url_map.merge_slashes = False  # by a redirect to whatever host the request names
     _add_words(app, frame)
     for blueprint in blueprints:
         app.register_blueprint(blueprint)

@@ -29,7 +29,9 @@ def number(value: float | None) -> str:
     """A count or quantity, thousands apart: ``12,345``. Not for years and numbers that name something."""
     if value is None:
         return NONE
-    return f"{value:,.0f}" if value == int(value) else f"{value:,.1f}"
+    if isinstance(value, int):
+        return f"{value:,}"
+    return f"{value:,.0f}" if value.is_integer() else f"{value:,.1f}"
 
 
 def rate(per_second: float | None) -> str:
@@ -63,13 +65,13 @@ def moment(at: datetime | None, now: datetime) -> str:
     """When, in UTC; the day is left out where it is today's."""
     if at is None:
         return NONE
-    at = at.astimezone(UTC)
-    return at.strftime("%H:%M:%S UTC" if at.date() == now.astimezone(UTC).date() else "%Y-%m-%d %H:%M UTC")
+    at = _utc(at)
+    return at.strftime("%H:%M:%S UTC" if at.date() == _utc(now).date() else "%Y-%m-%d %H:%M UTC")
 
 
 def exact(at: datetime) -> str:
     """When, in UTC to the millisecond, with its day."""
-    return at.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S.") + f"{at.microsecond // 1000:03d} UTC"
+    return _utc(at).strftime("%Y-%m-%d %H:%M:%S.") + f"{at.microsecond // 1000:03d} UTC"
 
 
 def shortened(text: str, most: int = 24) -> str:
@@ -79,4 +81,12 @@ def shortened(text: str, most: int = 24) -> str:
 
 def iso(at: datetime) -> str:
     """When, for programs: ISO 8601 in UTC with milliseconds and ``Z``."""
-    return at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return _utc(at).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _utc(at: datetime) -> datetime:
+    """Within a day of the ends of time the zone is left out: some moment there is shown, and no page fails."""
+    try:
+        return at.astimezone(UTC)
+    except OverflowError:
+        return at.replace(tzinfo=UTC)

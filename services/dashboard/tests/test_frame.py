@@ -67,6 +67,12 @@ def test_only_get_and_head(client: FlaskClient) -> None:
             assert (answer.status_code, set(answer.headers["Allow"].split(", "))) == (405, {"GET", "HEAD"}), path
 
 
+def test_no_answer_leads_elsewhere(client: FlaskClient) -> None:
+    for path in ("/answers//users_joined_by_year", "/static//etc/passwd", "/answers/", "/api//v1/answers"):
+        answer = client.get(path, headers={"Host": "evil.example"})
+        assert (answer.status_code, "Location" in answer.headers) == (404, False)
+
+
 def test_errors_are_json_below_api_and_a_page_elsewhere(frame: FrameOfTests) -> None:
     client = frame.app([hostile_pages()]).test_client()
     for path, status in (("/api/v1/nowhere", 404), ("/api/v1/defect", 500), ("/api/v1/kept?b=1", 400)):

@@ -24,12 +24,19 @@ def test_a_counter_without_labels_yet_has_counted_nothing_and_a_gauge_is_not_kno
 
 
 @given(st.floats())
-def test_what_is_not_finite_is_not_known(value: float) -> None:
+def test_what_is_not_finite_or_beyond_all_counting_is_not_known(value: float) -> None:
     registry = CollectorRegistry()
     Gauge("lag", "l", registry=registry).set(value)
     numbers = taken(generate_latest(registry).decode(), {"lag": Taken("lag", counts=False)})
-    finite = value == value and abs(value) != float("inf")
-    assert numbers == ({"lag": value} if finite else {})
+    assert numbers == ({"lag": value} if abs(value) <= 1e18 else {})
+
+
+def test_a_counter_that_is_no_number_is_not_known_instead_of_0() -> None:
+    for text in ("NaN", "+Inf", "1e300"):
+        counted = f'proxy_records_stored_total{{a="1"}} 7\nproxy_records_stored_total {text}\n'
+        assert "records" not in taken(counted, PROXY)
+    most = "1.7e308"
+    assert "waiting" not in taken(f's3_sink_lag_records{{a="1"}} {most}\ns3_sink_lag_records {most}\n', S3_SINK)
 
 
 def test_nonsense_is_refused() -> None:

@@ -1,5 +1,6 @@
 """Who is popular: ranks that moved, a service that is down, and what is shown of both."""
 
+import json
 import threading
 from datetime import timedelta
 from pathlib import Path
@@ -249,6 +250,33 @@ def test_what_is_not_there(world: World) -> None:
     world.clock.sleep(20)
     assert world.client.get("/popular").status_code == 200
     assert world.client.get("/api/v1/facets").get_json()["state"] == "stale"
+
+
+_WHOLE = st.integers() | st.just(10**400)
+_TIMES = st.sampled_from(
+    ["2026-01-01T00:00:00Z", "2026-01-01T00:00:00", "9999-12-31T23:59:59-12:00", "0001-01-01T00:00:00+12:00"]
+)
+
+
+@settings(deadline=None, max_examples=30)
+@given(as_of=_TIMES, last=_TIMES, count=_WHOLE, score=st.floats(allow_nan=False, allow_infinity=False), name=st.text())
+def test_no_answer_of_the_service_makes_a_page_fail(as_of: str, last: str, count: int, score: float, name: str) -> None:
+    common = {"poster_name": name, "score": score, "posts": count, "follower_count": count, "last_post_at": last}
+    post = {"ind": count, "title": name, "follower_count": count, "first_arrival": last}
+    popular = {"as_of": as_of, "profiles": [common], "half_life_s": score}
+    profile = {**common, "as_of": as_of, "recent_posts": [post], "half_life_s": score}
+    facets = {"as_of": as_of, "profiles": count, "facets": {name: {"values": [], "left_out": count}}}
+
+    def ask(url: str, *_: object) -> tuple[int, bytes]:
+        return 200, json.dumps(popular if "popular" in url else facets if "facets" in url else profile).encode()
+
+    frame = FrameOfTests()
+    popularity = Popularity(StreamReader("http://x"), None, frame.clock)
+    client = frame.app([page.blueprint(popularity, frame.clock), api.blueprint(popularity, frame.clock)]).test_client()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("dashboard.remote.profiles.ask", ask)
+        for path in ("popular", "popular/profile?name=x", "api/v1/popular", "api/v1/profiles?name=x", "api/v1/facets"):
+            assert client.get(f"/{path}").status_code == 200, path
 
 
 def test_a_service_that_answers_nonsense_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,6 +1,7 @@
 """Pages of quarantine, by key, over tables of any rows."""
 
 import base64
+import json
 from collections import Counter
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -12,7 +13,7 @@ from dashboard.records.held import Held, Key, Only
 from dashboard.records.quarantine import TEXT_CHARS, Quarantine
 from dashboard_records import RecordsLake, second
 from deltalake import DeltaTable
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 SOME = settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -118,8 +119,26 @@ def test_an_id_that_is_none_is_refused(text: str) -> None:
         Key.read(text)
 
 
+FIRST, LAST = -62_135_596_800_000_000, 253_402_300_799_999_999
+
+
+@settings(deadline=None)
+@given(st.integers(-(2**63), 2**63 - 1), st.sampled_from(["id", "before"]))
+@example(FIRST, "id")
+@example(LAST, "before")
+def test_an_id_of_a_moment_that_cannot_be_is_nothing(at: int, name: str) -> None:
+    text = base64.urlsafe_b64encode(json.dumps(["stream", at, ["l", "s", "p", "5", "record"]]).encode()).decode()
+    try:
+        key = Key.read(text.rstrip("="))
+    except ValueError:
+        assert not FIRST <= at <= LAST
+    else:
+        quarantine = Quarantine(LakeReader("/nowhere"))
+        assert quarantine.row(key) is None if name == "id" else not quarantine.listing(Only(), 5, key).rows
+
+
 @given(
-    st.none() | st.integers(-(2**63), 2**63 - 1),
+    st.none() | st.integers(FIRST, LAST),
     st.tuples(*[st.text(), st.text(), st.integers(-1, 9), st.integers(-1, 2**62), *[st.text()]], st.integers(-1, 9)),
 )
 def test_an_id_is_read_as_it_was_written(at: int | None, of: tuple[Any, ...]) -> None:

@@ -11,7 +11,8 @@ from service_kit.clock import ManualClock
 
 RUN = {"id": 1, "name": "pinterest-batch", "state": "failed", "created": "2026-11-30T05:00:00Z", "started": None}
 type Answer = tuple[int, bytes] | NoAnswerError
-ANSWER = {"queued": 2, "runs": [{**RUN, "ended": "2026-11-30T05:00:09Z", "error": "no such luck", "tasks": []}]}
+WHOLE = {**RUN, "ended": "2026-11-30T05:00:09Z", "error": "no such luck", "tasks": []}
+ANSWER = {"queued": 2, "runs": [WHOLE]}
 
 
 @pytest.fixture
@@ -36,6 +37,8 @@ def test_runs_are_kept_when_the_analyser_is_away(answers: list[Answer]) -> None:
         (200, b"nonsense"),
         (200, b'{"runs":3}'),
         (200, b"\xff"),
+        (200, json.dumps({"queued": 2, "runs": [{**WHOLE, "created": "2026-11-30T05:00:00"}]}).encode()),
+        (200, json.dumps({"queued": 0, "runs": [{**WHOLE, "started": "2026-11-30T05:00:00"}]}).encode()),
         NoAnswerError("nothing answers"),
     ]
     for answer in wrong:

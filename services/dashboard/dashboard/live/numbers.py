@@ -23,6 +23,10 @@ class Taken:
     factor: float = 1.0
 
 
+_MOST: Final = 1e18
+"""About as far as services count."""
+
+
 def _gauge(metric: str, how: Literal["sum", "greatest"], factor: float = 1.0) -> Taken:
     return Taken(metric, how, counts=False, factor=factor)
 
@@ -55,7 +59,8 @@ STREAM_READER: Final = {
 
 
 def taken(text: str, wanted: Mapping[str, Taken]) -> dict[str, float]:
-    """Those numbers of a Prometheus text that are ``wanted``; what is not finite is left out.
+    """Those numbers of a Prometheus text that are ``wanted``. Samples of gauges that are not finite are left out, and
+    so are counters with such a sample, and what is beyond ``_MOST``.
 
     Raises:
         ValueError: it is no such text.
@@ -67,10 +72,11 @@ def taken(text: str, wanted: Mapping[str, Taken]) -> dict[str, float]:
     for family in text_string_to_metric_families(text):
         for sample in family.samples:
             for name, one in by_metric.get(sample.name, ()):
-                if math.isfinite(sample.value) and _has(sample.labels, one.labels):
+                if (one.counts or math.isfinite(sample.value)) and _has(sample.labels, one.labels):
                     found.setdefault(name, []).append(sample.value * one.factor)
     numbers = {name: 0.0 for name, one in wanted.items() if one.counts}
-    return numbers | {name: _together(wanted[name], values) for name, values in found.items()}
+    numbers |= {name: _together(wanted[name], values) for name, values in found.items()}
+    return {name: number for name, number in numbers.items() if abs(number) <= _MOST}
 
 
 def _has(labels: Mapping[str, str], needed: Mapping[str, str] | None) -> bool:

@@ -15,6 +15,8 @@ from dashboard.records.places import Path
 PATHS: Final[tuple[Path, ...]] = ("batch", "stream")
 SOURCES: Final = ("record", "object", "dead_letter")
 _NUMBERS: Final = range(-(2**63), 2**63)
+_MOMENTS: Final = range(-62_135_596_800_000_000, 253_402_300_800_000_000)
+"""Microseconds since 1970 of the years 1 to 9999."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +65,9 @@ class Key(msgspec.Struct, frozen=True, array_like=True):
         kinds = tuple(TABLES[self.path].key.values())
         if len(self.of) != len(kinds) or not all(isinstance(v, k) for v, k in zip(self.of, kinds, strict=True)):
             raise ValueError("not the key columns of the table")
-        if any(isinstance(number, int) and number not in _NUMBERS for number in (self.at, *self.of)):
+        if self.at is not None and self.at not in _MOMENTS:
+            raise ValueError("there is no such moment")
+        if any(isinstance(number, int) and number not in _NUMBERS for number in self.of):
             raise ValueError("a number is out of range")
 
     @property

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from http import HTTPStatus
-from typing import Final, Protocol
+from typing import Annotated, Final, Protocol
 from urllib.parse import urlencode
 
 import msgspec
@@ -19,21 +19,24 @@ _WITHIN_S: Final = 1.0
 _BYTES: Final = 4 * 1024 * 1024
 _FACETS: Final = 300
 
+_Whole = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
+_Moment = Annotated[datetime, msgspec.Meta(tz=True)]
+
 
 class Profile(msgspec.Struct, frozen=True):
     """One profile, as of the answer it came in."""
 
     poster_name: str
     score: float
-    posts: int
-    follower_count: int
-    last_post_at: datetime | None = None
+    posts: _Whole
+    follower_count: _Whole
+    last_post_at: _Moment | None = None
 
 
 class Popular(msgspec.Struct, frozen=True):
     """The highest scores first. A post's weight halves each ``half_life_s`` seconds; None: it is not known."""
 
-    as_of: datetime
+    as_of: _Moment
     profiles: tuple[Profile, ...]
     half_life_s: float | None = None
 
@@ -41,25 +44,25 @@ class Popular(msgspec.Struct, frozen=True):
 class Post(msgspec.Struct, frozen=True):
     """A post of a profile."""
 
-    ind: int
+    ind: _Whole
     title: str | None = None
     category: str | None = None
     country: str | None = None
     age_group: str | None = None
-    follower_count: int | None = None
-    first_arrival: datetime | None = None
+    follower_count: _Whole | None = None
+    first_arrival: _Moment | None = None
 
 
 class OneProfile(msgspec.Struct, frozen=True):
     """A profile with its newest posts, the newest first."""
 
-    as_of: datetime
+    as_of: _Moment
     poster_name: str
     score: float
-    posts: int
-    follower_count: int
+    posts: _Whole
+    follower_count: _Whole
     recent_posts: tuple[Post, ...]
-    last_post_at: datetime | None = None
+    last_post_at: _Moment | None = None
     half_life_s: float | None = None
 
 
@@ -67,21 +70,21 @@ class FacetValue(msgspec.Struct, frozen=True):
     """A value, and how many profiles have posts with it; None: posts without one."""
 
     value: str | None
-    profiles: int
+    profiles: _Whole
 
 
 class Facet(msgspec.Struct, frozen=True):
     """Values of one filter, those of most profiles first; so many more are left out."""
 
     values: tuple[FacetValue, ...]
-    left_out: int
+    left_out: _Whole
 
 
 class Facets(msgspec.Struct, frozen=True):
     """What profiles can be filtered by."""
 
-    as_of: datetime
-    profiles: int
+    as_of: _Moment
+    profiles: _Whole
     facets: Mapping[str, Facet]
 
 
