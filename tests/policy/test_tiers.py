@@ -204,6 +204,11 @@ def test_each_part_of_the_night_has_a_line(
         return code if len(ran) == 1 else 0
 
     monkeypatch.setattr(nightly, "execute", execute)
+    monkeypatch.setattr("engine.answers", lambda: False)
     assert nightly.main(["chaos"]) == code
     assert len(ran) == nightly.CHAOS_TIMES, "to its end, whatever failed"
-    assert said in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert said in told
+    assert "docker" not in told, "nobody asked for it"
+    nightly.main(["runners"])
+    assert "docker: not run, no Docker engine answers" in capsys.readouterr().out
