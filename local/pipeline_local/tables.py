@@ -28,8 +28,8 @@ TROUBLES = {
     "doubled": "",
     "altered": "",
     "lost": ": expired before they were archived",
-    "cut": ": the log ends before them and gives them out again, and the sink does not archive what gets them; "
-    "delete the topic, which is recreated with a new log",
+    "cut": ": the log was cut short before them and uses them again, and the sink does not archive the records that "
+    "get them; delete the topic, which is recreated with a new log",
 }
 """The lists of a row that name offsets, and what there is to say to each."""
 VERDICTS = {

@@ -116,7 +116,7 @@ class Identity:
 
 @dataclass(frozen=True)
 class ByGroup:
-    """Personal data for those alone whom the identity provider counts to a group (``privacy.Privacy``)."""
+    """Personal data for members of a group of the identity provider alone (``privacy.Privacy``)."""
 
     identity: Identity
     group: str

@@ -42,7 +42,8 @@ TROUBLE_MEANS: Final = {
     "doubled": "they count twice",
     "altered": "they hold something other than what was sent",
     "lost": "expired before they were archived",
-    "cut": "the log ends before them and gives them out again: delete the topic, which is recreated with a new log",
+    "cut": "the log was cut short before them and uses these offsets again: delete the topic, which is recreated with "
+    "a new log",
 }
 
 
