@@ -6,7 +6,7 @@ sort by time, and is written as a whole or not at all.
 
 import re
 from datetime import UTC, datetime
-from typing import Final, Literal, get_args
+from typing import Annotated, Final, Literal, get_args
 
 import msgspec
 
@@ -20,7 +20,7 @@ PATHS: Final[tuple[PathName, ...]] = get_args(PathName)
 TROUBLES: Final = ("missing", "doubled", "altered", "lost", "cut")
 """The lists of a row that name ranges of offsets."""
 
-Range = list[int | str]
+Range = Annotated[list[int | str], msgspec.Meta(min_length=2, max_length=2)]
 """First and last offset, both inside; of a stream, first and last sequence number."""
 
 MOST_AUDITS: Final = 100

@@ -88,6 +88,8 @@ def spoil(kind: str, file: Path) -> None:
             file.write_bytes(b"[" * 200_000)
         case "verdict of its own":
             file.write_bytes(body.replace(b'"exit_code": 0', b'"exit_code": 4'))
+        case "ranges without an end":
+            file.write_bytes(body.replace(b'"missing": []', b'"missing": [[1]]').replace(b'code": 0', b'code": 1'))
         case "rows of another path":
             file.write_bytes(re.sub(rb'"paths": \[.*?\]', b'"paths": ["stream"]', body, flags=re.DOTALL))
         case "link":
@@ -102,7 +104,8 @@ def spoil(kind: str, file: Path) -> None:
 
 
 KINDS = [
-    "torn", "empty", "foreign", "huge", "deep", "verdict of its own", "rows of another path", "link", "pipe", "folder",
+    "torn", "empty", "foreign", "huge", "deep", "verdict of its own", "rows of another path", "ranges without an end",
+    "link", "pipe", "folder",
 ]  # fmt: skip
 
 
@@ -124,6 +127,14 @@ def test_a_file_that_is_no_audit_is_named_and_skipped(world: World, kind: str) -
     with pytest.raises(NoAuditError):
         world.folder.one(spoilt)
     assert world.client.get(f"/audit?name={spoilt}").status_code == 404
+
+
+def test_a_name_that_is_no_text_is_told_by_pages_and_api(world: World) -> None:
+    world.store(BATCH, STREAM)
+    (world.path / os.fsdecode(b"\xff<b>")).touch()
+    world.look()
+    assert "\\udcff&lt;b&gt;" in world.shows()
+    assert [one["name"] for one in world.client.get("/api/v1/audits").get_json()["skipped"]] == ["\udcff<b>"]
 
 
 def test_names_of_strangers_are_inert(world: World) -> None:

@@ -209,6 +209,11 @@ def test_every_operation_keeps_to_its_description(case: schemathesis.Case[Any]) 
     case.validate_response(answer, excluded_checks=[not_a_server_error])
 
 
+@given(st.text(st.characters(exclude_categories=())))
+def test_any_text_can_be_told_as_json(text: str) -> None:
+    assert json.loads(api.answer({"text": text}).data) == {"text": text}
+
+
 def test_what_a_page_shows_of_errors_is_what_was_refused() -> None:
     answer: Response = api.error(400, HOSTILE)
     assert json.loads(answer.data)["message"] == visible(HOSTILE)

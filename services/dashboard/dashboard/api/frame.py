@@ -80,7 +80,9 @@ def described(block: Block[Any]) -> dict[str, Any]:
 
 def answer(document: Mapping[str, Any], etag: str | None = None) -> Response:
     """The document as JSON; 304 where the browser has this ``etag`` already. Data is exact."""
-    response = Response(json.dumps(document, ensure_ascii=False), content_type="application/json")
+    # Half a character, as names of files and JSON can hold, is no UTF-8; an escape of it is JSON.
+    body = json.dumps(document, ensure_ascii=False).encode(errors="backslashreplace")
+    response = Response(body, content_type="application/json")
     if etag is not None:
         response.set_etag(etag)
         response.make_conditional(request)
