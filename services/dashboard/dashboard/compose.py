@@ -134,7 +134,8 @@ def _overview(shared: _Shared, lake: _Lake, audited: AuditsFolder) -> list[Bluep
         runs = analyser.block
     verdict = verdict_of(audited.block, lake.records, clock)
     seen = Sources(poller, verdict, lake.not_taken, runs, lake.run, lake.stream_rows)
-    return [overview.blueprint(seen, clock), live.blueprint(seen, clock)]
+    on_aws = settings.cloudwatch_stage is not None
+    return [overview.blueprint(seen, clock, on_aws=on_aws), live.blueprint(seen, clock)]
 
 
 def _answers(shared: _Shared) -> list[Blueprint]:

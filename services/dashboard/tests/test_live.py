@@ -238,6 +238,17 @@ def _attributes(text: str, name: str) -> list[str]:
     return [piece.split('"')[0] for piece in text.split(f'{name}="')[1:]]
 
 
+def test_what_needs_a_look_names_what_there_is_where_it_runs(frame: FrameOfTests) -> None:
+    seen = sources(Poller({}, frozenset(), frame.clock))
+    here = frame.app([overview.blueprint(seen, frame.clock)]).test_client().get("/").text
+    for said in ("pipeline logs proxy", "docker compose logs proxy", "docs/troubleshooting.md, While it runs"):
+        assert said in here
+    aws = frame.app([overview.blueprint(seen, frame.clock, on_aws=True)]).test_client().get("/").text
+    assert "docs/aws/runbooks.md" in aws
+    assert "pipeline logs" not in aws, "there is no such command on AWS"
+    assert "troubleshooting" not in aws, "that is for a laptop"
+
+
 def test_a_source_that_hangs_or_breaks_delays_no_other(frame: FrameOfTests) -> None:
     clock: Clock = SystemClock()
     release = threading.Event()

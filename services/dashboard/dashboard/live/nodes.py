@@ -50,6 +50,7 @@ class Node:
 
 
 HELP: Final = "docs/troubleshooting.md, While it runs"
+HELP_ON_AWS: Final = "docs/aws/runbooks.md"
 """The part of a document that says what to do."""
 
 _BATCHED: Final = Number("proxy", "records", "records")
