@@ -13,7 +13,6 @@ from stack import Stack
 from waiting import wait_until
 
 from fuzzing.campaign import Campaign
-from fuzzing.surfaces import SURFACES
 
 ROUND_S = 60.0
 START_S = 900.0
@@ -33,13 +32,12 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="fuzz", description=__doc__)
     parser.add_argument("--minutes", type=float, default=5.0, help="how long to send, without start and rest")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--surfaces", default=",".join(SURFACES), help="between commas")
     parser.add_argument("--case", help="SURFACE/NUMBER: this case alone")
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="fuzz-") as folder:
         home = Path(folder) / "state"
         with Patient(home) as stack:
-            campaign = Campaign(stack, Path(folder), asked.seed, say, asked.surfaces.split(","))
+            campaign = Campaign(stack, Path(folder), asked.seed, say)
             if asked.case:
                 surface, _, number = asked.case.partition("/")
                 faults = len(campaign.replay(surface, int(number)))

@@ -8,7 +8,7 @@ in a log, no process started again.
 import json
 import time
 import urllib.request
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -33,22 +33,15 @@ MOST_FINDINGS = 3
 class Campaign:
     """All rounds with one seed. ``say`` gets a line for each finding and each round."""
 
-    def __init__(
-        self,
-        stack: Stack,
-        folder: Path,
-        seed: int,
-        say: Callable[[str], object],
-        surfaces: Sequence[str] = tuple(SURFACES),
-    ) -> None:
+    def __init__(self, stack: Stack, folder: Path, seed: int, say: Callable[[str], object]) -> None:
         self._stack = stack
         self._seed = seed
         self._say = say
         self._place = Place.of(stack)
         self._watch = Watch(self._place)
         self._friendly = Friendly(stack, folder)
-        self._surfaces = {name: SURFACES[name](self._place) for name in surfaces}
-        self._next = dict.fromkeys(surfaces, 0)
+        self._surfaces = {name: surface(self._place) for name, surface in SURFACES.items()}
+        self._next = dict.fromkeys(SURFACES, 0)
 
     def round(self, seconds: float) -> list[Finding]:
         """Fuzz for so long, then let it come to rest; everything that was wrong."""
