@@ -1,10 +1,12 @@
 import dataclasses
+import math
 import shutil
 import tempfile
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 from dashboard.lake import answers, runs
 from dashboard.lake.answers import Answer
@@ -95,6 +97,30 @@ def test_more_rows_than_memory_may_hold_are_counted_all_the_same(tmp_path: Path)
     answer = read(tmp_path).tables["most_popular_category_by_country"]
     assert (len(answer.rows), answer.total, answer.whole) == (answers.MOST_ROWS, answers.MOST_ROWS + 7, False)
     assert answer.rows[-1]["country"] == f"country {answers.MOST_ROWS - 1:05}"
+
+
+@pytest.mark.parametrize(
+    ("name", "row", "kind"),
+    [
+        ("users_joined_by_year", (None, 3), None),
+        ("users_joined_by_year", (2015, None), None),
+        ("most_popular_category_by_country", ("a", None, 1), None),
+        ("median_followers_by_join_year", (2015, math.nan), None),
+        ("median_followers_by_join_year", (2015, math.inf), None),
+        ("most_popular_category_by_country", ("a", b"\xff", 1), ("category", pa.binary())),
+        ("most_popular_category_by_country", ("a", "b", "many"), ("category_count", pa.string())),
+    ],
+)
+def test_values_that_no_answer_has_are_damage(
+    tmp_path: Path, name: str, row: tuple[object, ...], kind: tuple[str, pa.DataType] | None
+) -> None:
+    empty: dict[str, list[tuple[object, ...]]] = {name: [] for name in GOLD}
+    write_answers(tmp_path, empty)
+    types = {column: TYPES[column] for column in (*GOLD[name], "run_id")}
+    shutil.rmtree(tmp_path / gold(name))
+    write(tmp_path / gold(name), types | dict([kind] if kind else []), [(*row, "run-1")])
+    with pytest.raises(DamagedTableError, match=r"holds a \w+ that is no answer's"):
+        read(tmp_path)
 
 
 def test_a_run_that_goes_on_is_not_seen(lake: Path) -> None:
