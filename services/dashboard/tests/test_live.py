@@ -238,6 +238,21 @@ def _attributes(text: str, name: str) -> list[str]:
     return [piece.split('"')[0] for piece in text.split(f'{name}="')[1:]]
 
 
+def test_more_profiles_are_no_growing_lag(frame: FrameOfTests) -> None:
+    """▲ is said of what is behind or waits, not of what a station holds."""
+    source = FakeSource(Look((CheckLine("popularity", ok=True, detail=""),)))
+    poller = Poller({"stream-reader": source, "s3-sink": source}, frozenset(), frame.clock)
+    for second in range(61):
+        count = 100.0 * (1 + second)
+        source.answer = Look((WELL,), {"profiles": count, "popularity_lag_s": 0.0, "waiting": count, "lag_s": 0.0})
+        for watched in poller.watched.values():
+            watched.look()
+        frame.clock.sleep(1)
+    shown = snapshot(sources(poller), frame.clock).shown
+    assert (shown["popularity.note"], shown["popularity.trend"]) == ("6,100 profiles", "")
+    assert (shown["kafka.note"], shown["kafka.trend"]) == ("6,100 records wait", "▲ grows")
+
+
 def test_what_needs_a_look_names_what_there_is_where_it_runs(frame: FrameOfTests) -> None:
     seen = sources(Poller({}, frozenset(), frame.clock))
     here = frame.app([overview.blueprint(seen, frame.clock)]).test_client().get("/").text

@@ -24,8 +24,8 @@ class Number:
 class Node:
     """One station. ``service``: whose answer tells its state, by those checks alone that are of one of ``parts``.
 
-    ``rates``: what goes through it, together; ``lag``: how far it is behind, in seconds; ``waits``: what is before it;
-    ``page``: where to see what it holds.
+    ``rates``: what goes through it, together; ``lag``: how far it is behind, in seconds; ``waits``: what waits
+    before it; ``holds``: what it has; ``page``: where to see that.
     """
 
     id: str
@@ -36,6 +36,7 @@ class Node:
     rates: tuple[Number, ...] = ()
     lag: Number | None = None
     waits: Number | None = None
+    holds: Number | None = None
     page: str = ""
 
     @property
@@ -100,7 +101,7 @@ STREAM: Final = (
         "stream-reader",
         ("popularity",),
         lag=Number("stream-reader", "popularity_lag_s", "behind"),
-        waits=Number("stream-reader", "profiles", "profiles", "profile"),
+        holds=Number("stream-reader", "profiles", "profiles", "profile"),
         page="/popular",
     ),
 )

@@ -113,6 +113,8 @@ def _station(node: Node, sources: Sources, now: datetime) -> Station:
     elif state == "ready" and node.parts:
         why = ""
     lag, waits = _number(sources.poller, node.lag), _number(sources.poller, node.waits)
+    held = _number(sources.poller, node.holds)
+    counts = ((node.waits, waits), (node.holds, held))
     trend: Trend = ""
     if node.lag is not None and lag:
         trend = sources.poller.watched[node.lag.service].trend(node.lag.name, _LEAST_LAG_S)
@@ -126,7 +128,7 @@ def _station(node: Node, sources: Sources, now: datetime) -> Station:
         unit=node.rates[0].unit if node.rates else "",
         lag_s=lag,
         trend=trend,
-        note=node.waits.said(waits) if node.waits and waits is not None else "",
+        note=", ".join(number.said(count) for number, count in counts if number and count is not None),
     )
 
 
