@@ -10,7 +10,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 @dataclass(frozen=True)
 class Taken:
-    """One number: of all samples of ``metric`` with these ``labels``, the sum or the greatest.
+    """One number: of all samples of ``metric``, the sum or the greatest.
 
     A counter's labels appear with its first event, so a service that names none has counted 0. A gauge that is not
     there is not known.
@@ -18,7 +18,6 @@ class Taken:
 
     metric: str
     how: Literal["sum", "greatest"] = "sum"
-    labels: Mapping[str, str] | None = None
     counts: bool = True
     factor: float = 1.0
 
@@ -31,27 +30,17 @@ def _gauge(metric: str, how: Literal["sum", "greatest"], factor: float = 1.0) ->
     return Taken(metric, how, counts=False, factor=factor)
 
 
-PROXY: Final = {
-    "requests": Taken("proxy_requests_total"),
-    "records": Taken("proxy_records_stored_total"),
-    "failed": Taken("proxy_records_failed_total"),
-}
+PROXY: Final = {"records": Taken("proxy_records_stored_total")}
 S3_SINK: Final = {
     "records": Taken("s3_sink_records_total"),
     "objects": Taken("s3_sink_objects_total"),
-    "dead_letters": Taken("s3_sink_dead_letters_total"),
     "waiting": _gauge("s3_sink_lag_records", "sum"),
     "lag_s": _gauge("s3_sink_oldest_unarchived_seconds", "greatest"),
 }
-ANALYSER: Final = {
-    "runs_waiting": _gauge("analyser_runs_waiting", "sum"),
-    "ingested": Taken("analyser_records_total"),
-}
+ANALYSER: Final = {"runs_waiting": _gauge("analyser_runs_waiting", "sum")}
 LOCALSTACK: Final = {"streamed": Taken("localstack_kinesis_records_total")}
 STREAM_READER: Final = {
     "records": Taken("stream_reader_records_total"),
-    "rejected": Taken("stream_reader_rejected_records_total"),
-    "waiting": _gauge("stream_reader_lag_records", "sum"),
     "lag_s": _gauge("stream_reader_lag_milliseconds", "greatest", 0.001),
     "popularity_lag_s": _gauge("stream_reader_popularity_age_seconds", "greatest"),
     "profiles": _gauge("stream_reader_profiles", "sum"),
@@ -72,15 +61,11 @@ def taken(text: str, wanted: Mapping[str, Taken]) -> dict[str, float]:
     for family in text_string_to_metric_families(text):
         for sample in family.samples:
             for name, one in by_metric.get(sample.name, ()):
-                if (one.counts or math.isfinite(sample.value)) and _has(sample.labels, one.labels):
+                if one.counts or math.isfinite(sample.value):
                     found.setdefault(name, []).append(sample.value * one.factor)
     numbers = {name: 0.0 for name, one in wanted.items() if one.counts}
     numbers |= {name: _together(wanted[name], values) for name, values in found.items()}
     return {name: number for name, number in numbers.items() if abs(number) <= _MOST}
-
-
-def _has(labels: Mapping[str, str], needed: Mapping[str, str] | None) -> bool:
-    return needed is None or needed.items() <= labels.items()
 
 
 def _together(one: Taken, values: Iterable[float]) -> float:
