@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
 
 class _QuietHandler(WSGIRequestHandler):
+    timeout = 30
+    """Seconds that one read or write may take: a client that goes silent holds its thread no longer."""
+
     def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
         """Polling clients are no news."""
 

@@ -32,6 +32,19 @@ def test_it_listens_before_it_serves(app: Flask) -> None:
     serving.join(5)
 
 
+def test_a_client_that_goes_silent_holds_no_thread(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
+    server = bound_server("127.0.0.1", 0, app)
+    assert server.RequestHandlerClass.timeout == 30
+    monkeypatch.setattr(server.RequestHandlerClass, "timeout", 0.3)
+    serving = threading.Thread(target=server.serve_forever)
+    serving.start()
+    with socket.create_connection(("127.0.0.1", server.port), timeout=10) as silent:
+        silent.sendall(b"GET / HTTP/1.1\r\nX: ")
+        assert silent.recv(1) == b""
+    server.shutdown()
+    serving.join(5)
+
+
 def test_a_taken_port_is_an_error_of_the_caller(app: Flask) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(OSError):
         bound_server("127.0.0.1", taken.getsockname()[1], app)
