@@ -46,11 +46,6 @@ class Totals:
         """Records that never reached an object, and came to quarantine by the dead-letter topic."""
         return sum(one.records for one in self.quarantined if one.source == "dead_letter")
 
-    @property
-    def problems(self) -> list[str]:
-        """A line for each table that cannot be read."""
-        return [total.problem for total in self.tables.values() if total.problem]
-
 
 def counted_tables(names: Names) -> list[str]:
     """The tables whose rows are counted, in the order in which records come by."""
