@@ -17,8 +17,8 @@ from delta_tables import write
 from deltalake import DeltaTable
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pipeline_contracts.lake import EVENTS, QUARANTINE, STREAM_QUARANTINE
-from pipeline_contracts.names import Names
+from pipeline_contracts.lake import EVENTS, QUARANTINE, STREAM_QUARANTINE, stream_table
+from pipeline_contracts.names import KINDS, Names
 
 ONE = {"n": pa.int64()}
 HELD = {"reason": pa.string(), "source": pa.string()}
@@ -141,7 +141,9 @@ def test_totals_are_exact_and_quarantine_is_counted_by_path_reason_and_source(
     assert counted == Counter([("batch", why or "", of) for why, of in batch] + [("stream", *row) for row in stream])
     assert found.dead_letters == sum(of == "dead_letter" for _, of in batch)
     assert found.tables[EVENTS].rows == events
-    assert found.tables["silver/pin"] == totals.Total(None, None)
+    streams = {stream_table(Names(), kind) for kind in KINDS}
+    assert {found.tables[table] for table in streams} == {totals.Total(None, None)}
+    assert found.tables.keys() == {EVENTS, QUARANTINE, STREAM_QUARANTINE, *streams}, "others are shown nowhere"
 
     write(root / EVENTS, ONE, [[7]], append=True)
     again = totals.read(reader, Names(), found)

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from pipeline_contracts.lake import EVENTS, OBJECTS, POPULARITY, QUARANTINE, STREAM_QUARANTINE, silver, stream_table
+from pipeline_contracts.lake import EVENTS, QUARANTINE, STREAM_QUARANTINE, stream_table
 from pipeline_contracts.names import KINDS, Names
 
 from dashboard.lake.reader import At, LakeError, LakeReader, State
@@ -36,7 +36,7 @@ class Total:
 
 @dataclass(frozen=True)
 class Totals:
-    """Of every table by its path below the lake; one that is not there has no rows and no problem."""
+    """Of every counted table by its path below the lake; one that is not there has no rows and no problem."""
 
     tables: Mapping[str, Total]
     quarantined: tuple[Quarantined, ...]
@@ -50,7 +50,7 @@ class Totals:
 def counted_tables(names: Names) -> list[str]:
     """The tables whose rows are counted, in the order in which records come by."""
     streams = [stream_table(names, kind) for kind in KINDS]
-    return [EVENTS, OBJECTS, *map(silver, KINDS), QUARANTINE, *streams, STREAM_QUARANTINE, POPULARITY]
+    return [EVENTS, QUARANTINE, *streams, STREAM_QUARANTINE]
 
 
 def read(reader: LakeReader, names: Names, before: Totals | None = None) -> Totals:
