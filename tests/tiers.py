@@ -74,7 +74,10 @@ NOT_BATCH = [
     *(f"local/tests/test_{name}.py" for name in ("airflow", "airflow_client", "airflow_health")),
     *(f"local/tests/test_{name}.py" for name in ("reader_client", "stream_stage")),
     *(f"tests/integration/test_{name}.py" for name in ("stream_reader", "kinesis_source", "popularity_service")),
-    *(f"tests/integration/test_{name}.py" for name in ("gateway_kinesis", "audit_streams", "stream_damage")),
+    *(
+        f"tests/integration/test_{name}.py"
+        for name in ("gateway_kinesis", "audit_streams", "stream_damage", "stream_damage_process")
+    ),
     "tests/databricks/test_notebooks.py",
     *(f"tests/integration/test_{name}.py" for name in ("aws_stacks", "proxy_login", "wheel", "audit_stream_fates")),
 ]

@@ -22,7 +22,7 @@ from stream_reader.api import Operations, create_app
 from stream_reader.health import checks
 from stream_reader.lake.delta import DeltaTables
 from stream_reader.lake.failures import FAILURES, brief
-from stream_reader.lake.tables import StreamLake, create_all
+from stream_reader.lake.tables import StreamLake, all_tables
 from stream_reader.lake.upkeep import Upkeep, Upkept
 from stream_reader.latency import Latencies
 from stream_reader.metrics import Metrics
@@ -90,10 +90,12 @@ def build_reader(
     """Make the tables that are missing, and all parts; starts nothing."""
     names, clock, metrics = settings.names, retries.clock, Metrics(registry)
     tables = DeltaTables(settings.lake_uri, settings.storage_options)
-    try:
-        create_all(tables, names)
-    except FAILURES as error:  # its own query names it, and the others go on
-        logger.error("a table cannot be made", extra={"reason": brief(error)})  # noqa: TRY400  # it says it all
+    for table, (schema, properties) in all_tables(names).items():
+        try:
+            tables.create(table, schema, properties)
+        except FAILURES as error:  # its own query names it, and the others go on
+            extra = {"table": table, "reason": brief(error)}
+            logger.error("a table cannot be made", extra=extra)  # noqa: TRY400  # it says it all
     arrivals, index = Arrivals(settings.waiting_mib * MIB), Index(settings.half_life_s)
     latencies = {"table": Latencies(metrics.table_latency), "popularity": Latencies(metrics.popularity_latency)}
     sink = Sink(tables, names, arrivals, metrics, latencies["table"], clock)

@@ -128,9 +128,14 @@ def profiles_table() -> tuple[StructType, Mapping[str, str]]:
     return PROFILES, _LOG
 
 
+def all_tables(names: Names) -> dict[str, tuple[StructType, Mapping[str, str]]]:
+    """Every table of the stream path: columns and Delta's properties of each."""
+    return {**record_tables(names), POPULARITY: profiles_table()}
+
+
 def create_all(tables: "DeltaTables", names: Names) -> None:
     """Make every table that is not there; one that is stays as it is."""
-    for table, (schema, properties) in {**record_tables(names), POPULARITY: profiles_table()}.items():
+    for table, (schema, properties) in all_tables(names).items():
         tables.create(table, schema, properties)
 
 
