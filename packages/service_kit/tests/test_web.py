@@ -5,6 +5,7 @@ import urllib.request
 import pytest
 from flask import Flask, Response
 from pydantic import SecretStr
+from service_kit import web
 from service_kit.web import answer_errors, bears, bound_server
 from werkzeug.exceptions import HTTPException
 
@@ -34,8 +35,8 @@ def test_it_listens_before_it_serves(app: Flask) -> None:
 
 def test_a_client_that_goes_silent_holds_no_thread(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
     server = bound_server("127.0.0.1", 0, app)
-    assert server.RequestHandlerClass.timeout == 30
-    monkeypatch.setattr(server.RequestHandlerClass, "timeout", 0.3)
+    assert web._QuietHandler.timeout == 30
+    monkeypatch.setattr(web._QuietHandler, "timeout", 0.3)
     serving = threading.Thread(target=server.serve_forever)
     serving.start()
     with socket.create_connection(("127.0.0.1", server.port), timeout=10) as silent:
