@@ -12,6 +12,7 @@ from dashboard.lake import answers, runs
 from dashboard.lake.answers import Answer
 from dashboard.lake.reader import At, DamagedTableError, LakeError, LakeReader, MissingTableError
 from delta_tables import GOLD, TYPES, write, write_answers, write_run
+from deltalake import DeltaTable, write_deltalake
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pipeline_contracts.lake import ANSWERS, RUNS, gold
@@ -121,6 +122,17 @@ def test_values_that_no_answer_has_are_damage(
     write(tmp_path / gold(name), types | dict([kind] if kind else []), [(*row, "run-1")])
     with pytest.raises(DamagedTableError, match=r"holds a \w+ that is no answer's"):
         read(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"run_id": None}, {"run_id": 'a"b'}, {"run_id": "a\r\nb"}, {"started_at": None}, {"finished_at": None}]
+)
+def test_a_run_without_its_id_or_times_is_damage(lake: Path, wrong: dict[str, object]) -> None:
+    known = DeltaTable(lake / RUNS).to_pyarrow_table()
+    rows = [row | wrong for row in known.to_pylist()]
+    write_deltalake(lake / RUNS, pa.Table.from_pylist(rows, schema=known.schema), mode="overwrite")
+    with pytest.raises(DamagedTableError, match="runs"):
+        read(lake)
 
 
 def test_a_run_that_goes_on_is_not_seen(lake: Path) -> None:
