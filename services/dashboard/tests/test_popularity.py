@@ -252,6 +252,25 @@ def test_what_is_not_there(world: World) -> None:
     assert world.client.get("/api/v1/facets").get_json()["state"] == "stale"
 
 
+def test_a_clock_that_is_set_back_begins_the_comparison_anew(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    world.service.names = ["a", "b"]
+    world.block()
+    world.clock.sleep(3_600)
+    world.block()
+    monkeypatch.setattr(world.clock, "_start", NOW - timedelta(days=2))
+    for _ in range(2):
+        world.clock.sleep(30)
+        since = world.block().known.since
+    assert since is not None
+    assert since <= world.clock.now()
+
+
+def test_a_name_of_any_length_makes_no_page_long(world: World) -> None:
+    world.service.names = ["x" * 1_000_000]
+    assert len(world.client.get("/popular").text) < 50_000
+    assert world.client.get("/api/v1/popular").get_json()["shown"]["1.link"] == "/popular"
+
+
 _WHOLE = st.integers() | st.just(10**400)
 _TIMES = st.sampled_from(
     ["2026-01-01T00:00:00Z", "2026-01-01T00:00:00", "9999-12-31T23:59:59-12:00", "0001-01-01T00:00:00+12:00"]

@@ -13,10 +13,12 @@ from dashboard.blocks import Block
 from dashboard.lake.answers import AGE_GROUPS
 from dashboard.remote.popularity import Popularity, Ranked, Ranking
 from dashboard.remote.profiles import FILTERS, MOST, Only
-from dashboard.words import NONE, age, iso, moment, number
+from dashboard.words import NONE, age, iso, moment, number, shortened
 
 DEFAULT_LIMIT: Final = 20
 _CHARS: Final = 500
+_SHOWN: Final = 200
+"""Characters of a name in a row: the beginning and the end of a longer one."""
 
 
 def blueprint(popularity: Popularity, clock: Clock) -> Blueprint:
@@ -120,8 +122,10 @@ def _texts(one: Ranked, clock: Clock, *, compared: bool) -> dict[str, str]:
     last = profile.last_post_at
     moved = "new" if one.was is None else "up" if one.was > one.rank else "down" if one.was < one.rank else "same"
     return {
-        "name": visible(profile.poster_name),
-        "link": f"/popular/profile?{urlencode({'name': profile.poster_name}, errors='replace')}",
+        "name": shortened(visible(profile.poster_name), _SHOWN),
+        "link": "/popular"
+        if len(profile.poster_name) > _CHARS
+        else f"/popular/profile?{urlencode({'name': profile.poster_name}, errors='replace')}",
         "change": _change(one) if compared else NONE,
         "moved": moved if compared else "same",
         "score": f"{profile.score:,.2f}",

@@ -57,6 +57,8 @@ class _Looks:
         """The order to compare with; this one is remembered."""
         order = {profile.poster_name: rank for rank, profile in enumerate(found.profiles, 1)}
         before = self.then or self.next
+        if self.next is not None and at < self.next[0]:
+            self.then = self.next = before = None  # the clock was set back
         if self.next is None or (at - self.next[0]).total_seconds() >= _LOOK_S:
             before = self.next or before
             self.then, self.next = self.next, (at, order)
