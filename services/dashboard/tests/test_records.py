@@ -1,6 +1,7 @@
 """The pages and resources of records and quarantine: what they show, to whom, and what they refuse."""
 
 import html
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from dashboard.lake.reader import LakeReader
 from dashboard.pages import records
 from dashboard.privacy import HOW_TO_SHOW, BySetting
 from dashboard.records.quarantine import Quarantine
+from dashboard.records.stream_way import StreamWay
 from dashboard_frame import FrameOfTests
 from dashboard_records import ARN, LOG, SHARDS, STREAM, TOPIC, RecordsLake, second
 from flask.testing import FlaskClient
@@ -151,6 +153,22 @@ def test_raw_values_are_shown_to_those_who_may_see_them_alone(frame: FrameOfTest
     assert "Its bytes" in page
     assert "7b 22 66 69 72 73 74 5f" in page
     assert "not text in UTF-8" in page
+
+
+def test_a_lake_that_is_wiped_between_two_questions_has_no_record(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    RecordsLake(tmp_path).stream({"ind": 1, "offset": "1", "recorded_at": second(0), "content_hash": "h"})
+    reader = LakeReader(str(tmp_path))
+    ask = reader.rows
+
+    def ask_and_wipe(*args: Any, **more: Any) -> list[dict[str, Any]]:
+        found = ask(*args, **more)
+        shutil.rmtree(tmp_path / "stream", ignore_errors=True)
+        return found
+
+    monkeypatch.setattr(reader, "rows", ask_and_wipe)
+    assert StreamWay(reader, Names("pinterest")).by_key("geo", 1).records == ()
 
 
 def test_personal_fields_are_redacted(frame: FrameOfTests, tmp_path: Path) -> None:

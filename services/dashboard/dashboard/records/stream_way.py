@@ -97,6 +97,8 @@ class StreamWay:
         if not rows:
             return []
         firsts = self._firsts(kind, key)
+        if not firsts:
+            return []  # the table was taken away since
         whole = self._whole(kind, key, rows, with_value=with_value)
         winner = firsts[0]
         poster = self._poster(key)
