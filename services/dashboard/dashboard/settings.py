@@ -14,6 +14,8 @@ def _address(text: str) -> str:
     parts = urlsplit(text)
     if parts.scheme not in {"http", "https"} or not parts.hostname or parts.query or parts.fragment:
         raise ValueError("must be http://host:port, or https")
+    if "@" in parts.netloc:
+        raise ValueError("must hold no name or password: pages show it")
     return text.rstrip("/")
 
 

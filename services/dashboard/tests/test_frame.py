@@ -73,6 +73,12 @@ def test_no_answer_leads_elsewhere(client: FlaskClient) -> None:
         assert (answer.status_code, "Location" in answer.headers) == (404, False)
 
 
+@pytest.mark.parametrize("setting", ["proxy_url", "airflow_page"])
+def test_an_address_with_a_password_is_refused_since_pages_show_it(setting: str) -> None:
+    with pytest.raises(ValueError, match="no name or password"):
+        Settings.model_validate({setting: "http://ana:secret@proxy:8082"})
+
+
 def test_errors_are_json_below_api_and_a_page_elsewhere(frame: FrameOfTests) -> None:
     client = frame.app([hostile_pages()]).test_client()
     for path, status in (("/api/v1/nowhere", 404), ("/api/v1/defect", 500), ("/api/v1/kept?b=1", 400)):
