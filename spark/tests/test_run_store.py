@@ -81,7 +81,7 @@ def test_a_damaged_file_is_set_aside_and_a_new_one_begins(
     (aside,) = tmp_path.glob("runs.sqlite.damaged-*[0-9]")
     assert aside.read_bytes() == before
     (said,) = caplog.records
-    assert "it was renamed" in said.message
+    assert "it was renamed" in said.getMessage()
     assert said.file == str(aside)  # type: ignore[attr-defined]
 
 

@@ -96,12 +96,11 @@ def test_a_service_that_hangs_turns_red_and_comes_back(at: Tab, filled: Stack) -
 def test_every_service_killed_is_red_and_back_without_a_reload(at: Tab, filled: Stack) -> None:
     page = at.go("/")
     with ExitStack() as outages:
-        for service in STATIONS:
+        for service, stations in STATIONS.items():
             if service in SLOW:
                 filled.kill(service)
             else:
                 outages.enter_context(port_is_taken(filled, service))
-        for stations in STATIONS.values():
             for station in stations:
                 state(at, station, "down", DOWN_MS)
         # What the lake holds is still there.

@@ -115,7 +115,7 @@ def test_a_full_spool_stops_nothing(
     monkeypatch.setattr(reading.spool, "write", full)
     reading.drain()
     assert sorted(reading.data) == sorted(expected)
-    said = [record.message for record in caplog.records if "spooled" in record.message]
+    said = [record.getMessage() for record in caplog.records if "spooled" in record.getMessage()]
     assert said == ["rows cannot be spooled and are read from Kinesis again"]
     monkeypatch.setattr(reading.spool, "write", room)
     expected += put(4)

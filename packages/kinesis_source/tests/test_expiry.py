@@ -116,7 +116,7 @@ def test_records_that_expired_in_a_shard_that_had_none_may_be_passed_over(
     reading.restart()
     reading.drain()
     assert set(expected) <= set(reading.data)
-    said = [vars(record)["shard"] for record in caplog.records if "expired unread" in record.message]
+    said = [vars(record)["shard"] for record in caplog.records if "expired unread" in record.getMessage()]
     assert len(set(said)) == len(said) == 4, "once for each shard"
 
 

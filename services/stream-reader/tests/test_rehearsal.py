@@ -13,5 +13,5 @@ def test_everything_is_played_through_and_nothing_is_left(
 ) -> None:
     with caplog.at_level("INFO"):
         rehearse(spark, Names(), tmp_path / "rehearsal", lambda: True)
-    assert "rehearsed" in [record.message for record in caplog.records]
+    assert "rehearsed" in [record.getMessage() for record in caplog.records]
     assert list(tmp_path.iterdir()) == []

@@ -97,7 +97,7 @@ def test_a_damaged_file_is_written_anew(tmp_path: Path, content: bytes, caplog: 
     file = tmp_path / "pin.json"
     file.write_bytes(content)
     anew = window(10, file=file)
-    assert [record.message for record in caplog.records] == ["rejected records are counted anew"]
+    assert [record.getMessage() for record in caplog.records] == ["rejected records are counted anew"]
     anew.add(10, bad(10))
     assert window(10, file=file).problem() is not None
 

@@ -125,7 +125,7 @@ def test_a_rehearsal_that_fails_stops_nothing(error: Exception, caplog: pytest.L
         raise error
 
     try_rehearsal(fail)
-    assert [record.message for record in caplog.records] == ["the first batch could not be rehearsed"]
+    assert [record.getMessage() for record in caplog.records] == ["the first batch could not be rehearsed"]
 
 
 @pytest.mark.parametrize(
