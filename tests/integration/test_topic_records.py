@@ -7,6 +7,7 @@ import pytest
 from confluent_kafka import Producer
 from confluent_kafka.admin import NewTopic
 from pipeline_local import topic_records
+from raw_kafka import spoil
 from servers import Kafka, make_topics
 
 PARTITIONS = 3
@@ -50,3 +51,16 @@ def test_markers_at_the_end_are_not_waited_for(kafka: Kafka, topic: str) -> None
     found = topic_records.read(kafka.bootstrap_servers, topic, 1000, last=False)
     assert [record["value"] for record in found][RECORDS - 1 :] == [str(RECORDS - 1), "committed"]
     assert time.monotonic() - start < topic_records.TIMEOUT_S
+
+
+@pytest.mark.parametrize("last", [False, True])
+def test_a_batch_that_cannot_be_read_is_named_and_read_behind(kafka: Kafka, topic: str, last: bool) -> None:
+    spoil(kafka.bootstrap_servers, topic, 1, 4)
+    producer = Producer({"bootstrap.servers": kafka.bootstrap_servers})
+    producer.produce(topic, "behind", key="k", partition=1, timestamp=1_700_000_001_000)
+    assert producer.flush(10) == 0
+    first = RECORDS // PARTITIONS
+    batch, *found = topic_records.read(kafka.bootstrap_servers, topic, 1000, last=last)
+    assert [record["value"] for record in found] == [*(str(number) for number in range(RECORDS)), "behind"]
+    assert (batch["partition"], batch["offset"], batch["up_to"]) == (1, first, first + 3)
+    assert "Decompression" in batch["unreadable"]
