@@ -4,11 +4,12 @@ import time
 from itertools import count
 
 import pytest
-from confluent_kafka import Producer
+from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import NewTopic
 from pipeline_local import topic_records
 from raw_kafka import spoil
 from servers import Kafka, make_topics
+from waiting import wait_until
 
 PARTITIONS = 3
 RECORDS = 60
@@ -47,6 +48,11 @@ def test_markers_at_the_end_are_not_waited_for(kafka: Kafka, topic: str) -> None
     producer.begin_transaction()
     producer.produce(topic, "committed", key="k", partition=0, timestamp=1_700_000_001_000)
     producer.commit_transaction(10)
+    # The commit returns before its marker is written, up to which nobody reads.
+    consumer = Consumer({"bootstrap.servers": kafka.bootstrap_servers, "group.id": topic})
+    place, behind = TopicPartition(topic, 0), RECORDS // PARTITIONS + 2
+    wait_until("the marker is written", lambda: consumer.get_watermark_offsets(place, timeout=10)[1] == behind, 30)
+    consumer.close()
     start = time.monotonic()
     found = topic_records.read(kafka.bootstrap_servers, topic, 1000, last=False)
     assert [record["value"] for record in found][RECORDS - 1 :] == [str(RECORDS - 1), "committed"]
