@@ -255,7 +255,7 @@ def test_query_runs_sql_over_the_lake(stack: Stack) -> None:
 
 
 def test_logs_are_json_lines_with_service_level_and_event(stack: Stack) -> None:
-    for service in ("proxy", "s3-sink", "analyser", "mirror", "stream-reader"):
+    for service in ("dashboard", "proxy", "s3-sink", "analyser", "mirror", "stream-reader"):
         lines = [json.loads(line) for line in stack.pipeline("logs", service).stdout.splitlines() if line[:1] == "{"]
         assert lines, service
         assert all({"time", "level", "service", "event"} <= set(line) for line in lines)
@@ -265,12 +265,12 @@ def test_logs_are_json_lines_with_service_level_and_event(stack: Stack) -> None:
 def test_logs_of_an_unknown_service(stack: Stack) -> None:
     done = stack.pipeline("logs", "nope", check=False)
     assert done.returncode == 1
-    assert "there are: kafka" in done.stderr
+    assert "there are: dashboard, kafka" in done.stderr
 
 
 @pytest.mark.parametrize(("host", "status"), [("localhost", 200), ("evil.example", 421)])
 def test_our_services_answer_by_their_own_names_alone(host: str, status: int, stack: Stack) -> None:
-    for setting in ("PROXY", "S3_SINK", "MIRROR", "ANALYSER", "STREAM_READER"):
+    for setting in ("DASHBOARD", "PROXY", "S3_SINK", "MIRROR", "ANALYSER", "STREAM_READER"):
         connection = http.client.HTTPConnection("127.0.0.1", int(stack.environment[f"{setting}_PORT"]), timeout=10)
         connection.request("GET", "/version", headers={"Host": host})
         assert connection.getresponse().status == status, setting
