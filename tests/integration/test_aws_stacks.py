@@ -12,9 +12,10 @@ import sys
 import urllib.request
 import uuid
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 from threading import Thread
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any
 
 import boto3
 import pytest
@@ -22,9 +23,9 @@ from aws_deploy.cli import main
 from aws_deploy.clients import Clients
 from aws_deploy.deployer import Deployer
 from aws_deploy.errors import StackFailedError
-from aws_deploy.own_names import Service
 from aws_deploy.resolve import resolve
-from aws_deploy.wanted import StackKind
+from aws_deploy.surroundings import IMAGE_OF
+from aws_deploy.wanted import OPTIONAL, StackKind
 from click.testing import CliRunner, Result
 from confluent_kafka.admin import AdminClient
 from deployment_bench import USUAL
@@ -42,7 +43,6 @@ from werkzeug.wsgi import get_input_stream
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
-IMAGES = [f"--image={name}=registry.example/{name}@sha256:{'0' * 64}" for name in get_args(Service)]
 KEY = "key-of-the-aws-tests-0001"
 ROOT = Path(__file__).parents[2]
 
@@ -87,6 +87,14 @@ def clients(cloud: FullLocalStack) -> Iterator[Clients]:
     cloud.control()
 
 
+def images(*arguments: str) -> list[str]:
+    """Of the stacks that are asked for; of all but the optional ones where none is."""
+    words = " ".join(arguments).replace("--stack=", "--stack ").split()
+    asked = {name for option, name in pairwise(words) if option == "--stack"} or IMAGE_OF.keys() - OPTIONAL
+    services = [service for kind, service in IMAGE_OF.items() if kind in asked]
+    return [f"--image={service}=registry.example/{service}@sha256:{'0' * 64}" for service in services]
+
+
 class Bench:
     """One pipeline of its own, and the command."""
 
@@ -104,7 +112,7 @@ class Bench:
         return CliRunner().invoke(main, [command, "--as-on-aws", *arguments], env=self.env)
 
     def apply(self, *arguments: str) -> str:
-        done = self.run("apply", *IMAGES, *arguments)
+        done = self.run("apply", *images(*arguments), *arguments)
         assert done.exit_code == 0, done.output
         return done.output
 
@@ -117,7 +125,7 @@ class Bench:
                 "from aws_deploy.cli import main; main()",
                 "apply",
                 "--as-on-aws",
-                *IMAGES,
+                *images(*arguments),
                 *arguments,
             ],
             env={**os.environ, **self.env},
@@ -178,7 +186,7 @@ def test_all_stacks_are_created_changed_rolled_forward_and_destroyed(
 
     # A change goes to what it concerns, in place, and is shown before.
     bigger = ["--set", "kafka.Partitions=6", "--set", "connect.Workers=2", "--set", "proxy.Tasks=3"]
-    planned = bench.run("plan", "--format", "json", *IMAGES, *bigger)
+    planned = bench.run("plan", "--format", "json", *images(), *bigger)
     changes = {
         (row["stack"].removeprefix(f"{bench.id}-"), row["resource"]) for row in json.loads(planned.stdout)["changes"]
     }
@@ -271,7 +279,7 @@ def test_a_change_that_failed_is_named_and_the_next_apply_makes_it(bench: Bench)
     """LocalStack's word for it is ROLLBACK_COMPLETE, AWS's has UPDATE_ before; for that one see ``test_deployer``."""
     bench.apply()
     bench.cloud.control(fail={"AWS::KafkaConnect::Connector": "no capacity"})
-    failed = bench.run("apply", *IMAGES, "--set", "connect.Workers=2")
+    failed = bench.run("apply", *images(), "--set", "connect.Workers=2")
     told = failed.output.splitlines()[-1]
     assert told.startswith(f"Error: Stack {bench.id}-connect: resource ")
     assert told.endswith(" failed: no capacity")
@@ -285,7 +293,7 @@ def test_connectors_that_cannot_be_replaced_are_made_anew_with_their_stack(bench
     stacks = [f"--stack={kind}" for kind in ("data", "network", "kafka", "connect")]
     bench.apply(*stacks)
     slower = ["--set", "connect.FlushIntervalMs=120000"]
-    planned = bench.run("plan", "--format", "json", *IMAGES, *slower)
+    planned = bench.run("plan", "--format", "json", *images(*stacks), *slower)
     assert json.loads(planned.stdout)["made_anew"] == [f"{bench.id}-connect"]
     told = bench.apply(*stacks, *slower)
     assert f"{bench.id}-connect: deleted and recreated" in told
@@ -369,7 +377,7 @@ def test_interrupted_at_each_stack_it_goes_on(bench: Bench) -> None:
 
 def test_a_failed_stack_is_named_and_what_comes_after_is_not_begun(bench: Bench) -> None:
     bench.cloud.control(fail={"AWS::ECS::Service": "no capacity"})
-    failed = bench.run("apply", *IMAGES)
+    failed = bench.run("apply", *images())
     assert failed.exit_code == 1
     assert failed.output.splitlines()[-1] == f"Error: Stack {bench.id}-proxy: resource Service failed: no capacity"
     states = bench.states()
@@ -408,7 +416,7 @@ def test_data_that_an_earlier_run_left_is_found_without_its_stack(bench: Bench) 
 
 def test_a_bucket_of_somebody_else_is_left_alone(bench: Bench) -> None:
     bench.clients.s3.create_bucket(Bucket=f"{bench.id}-raw")
-    failed = bench.run("apply", *IMAGES)
+    failed = bench.run("apply", *images())
     assert failed.exit_code == 1
     assert f"Bucket {bench.id}-raw exists and has no tag project={bench.id}" in failed.output
     assert bench.states()["data"] == "not there"
@@ -423,7 +431,7 @@ def test_a_bucket_of_another_account_is_left_alone(bench: Bench) -> None:
         region_name="us-east-1",
     )
     theirs.create_bucket(Bucket=f"{bench.id}-lake")
-    failed = bench.run("apply", *IMAGES)
+    failed = bench.run("apply", *images())
     assert failed.exit_code == 1
     assert f"Bucket {bench.id}-lake" in failed.output
     assert bench.states()["data"] == "not there"
@@ -431,9 +439,9 @@ def test_a_bucket_of_another_account_is_left_alone(bench: Bench) -> None:
 
 def test_a_missing_plugin_and_a_wrong_one_are_said(bench: Bench, tmp_path: Path) -> None:
     bench.apply("--stack", "data", "--stack", "network", "--stack", "kafka")
-    missing = bench.run("apply", *IMAGES, "--stack", "connect", "--plugin", str(tmp_path / "none.zip"))
+    missing = bench.run("apply", "--stack", "connect", "--plugin", str(tmp_path / "none.zip"))
     assert "none.zip: No such file or directory" in missing.output
-    wrong = bench.run("apply", *IMAGES, "--stack", "connect", "--plugin-sha256", "f" * 64)
+    wrong = bench.run("apply", "--stack", "connect", "--plugin-sha256", "f" * 64)
     assert "has SHA-256" in wrong.output
     assert bench.states()["connect"] == "not there"
 
