@@ -2,20 +2,26 @@
 
 import json
 import tempfile
+import uuid
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import boto3
+import pytest
 from dashboard.api import answers as api
 from dashboard.lake.answers_watch import AnswersWatch
 from dashboard.lake.reader import LakeReader
+from dashboard.settings import Settings
 from dashboard_frame import FrameOfTests
 from delta_tables import GOLD, write_answers
-from hypothesis import given, settings
+from hypothesis import given
+from hypothesis import settings as of_hypothesis
 from hypothesis import strategies as st
 from pipeline_contracts.lake import ANSWERS
 from pipeline_local import answers
 from pipeline_local.lake import Lake
+from servers import LocalStack
 
 NAMES = st.text(st.characters(codec="utf-8"), max_size=8)
 VALUES: dict[str, st.SearchStrategy[Any]] = {
@@ -38,7 +44,7 @@ def rows_of(name: str) -> st.SearchStrategy[list[tuple[Any, ...]]]:
 
 
 @given(st.fixed_dictionaries({name: rows_of(name) for name in ANSWERS}), st.integers(0, 2))
-@settings(max_examples=15, deadline=None)
+@of_hypothesis(max_examples=15, deadline=None)
 def test_the_dashboard_shows_what_pipeline_answers_prints(
     generated: dict[str, list[tuple[Any, ...]]], older: int
 ) -> None:
@@ -62,3 +68,34 @@ def test_the_dashboard_shows_what_pipeline_answers_prints(
 def in_order(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     by: Callable[[dict[str, Any]], str] = lambda row: json.dumps(list(row.values()))  # noqa: E731
     return sorted(rows, key=by)
+
+
+def test_a_lake_in_s3_is_read_and_its_loss_and_return_are_seen(
+    localstack: LocalStack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "test")
+    bucket = f"lake-{uuid.uuid4().hex[:8]}"
+    s3 = boto3.client("s3", endpoint_url=localstack.endpoint_url, region_name="us-east-1")
+    s3.create_bucket(Bucket=bucket)
+    settings = Settings.model_validate({"LAKE_URI": f"s3://{bucket}/lake", "AWS_ENDPOINT_URL": localstack.endpoint_url})
+    frame = FrameOfTests()
+    watch = AnswersWatch(LakeReader(settings.lake_uri, settings.storage_options), frame.clock)
+    watch.look()
+    assert watch.answers.block().state == "empty"
+
+    write_answers(tmp_path, {**dict.fromkeys(GOLD, ()), "users_joined_by_year": [(2015, 3)]})
+    files = [file for file in tmp_path.rglob("*") if file.is_file()]
+    for file in files:
+        s3.upload_file(str(file), bucket, f"lake/{file.relative_to(tmp_path)}")
+    watch.look()
+    assert watch.answers.block().known.tables["users_joined_by_year"].rows == (
+        {"post_year": 2015, "number_users_joined": 3},
+    )
+    for file in files:
+        s3.delete_object(Bucket=bucket, Key=f"lake/{file.relative_to(tmp_path)}")
+    watch.look()
+    assert watch.answers.block().state == "empty"
+    s3.delete_bucket(Bucket=bucket)
+    watch.look()
+    assert watch.answers.block().state in {"empty", "error"}
