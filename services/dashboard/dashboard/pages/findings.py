@@ -28,10 +28,12 @@ def listed(names: Sequence[Any]) -> str:
 
 def _by_country(rows: Sequence[Row]) -> str:
     counts = led(rows)
-    category, (alone, shared) = next(iter(counts.items()))
+    alone, shared = most = next(iter(counts.values()))
+    first = [category for category, count in counts.items() if count == most]
+    lead = "leads most often:" if len(first) == 1 else "lead most often: each"
     countries = len(leaders(rows, "country"))
     return (
-        f"{text(category)} leads most often: alone in {alone} of {number(countries)} countries, "
+        f"{listed(first)} {lead} alone in {alone} of {number(countries)} countries, "
         f"and sharing the first place in {shared}."
     )
 
